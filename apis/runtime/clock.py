@@ -1,0 +1,71 @@
+"""The only source of now and of waiting.
+
+With `THROUGHLINE_CLOCK=<url>` every process follows one simulated clock (tests and demo only):
+the url is read every 100 ms into an offset, never per call, and the clock runs on at real speed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+import httpx
+
+TICK_S = 0.1
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+class Clock:
+    """Now in UTC, and waiting that a simulated clock can shorten."""
+
+    def __init__(self) -> None:
+        self.offset = timedelta(0)
+
+    def now(self) -> datetime:
+        """This moment, with a zone (UTC)."""
+        return datetime.now(UTC) + self.offset
+
+    def timestamp(self) -> float:
+        """Seconds since 1970 of `now()`."""
+        return time.time() + self.offset.total_seconds()
+
+    def set(self, moment: datetime) -> None:
+        """Make this moment now; time runs on from there."""
+        self.offset = moment - datetime.now(UTC)
+
+    def advance(self, seconds: float) -> None:
+        """Jump forward (or, below zero, back)."""
+        self.offset += timedelta(seconds=seconds)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until this much clock time has passed; a jump of the clock ends the wait."""
+        due = self.timestamp() + seconds
+        while (left := due - self.timestamp()) > 0:
+            await asyncio.sleep(min(left, TICK_S))
+
+    async def follow(self, url: str) -> None:
+        """Follow the clock served at `url` for ever; a clock that does not answer changes nothing."""
+        async with httpx.AsyncClient(trust_env=False, timeout=2) as http:
+            while True:
+                try:
+                    answer = (await http.get(url)).json()
+                    self.set(datetime.fromisoformat(answer["now"]))
+                except (httpx.HTTPError, ValueError, KeyError):
+                    pass  # the followed process may be restarting: keep the last offset
+                await asyncio.sleep(TICK_S)
+
+
+def simulated_clock_url(env: dict[str, str]) -> str | None:
+    """The clock to follow, or None; ValueError unless it is loopback and a test or a demo."""
+    url = env.get("THROUGHLINE_CLOCK")
+    if not url:
+        return None
+    if env.get("THROUGHLINE_ENV") not in {"test", "demo"}:
+        msg = "THROUGHLINE_CLOCK is refused unless THROUGHLINE_ENV is test or demo"
+        raise ValueError(msg)
+    if urlsplit(url).hostname not in LOOPBACK:
+        msg = f"THROUGHLINE_CLOCK must be a loopback address, not {url}"
+        raise ValueError(msg)
+    return url

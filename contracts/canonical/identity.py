@@ -1,0 +1,19 @@
+"""How records are named: ours, a connection's, and pointers between them."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Ref(msgspec.Struct, frozen=True):
+    """A reference inside a record: `id` is ours (None until known), `external_id` the connection's."""
+
+    id: str | None = None
+    external_id: str | None = None
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A pointer to a record of a connection; on the wire `{"system", "external_id"}`."""
+
+    connection: str = msgspec.field(name="system")
+    external_id: str
