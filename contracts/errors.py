@@ -60,6 +60,7 @@ class ThroughlineError(Exception):
         owner: str | None = None,
         remedy: str | None = None,
         source: str | None = None,
+        status: int | None = None,
     ) -> None:
         super().__init__(f"{code}: {detail}" if detail else code)
         self.code = code
@@ -69,6 +70,8 @@ class ThroughlineError(Exception):
         self.owner = owner
         self.remedy = remedy
         self.source = source
+        if status is not None:
+            self.status = status
 
 
 class Transient(ThroughlineError):
@@ -168,4 +171,5 @@ def error_of(problem: Problem) -> ThroughlineError:
         owner=problem.owner,
         remedy=problem.remedy,
         source=problem.source,
+        status=problem.status,
     )

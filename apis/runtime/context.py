@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
+from contextvars import ContextVar
+from typing import Any
+
 import msgspec
 
 SCOPE_KEY = "throughline.context"
@@ -35,3 +39,34 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     request_key: str | None = None
     cause: str | None = None
     plan: bool = False
+    decided: str | None = None
+    """What a person decided about the step that runs again: `retry`, or `adopt:<external id>`."""
+
+
+class Call:
+    """One piece of work under a context: what it called and, in a dry run, what it would write."""
+
+    def __init__(self, context: Context, run: Any = None) -> None:
+        self.context = context
+        self.run = run
+        self.calls: list[dict[str, Any]] = []
+        self.planned: list[dict[str, Any]] = []
+        self.writes = 0
+
+
+CURRENT: ContextVar[Call] = ContextVar("throughline.call")
+"""The one context variable: set by `make_app` for a request and by `flow.py` for a step."""
+
+
+def traceparent(trace_id: str | None = None) -> str:
+    """A W3C traceparent of a new span, in a new trace unless one is given."""
+    return f"00-{trace_id or secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+
+
+def trace_id_of(parent: str) -> str:
+    """The trace id inside a traceparent, or nothing."""
+    parts = parent.split("-")
+    return parts[1] if len(parts) >= TRACE_PARTS else ""
+
+
+TRACE_PARTS = 4

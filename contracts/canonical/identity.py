@@ -6,7 +6,7 @@ import msgspec
 
 
 class Ref(msgspec.Struct, frozen=True):
-    """A reference inside a record: `id` is ours (None until known), `external_id` the connection's."""
+    """A reference in a record: `id` is ours (None until known), `external_id` the connection's."""
 
     id: str | None = None
     external_id: str | None = None

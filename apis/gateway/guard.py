@@ -1,0 +1,284 @@
+"""Strict HTTP and JSON: what is refused before anything costs.
+
+Every refusal of the gateway is a row of `REFUSALS`, never an exception. The bad-input catalogue
+under `tests/gateway/cases` says what each row is for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from itertools import accumulate
+from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
+
+import msgspec
+
+from contracts.errors import FieldError
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+MOST_HEADERS = 100
+MOST_HEADER_BYTES = 32_768
+MOST_URI_BYTES = 8_192
+MOST_BODY_BYTES = 1 << 20
+MOST_DEPTH = 32
+MOST_VALUES = 50_000
+MOST_KEYS = 1_000
+
+REFUSALS: dict[str, tuple[int, str]] = {
+    "bad-request": (400, "The request is not valid HTTP"),
+    "bad-path": (400, "The path is not in its plain form"),
+    "malformed-json": (400, "The body is not valid JSON"),
+    "duplicate-key": (400, "The body names a member twice"),
+    "too-deep": (400, "The body is nested too deep"),
+    "missing-token": (401, "An access token is needed"),
+    "invalid-token": (401, "The access token is not valid"),
+    "insufficient-scope": (403, "The access token does not allow this"),
+    "not-found": (404, "There is nothing here"),
+    "method-not-allowed": (405, "This method is not served here"),
+    "version-retired": (410, "This version is no longer served"),
+    "payload-too-large": (413, "The body is too large"),
+    "uri-too-long": (414, "The address is too long"),
+    "unsupported-media-type": (415, "The body must be application/json in UTF-8"),
+    "misdirected-request": (421, "This host is not served here"),
+    "validation-failed": (422, "The body holds values that are not accepted"),
+    "rate-limited": (429, "Too many requests"),
+    "headers-too-large": (431, "The headers are too large"),
+    "internal": (500, "Something is wrong with Throughline itself"),
+    "unavailable": (503, "The service is not available now"),
+}
+
+_ONCE = frozenset(
+    {b"host", b"content-length", b"content-type", b"content-encoding", b"transfer-encoding",
+     b"authorization", b"traceparent", b"x-request-id", b"idempotency-key", b"if-match"}
+)  # fmt: skip
+_BAD_PATH = re.compile(
+    rb"[^\x21-\x7e]|[\\;#?]|//|/\.{1,2}(?:/|\Z)"
+    rb"|%(?:2[ef5]|3b|5c|[01][0-9a-f]|7f|(?![0-9a-f]{2}))",
+    re.IGNORECASE,
+)
+_BAD_QUERY = re.compile(rb"[^\x21-\x7e]|%(?:[01][0-9a-f]|7f|(?![0-9a-f]{2}))", re.IGNORECASE)
+_JSON_TYPE = re.compile(
+    rb'application/json(?:[ \t]*;[ \t]*charset="?utf-8"?)?[ \t]*', re.IGNORECASE
+)
+_STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STEPS = bytes.maketrans(b"[{]}", b"\x02\x02\x00\x00")
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """One answer from the table, with what is particular to this request."""
+
+    code: str
+    detail: str = ""
+    headers: tuple[Header, ...] = ()
+    errors: tuple[FieldError, ...] = ()
+
+
+CLOSE: tuple[Header, ...] = ((b"connection", b"close"),)
+BAD_ESCAPE = Refusal("bad-path", "The path must be UTF-8 without dots, slashes or escapes in it.")
+NOT_JSON = Refusal("unsupported-media-type")
+TOO_LARGE = Refusal("payload-too-large", "The limit is 1 MiB.", CLOSE)
+TOO_DEEP = Refusal("too-deep", f"At most {MOST_DEPTH} levels are accepted.")
+TOO_MANY = Refusal("validation-failed", f"At most {MOST_VALUES} values, {MOST_KEYS} per object.")
+MALFORMED = Refusal("malformed-json")
+
+
+def allowed_hosts(issuer: str, more: tuple[str, ...] = ()) -> frozenset[bytes]:
+    """The host names (without port) that are served: the issuer's, loopback and the configured."""
+    own = urlsplit(issuer).hostname or ""
+    names = {own, "127.0.0.1", "localhost", "[::1]", *more}
+    return frozenset(name.lower().encode() for name in names if name)
+
+
+def head_refusal(
+    scope: Scope, headers: Mapping[bytes, bytes], hosts: frozenset[bytes]
+) -> Refusal | None:
+    """Say why this request line and these headers are refused; `headers` is `scope["headers"]`."""
+    raw: list[Header] = scope["headers"]
+    if len(raw) > MOST_HEADERS:
+        return Refusal("headers-too-large", f"At most {MOST_HEADERS} headers.", CLOSE)
+    if sum(map(len, headers)) + sum([len(value) for _, value in raw]) > MOST_HEADER_BYTES:
+        return Refusal("headers-too-large", f"At most {MOST_HEADER_BYTES} bytes.", CLOSE)
+    if len(raw) != len(headers) and (twice := _twice(raw)):
+        return Refusal("bad-request", f"The header {twice} may come once.", CLOSE)
+    if any(b"_" in name for name in headers):
+        return Refusal("bad-request", "Header names with an underscore are refused.")
+    host = headers.get(b"host")
+    if host is None:
+        return Refusal("bad-request", "The header host is missing.", CLOSE)
+    if _name_of(host) not in hosts:
+        return Refusal("misdirected-request")
+    return _address_refusal(scope)
+
+
+def _twice(raw: list[Header]) -> str | None:
+    seen: set[bytes] = set()
+    for name, _ in raw:
+        if name in seen and name in _ONCE:
+            return name.decode()
+        seen.add(name)
+    return None
+
+
+def _name_of(host: bytes) -> bytes:
+    name, colon, port = host.rpartition(b":")
+    if not colon or host.endswith(b"]"):
+        return host.lower()
+    return name.lower() if port.isdigit() else b""
+
+
+def _address_refusal(scope: Scope) -> Refusal | None:
+    path: bytes = scope.get("raw_path") or scope["path"].encode()
+    query: bytes = scope["query_string"]
+    if len(path) + len(query) > MOST_URI_BYTES:
+        return Refusal("uri-too-long", f"At most {MOST_URI_BYTES} bytes.", CLOSE)
+    if _BAD_PATH.search(path):
+        return BAD_ESCAPE
+    if query and _BAD_QUERY.search(query):
+        return Refusal("bad-request", "The query holds characters that are not accepted.")
+    if b"%" in path:
+        try:
+            plain = unquote_to_bytes(path).decode()
+        except UnicodeDecodeError:
+            return BAD_ESCAPE
+        if _CONTROL.search(plain):
+            return BAD_ESCAPE
+    return None
+
+
+def type_refusal(headers: Mapping[bytes, bytes]) -> Refusal | None:
+    """Say why a body under these headers is refused."""
+    if b"content-encoding" in headers:
+        return Refusal("unsupported-media-type", "Compressed bodies are not accepted.")
+    if not _JSON_TYPE.fullmatch(headers.get(b"content-type", b"")):
+        return NOT_JSON
+    return None
+
+
+async def read_body(
+    headers: Mapping[bytes, bytes], receive: Receive, most: int = MOST_BODY_BYTES
+) -> bytes | Refusal | None:
+    """Read the body and stop at the limit; None when the client went away."""
+    length = headers.get(b"content-length")
+    if length is not None:
+        if not length.isdigit():
+            return Refusal("bad-request", "Content-Length is not a number.", CLOSE)
+        if int(length[:20]) > most:
+            return TOO_LARGE
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        body = message.get("body", b"")
+        return body if len(body) <= most else TOO_LARGE
+    parts, size = [], 0
+    while True:
+        if message["type"] != "http.request":
+            return None
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > most:
+            return TOO_LARGE
+        if not message.get("more_body"):
+            return b"".join(parts)
+        message = await receive()
+
+
+class _Twice(ValueError):
+    """A member name came twice."""
+
+
+class _TooMany(ValueError):
+    """An object has too many members."""
+
+
+def json_refusal(body: bytes, *, array: bool = False) -> Refusal | None:
+    """Say why this body is refused; sizes and depth are counted in bytes, before it is parsed."""
+    if counted := _size_refusal(body):
+        return counted
+    try:
+        text = body.decode()
+        value = _DECODER.decode(text)
+    except _Twice as twice:
+        return Refusal("duplicate-key", f"The member {str(twice)[:100]} comes twice.")
+    except _TooMany:
+        return TOO_MANY
+    except (ValueError, RecursionError):  # also UnicodeDecodeError and numbers without end
+        return MALFORMED
+    if not isinstance(value, dict) and not (array and isinstance(value, list)):
+        return Refusal("validation-failed", "The body must be a JSON object.")
+    if "\\" in text or not text.isprintable():
+        return _text_refusal(value, "")
+    return None
+
+
+def _size_refusal(body: bytes) -> Refusal | None:
+    opened = body.count(b"[") + body.count(b"{")
+    if opened <= MOST_DEPTH and body.count(b",") <= MOST_VALUES:
+        return None
+    bare = _STRINGS.sub(b"", body)
+    if bare.count(b",") > MOST_VALUES:
+        return TOO_MANY
+    brackets = bare.translate(None, _NOT_BRACKETS)
+    if len(brackets) > 2 * MOST_VALUES:
+        return TOO_DEEP
+    depths = accumulate(map((-1).__add__, brackets.translate(_STEPS)))
+    return TOO_DEEP if max(depths, default=0) > MOST_DEPTH else None
+
+
+def _text_refusal(value: Any, pointer: str) -> Refusal | None:
+    """Find control and bidirectional characters, and halves of surrogate pairs, in any text."""
+    if isinstance(value, str):
+        if not value.isprintable():
+            if any("\ud800" <= mark <= "\udfff" for mark in value):
+                return MALFORMED
+            if _CONTROL.search(value):
+                message = "Control and direction characters are not accepted."
+                error = FieldError(pointer=pointer, code="control-character", message=message)
+                return Refusal("validation-failed", message, errors=(error,))
+        return None
+    if isinstance(value, dict):
+        for key, item in value.items():
+            here = f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}"
+            if found := _text_refusal(key, pointer) or _text_refusal(item, here):
+                return found
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            if found := _text_refusal(item, f"{pointer}/{index}"):
+                return found
+    return None
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        seen: set[str] = set()
+        raise _Twice(next(key for key, _ in pairs if key in seen or seen.add(key)))  # type: ignore[func-returns-value] # add answers None
+    if len(made) > MOST_KEYS:
+        raise _TooMany
+    return made
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(text)
+    return number
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(name)
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_members, parse_float=_number, parse_constant=_no_constant
+)

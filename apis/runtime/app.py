@@ -1,0 +1,213 @@
+"""`make_app`: errors, context, health, OpenAPI and logging, the same for every app of every tier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from litestar import Litestar, Request, Response, get
+from litestar.config.app import AppConfig
+from litestar.di import Provide
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi.config import OpenAPIConfig
+from litestar.types import ControllerRouterHandler
+
+from apis.runtime.clients import CALLS, PLANNED, Asgi, Receive, Scope, Send
+from apis.runtime.context import CURRENT, SCOPE_KEY, Call, Context, trace_id_of
+from apis.runtime.log import get_logger
+from apis.runtime.tokens import InternalTokens
+from contracts.errors import FieldError, Problem, ThroughlineError, problem_of
+
+PROBLEM = "application/problem+json"
+SERVER_ERROR = 500
+UNPROCESSABLE = 422
+BAD_REQUEST = 400
+log = get_logger(__name__)
+CODES = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "payload-too-large", 415: "unsupported-media-type"}
+
+
+class App:
+    """One API: a Litestar app behind the check of who calls it."""
+
+    def __init__(self, litestar: Litestar, tokens: InternalTokens | None, audience: str) -> None:
+        self.litestar = litestar
+        self.tokens = tokens
+        self.audience = audience
+
+    def serving(self, tokens: InternalTokens, audience: str) -> App:
+        """The same app for another process's calls: they must show a token for `audience`."""
+        return App(self.litestar, tokens, audience)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request under its context; without one nothing is answered but 401."""
+        if scope["type"] != "http":
+            await self.litestar(scope, receive, send)  # type: ignore[arg-type]  # ASGI scopes are dicts
+            return
+        try:
+            context = scope.get(SCOPE_KEY) or self._shown(scope)
+        except ThroughlineError as error:
+            await refuse(send, error)
+            return
+        call = Call(context)
+        token = CURRENT.set(call)
+        try:
+            answer = Answer(send, call)
+            await self.litestar(scope, receive, answer)  # type: ignore[arg-type]  # ASGI scopes are dicts
+            await answer.end()
+        finally:
+            CURRENT.reset(token)
+
+    def _shown(self, scope: Scope) -> Context:
+        if self.tokens is None:
+            raise ThroughlineError("internal", "this app is not served to other processes")
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        return self.tokens.context(headers, self.audience)
+
+
+class Answer:
+    """Adds what the request called; in a dry run, wraps the body with what would be written."""
+
+    def __init__(self, send: Send, call: Call) -> None:
+        self._send = send
+        self._call = call
+        self._start: dict[str, Any] | None = None
+        self._parts: list[bytes] = []
+
+    async def __call__(self, message: dict[str, Any]) -> None:
+        """Pass a message on, or hold it until the end of a dry run."""
+        if message["type"] == "http.response.start":
+            self._start = message
+            if self._call.calls:
+                message["headers"] = [*message["headers"], (CALLS, msgspec.json.encode(self._call.calls))]
+            if not self._call.planned:
+                await self._send(message)
+            return
+        if self._call.planned:
+            self._parts.append(message.get("body", b""))
+        else:
+            await self._send(message)
+
+    async def end(self) -> None:
+        """Send what was held."""
+        if not self._call.planned or self._start is None:
+            return
+        body = b"".join(self._parts)
+        wrapped = b'{"planned":' + msgspec.json.encode(self._call.planned) + b',"answer":' + (body or b"null") + b"}"
+        kept = [header for header in self._start["headers"] if header[0] != b"content-length"]
+        headers = [*kept, (PLANNED, b"1"), (b"content-length", str(len(wrapped)).encode())]
+        await self._send(self._start | {"headers": headers})
+        await self._send({"type": "http.response.body", "body": wrapped})
+
+
+def make_app(
+    title: str,
+    *,
+    version: str,
+    routes: Sequence[ControllerRouterHandler],
+    dependencies: Mapping[str, Any] | None = None,
+    description: str = "",
+) -> App:
+    """An app that states its own version; `dependencies` are values or providers by argument name."""
+    provided = {name: provide(value) for name, value in (dependencies or {}).items()}
+    litestar = Litestar(
+        route_handlers=[health, *routes],
+        dependencies=provided,
+        exception_handlers={Exception: on_defect, ThroughlineError: on_error, HTTPException: on_refusal},
+        openapi_config=OpenAPIConfig(title=title, version=version, description=description or None, path=None)
+        if False
+        else OpenAPIConfig(title=title, version=version, description=description or None),
+        on_app_init=[without_sessions],
+        debug=False,
+        logging_config=None,
+    )
+    return App(litestar, None, "")
+
+
+def without_sessions(config: AppConfig) -> AppConfig:
+    """Nothing that a browser needs: these apps answer programs."""
+    return config
+
+
+def provide(value: Any) -> Provide:
+    """A provider: functions are called per request, other values are given as they are."""
+    if callable(value) and not isinstance(value, type):
+        return Provide(value, sync_to_thread=False)
+    return Provide(lambda: value, sync_to_thread=False)
+
+
+@get("/healthz", operation_id="getHealth", include_in_schema=False, sync_to_thread=False)
+def health() -> dict[str, str]:
+    """Whether the app answers."""
+    return {"status": "ok"}
+
+
+def on_error(request: Request[Any, Any, Any], error: ThroughlineError) -> Response[Problem]:
+    """A domain error as its problem document."""
+    del request
+    return answer_of(error)
+
+
+def on_refusal(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
+    """What the framework refused: an unknown path, a wrong method, a body that does not fit."""
+    del request
+    if isinstance(error, ValidationException):
+        status, code = UNPROCESSABLE, "validation-failed"
+        errors = tuple(field_error(each) for each in fields_of(error))
+    else:
+        status, code, errors = error.status_code, CODES.get(error.status_code, "refused"), ()
+    if status >= SERVER_ERROR:
+        return on_defect(request_of(), error)
+    problem = Problem(title=code.replace("-", " "), status=status, code=code, errors=errors, detail="" if errors else error.detail)
+    return Response(problem, status_code=status, media_type=PROBLEM, headers=error.headers or {})
+
+
+def request_of() -> Any:
+    """No request is needed to report a defect."""
+    return None
+
+
+def fields_of(error: ValidationException) -> list[dict[str, str]]:
+    """The fields a validation error names; one for the body when it names none."""
+    extra = error.extra if isinstance(error.extra, list) else []
+    return [each for each in extra if isinstance(each, dict)] or [{"message": error.detail, "key": ""}]
+
+
+def field_error(told: dict[str, str]) -> FieldError:
+    """One refused field as a JSON Pointer."""
+    pointer = "/" + str(told.get("key", "")).replace(".", "/") if told.get("key") else ""
+    return FieldError(pointer=pointer, code="invalid", message=str(told.get("message", "")))
+
+
+def on_defect(request: Any, error: Exception) -> Response[Problem]:
+    """A defect: logged whole, told without detail."""
+    del request
+    log.error("app.defect", error=type(error).__name__, exc_info=error)
+    return answer_of(ThroughlineError("internal", "this was logged and will be looked at"))
+
+
+def answer_of(error: ThroughlineError) -> Response[Problem]:
+    """The response of an error, with `Retry-After` where there is something to wait for."""
+    context = CURRENT.get().context
+    problem = problem_of(error, request_id=context.request_id or None, trace_id=trace_id_of(context.traceparent) or None)
+    headers = {"Retry-After": str(max(1, round(error.retry_after)))} if error.retry_after else {}
+    return Response(problem, status_code=error.status, media_type=PROBLEM, headers=headers)
+
+
+async def refuse(send: Send, error: ThroughlineError) -> None:
+    """Answer outside the framework."""
+    body = msgspec.json.encode(problem_of(error))
+    headers = [(b"content-type", PROBLEM.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+Caller = Callable[[], Context]
+
+
+def caller() -> Context:
+    """Who asks: the context of the request being answered."""
+    return CURRENT.get().context
+
+
+__all__ = ["App", "Asgi", "caller", "make_app"]

@@ -1,0 +1,144 @@
+"""One attempt of a step: what it answers is a value, so that a replay takes the same way."""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import sqlalchemy as sa
+
+from apis.runtime import runs
+from apis.runtime.context import CURRENT, Call, traceparent
+from apis.runtime.log import get_logger
+from contracts.errors import Misconfigured, Problem, ThroughlineError, Throttled, Transient, Unavailable, problem_of
+from contracts.runs import RunStep, VendorCall
+
+if TYPE_CHECKING:
+    from apis.runtime.flow import Running, Step
+
+ATTEMPTS = 16
+PATIENCE = timedelta(hours=1)
+LONGEST_S = 300.0
+UNAVAILABLE_S = 30.0
+log = get_logger(__name__)
+
+
+class Tries(msgspec.Struct, frozen=True, kw_only=True):
+    """How often a step has been tried, from recorded outcomes only."""
+
+    count: int = 0
+    transient: int = 0
+    since: datetime | None = None
+    decided: str | None = None
+
+
+async def attempt(running: Running, step: Step, seq: int, tries: Tries, args: tuple[Any, ...]) -> dict[str, Any]:
+    """Try once; answers `ok`, `wait` or `park`, with times and calls."""
+    began = running.runtime.clock.now()
+    context = msgspec.structs.replace(
+        running.context,
+        actor=f"svc:process for {running.context.actor}",
+        request_key=f"{running.run_id}/{step.name}",
+        cause=f"{running.run_id}/{step.name}",
+        request_id=running.run_id,
+        traceparent=traceparent(running.trace_id),
+        decided=tries.decided,
+    )
+    call = Call(context, running)
+    token = CURRENT.set(call)
+    try:
+        await running.show(seq, shown(step, "running", began, tries))
+        outcome: dict[str, Any] = {"ok": running.runtime.records.dump(await step.function(*args))}
+    except ThroughlineError as error:
+        outcome = refusal(error, tries, running.runtime.clock.now())
+    except sa.exc.OperationalError:
+        outcome = refusal(Transient("store.unavailable", "the database did not answer"), tries, began)
+    except Exception as error:  # a defect parks the run, owned and visible; it must not kill the flow
+        log.exception("step.defect", run_id=running.run_id, step=step.name, error=type(error).__name__)
+        outcome = refusal(defect(step), tries, began)
+    finally:
+        CURRENT.reset(token)
+    ended = running.runtime.clock.now()
+    times = {"from": began.isoformat(), "until": ended.isoformat()}
+    return outcome | times | {"calls": call.calls, "subject": running.subject}
+
+
+def defect(step: Step) -> ThroughlineError:
+    """What a person reads when our own code failed."""
+    return ThroughlineError(
+        "flow.defect",
+        f"the step {step.name} failed for a reason that is not in its table of errors",
+        owner="integration",
+        remedy="read the log of this run, mend the cause, then retry",
+    )
+
+
+def refusal(error: ThroughlineError, tries: Tries, now: datetime) -> dict[str, Any]:
+    """What to do about an error: wait (and whether that counts) or park; never decided again."""
+    problem = msgspec.to_builtins(problem_of(error))
+    since = tries.since or now
+    if isinstance(error, Throttled):
+        return waits(error.retry_after or 1.0, now, since, problem, counts=False)
+    if isinstance(error, Unavailable):
+        return waits(error.retry_after or UNAVAILABLE_S, now, since, problem, counts=False)
+    if isinstance(error, Transient):
+        tried = tries.transient + 1
+        if tried >= ATTEMPTS or now - since >= PATIENCE:
+            return {"park": problem, "since": since.isoformat()}
+        longest = min(LONGEST_S, 2.0 ** (tried - 1))
+        pause = error.retry_after or random.uniform(longest / 4, longest)  # noqa: S311 - jitter
+        return waits(pause, now, since, problem, counts=True)
+    return {"park": problem, "since": since.isoformat()}
+
+
+def waits(
+    seconds: float, now: datetime, since: datetime, problem: dict[str, Any], *, counts: bool
+) -> dict[str, Any]:
+    """A recorded pause."""
+    due = now + timedelta(seconds=seconds)
+    return {
+        "wait": seconds,
+        "due": due.isoformat(),
+        "counts": counts,
+        "since": since.isoformat(),
+        "problem": problem,
+    }
+
+
+def after(tries: Tries, outcome: dict[str, Any]) -> Tries:
+    """The tries after an outcome that made the step wait."""
+    return Tries(
+        count=tries.count + 1,
+        transient=tries.transient + bool(outcome["counts"]),
+        since=datetime.fromisoformat(outcome["since"]),
+        decided=tries.decided,
+    )
+
+
+def problem_in(outcome: dict[str, Any]) -> Problem:
+    """The problem a parked outcome holds."""
+    return msgspec.convert(outcome["park"], Problem)
+
+
+def shown(
+    step: Step, state: str, began: datetime, tries: Tries, outcome: dict[str, Any] | None = None, calls: Any = ()
+) -> RunStep:
+    """The step as people see it."""
+    return RunStep(
+        name=step.name,
+        owner=step.owner,
+        state=state,
+        started_at=began,
+        ended_at=runs.moment(outcome["until"]) if outcome else None,
+        attempts=tries.count + 1,
+        calls=tuple(msgspec.convert(each, VendorCall) for each in calls),
+    )
+
+
+def undeclared(step: Step) -> Misconfigured:
+    """A step that writes must say how that is undone, or why it stays."""
+    return Misconfigured(
+        "step.undeclared-write", f"{step.name} writes but declares neither undo nor keep"
+    )

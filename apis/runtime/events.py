@@ -1,0 +1,125 @@
+"""Events: an outbox per tier, one log, readers with a cursor and an inbox.
+
+A tier writes its event in the transaction of its state. A leased relay copies outboxes to the log,
+which is the source of replay. The same event id is one event, however often a step is repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy import BigInteger, Column, Connection, Integer, String, Table, Text
+
+from apis.runtime.store import insert_new, table
+from contracts.events import Event
+
+SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
+BATCH = 200
+RELAY_LOCK = 7_401_001
+
+
+def _outbox(tier: str) -> Table:
+    return table(
+        tier,
+        "outbox",
+        Column("seq", SEQUENCE, primary_key=True, autoincrement=True),
+        Column("id", String(64), nullable=False, unique=True),
+        Column("body", Text, nullable=False),
+    )
+
+
+OUTBOXES = {tier: _outbox(tier) for tier in ("gateway", "system", "process", "experience")}
+LOG = table(
+    "runtime",
+    "event_log",
+    Column("seq", SEQUENCE, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("tier", String(20), nullable=False),
+    Column("type", String(80), nullable=False, index=True),
+    Column("key", String(200), index=True),
+    Column("body", Text, nullable=False),
+)
+CURSORS = table(
+    "runtime",
+    "cursors",
+    Column("reader", String(80), primary_key=True),
+    Column("seq", SEQUENCE, nullable=False),
+)
+INBOX = table(
+    "runtime",
+    "inbox",
+    Column("reader", String(80), primary_key=True),
+    Column("id", String(64), primary_key=True),
+)
+
+
+class Logged(msgspec.Struct, frozen=True):
+    """An event and its place in the log."""
+
+    seq: int
+    event: Event
+
+
+def publish(connection: Connection, tier: str, event: Event) -> bool:
+    """Announce in the caller's transaction; False if this event was announced before."""
+    known = sa.select(LOG.c.seq).where(LOG.c.id == event.id)
+    if connection.execute(known).first():
+        return False
+    body = msgspec.json.encode(event).decode()
+    return insert_new(connection, OUTBOXES[tier], id=event.id, body=body)
+
+
+def relay(connection: Connection, tier: str) -> int:
+    """Move the oldest events of a tier's outbox to the log; answers how many."""
+    outbox = OUTBOXES[tier]
+    rows = connection.execute(sa.select(outbox).order_by(outbox.c.seq).limit(BATCH)).all()
+    if not rows:
+        return 0
+    if connection.dialect.name == "postgresql":
+        # readers go by sequence: no lower number may become visible after a higher one
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(RELAY_LOCK)))
+    for row in rows:
+        event = msgspec.json.decode(row.body, type=Event)
+        insert_new(
+            connection, LOG, id=event.id, tier=tier, type=event.type, key=event.partitionkey, body=row.body
+        )
+    connection.execute(sa.delete(outbox).where(outbox.c.seq <= rows[-1].seq))
+    return len(rows)
+
+
+def waiting(connection: Connection, tier: str) -> bool:
+    """Whether a tier's outbox holds anything; a cheap read before `relay` takes the write lock."""
+    return connection.execute(sa.select(OUTBOXES[tier].c.seq).limit(1)).first() is not None
+
+
+def unread(connection: Connection, reader: str, types: Collection[str], limit: int = BATCH) -> list[Logged]:
+    """The next events of these types that a reader has not passed."""
+    cursor = sa.select(CURSORS.c.seq).where(CURSORS.c.reader == reader)
+    after = connection.execute(cursor).scalar() or 0
+    asked = sa.select(LOG.c.seq, LOG.c.body).where(LOG.c.seq > after, LOG.c.type.in_(types))
+    rows = connection.execute(asked.order_by(LOG.c.seq).limit(limit)).all()
+    return [Logged(row.seq, msgspec.json.decode(row.body, type=Event)) for row in rows]
+
+
+def passed(connection: Connection, reader: str, logged: Logged) -> bool:
+    """Move the reader past an event, in the transaction of its effect; False if it had been there."""
+    new = insert_new(connection, INBOX, reader=reader, id=logged.event.id)
+    if not insert_new(connection, CURSORS, reader=reader, seq=logged.seq):
+        mine = sa.and_(CURSORS.c.reader == reader, CURSORS.c.seq < logged.seq)
+        connection.execute(sa.update(CURSORS).where(mine).values(seq=logged.seq))
+    return new
+
+
+def rewind(connection: Connection, reader: str, seq: int) -> None:
+    """Let a reader see everything after `seq` again, inbox included."""
+    connection.execute(sa.delete(INBOX).where(INBOX.c.reader == reader))
+    connection.execute(sa.update(CURSORS).where(CURSORS.c.reader == reader).values(seq=seq))
+
+
+def events_about(connection: Connection, *, keys: Collection[str] = (), correlation: str | None = None) -> list[Event]:
+    """All logged events of these ordering keys, or of one story, oldest first."""
+    rows = connection.execute(sa.select(LOG.c.body).where(LOG.c.key.in_(keys)).order_by(LOG.c.seq))
+    found = [msgspec.json.decode(body, type=Event) for body in rows.scalars()]
+    return [event for event in found if correlation is None or event.correlationid == correlation]

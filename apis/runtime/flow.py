@@ -1,0 +1,316 @@
+"""Flows and their steps: what the business reads, and the loop that makes it durable.
+
+A flow only decides; what touches the world is a step. One attempt of a step is one recorded value,
+waits are rows, a suspended flow leaves the engine. Flow code never sees the engine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, Generic, ParamSpec, TypeVar, cast
+
+import msgspec
+from sqlalchemy import Connection
+
+from apis.runtime import runs
+from apis.runtime.attempts import Tries, after, attempt, problem_in, shown, undeclared
+from apis.runtime.clock import Clock
+from apis.runtime.context import CURRENT, Call, Context, trace_id_of
+from apis.runtime.engine import Engine
+from apis.runtime.leases import Leases
+from apis.runtime.log import get_logger
+from apis.runtime.metadata import Metadata
+from apis.runtime.records import Records
+from apis.runtime.store import Store
+from apis.runtime.waits import Asked, approval_item, parked_item, wait_for
+from contracts.canonical.identity import Source
+from contracts.canonical.money import Money
+from contracts.errors import ThroughlineError
+from contracts.runs import RunStep
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Undo = Callable[[Any], Awaitable[object]]
+Connect = Callable[[type, str], Any]
+SHORT_S = 2.0
+log = get_logger(__name__)
+
+
+class Runtime(msgspec.Struct, frozen=True, kw_only=True):
+    """What every run of this process stands on; `connect(port, "tier/api")` gives a typed client."""
+
+    store: Store
+    engine: Engine
+    clock: Clock
+    metadata: Metadata
+    records: Records
+    connect: Connect
+    leases: Leases | None = None
+
+
+class Running:
+    """One run in memory: rebuilt by every replay from recorded outcomes, never a source of truth."""
+
+    def __init__(self, runtime: Runtime, run_id: str, source: Source, context: Context) -> None:
+        self.runtime = runtime
+        self.run_id = run_id
+        self.source = source
+        self.context = context
+        self.trace_id = trace_id_of(context.traceparent) or hashlib.sha256(run_id.encode()).hexdigest()[:32]
+        self.seq = 0
+        self.waits = 0
+        self.step: Step[Any, Any] | None = None
+        self.subject: dict[str, Any] = {}
+        self.done: list[tuple[Step[Any, Any], Any]] = []
+        self.unshown: dict[int, RunStep] = {}
+        self.records: list[dict[str, Any]] = []
+        self.approvals: list[dict[str, Any]] = []
+
+    @property
+    def plan(self) -> bool:
+        """True in a dry run."""
+        return self.context.plan
+
+    def held(self) -> bool:
+        """Whether this process may still write for the run; asked before every vendor write."""
+        return self.runtime.leases is None or self.runtime.leases.held()
+
+    async def show(self, seq: int, step: RunStep) -> None:
+        """Write what finished before and what begins now, in one transaction."""
+        steps = self.unshown | {seq: step}
+        self.unshown = {}
+        await self.runtime.store.write(runs.show_steps, self.run_id, steps, self.runtime.clock.now())
+
+
+class Abandoned(Exception):
+    """A person ended the run: finished steps are undone, then it is over."""
+
+
+class Step(Generic[P, T]):
+    """A function that touches the world, once per run as far as anyone can tell."""
+
+    def __init__(self, function: Callable[P, Awaitable[T]], name: str, owner: str, keep: str | None) -> None:
+        self.function = function
+        self.name = name
+        self.owner = owner
+        self.keep = keep
+        self.undoing: Step[Any, Any] | None = None
+        self.adopting: Step[Any, Any] | None = None
+
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run the step inside a flow; its result is recorded once."""
+        if kwargs:
+            msg = f"{self.name} takes positional arguments only: they are part of the history"
+            raise TypeError(msg)
+        running = current()
+        running.step = self
+        if running.plan:
+            return await self.function(*args)
+        return cast(T, await run_step(running, self, args))
+
+    def undo(self, function: Callable[[Any], Awaitable[object]]) -> Callable[[Any], Awaitable[object]]:
+        """Declare what takes this step's result back; must be safe to repeat."""
+        self.undoing = Step(function, f"{self.name}.undo", self.owner, "an undo stays")
+        return function
+
+    def adopt(self, function: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
+        """Declare how a record made by hand is linked; gets the record, then the step's arguments."""
+        self.adopting = Step(function, f"{self.name}.adopt", self.owner, "a link stays")
+        return function
+
+
+def step(
+    *, owner: str, keep: str | None = None, name: str | None = None
+) -> Callable[[Callable[P, Awaitable[T]]], Step[P, T]]:
+    """Make a function a step; `owner` is the role that gets its work items, `keep` why it stays."""
+
+    def mark(function: Callable[P, Awaitable[T]]) -> Step[P, T]:
+        return Step(function, name or function.__name__, owner, keep)
+
+    return mark
+
+
+class Flow:
+    """A flow by name; `name.v1` is what the engine knows it by."""
+
+    def __init__(self, function: Callable[[Any], Awaitable[Any]], name: str, version: int) -> None:
+        self.function = function
+        self.name = name
+        self.version = version
+
+    @property
+    def registered(self) -> str:
+        """The engine's name of this shape of the flow."""
+        return f"{self.name}.v{self.version}"
+
+
+def flow(function: Callable[[Any], Awaitable[Any]]) -> Flow:
+    """Make a function a flow; another shape later is another function with the next version."""
+    name, _, version = function.__name__.partition("_v")
+    return Flow(function, name, int(version) if version.isdigit() else 1)
+
+
+async def changed(name: str) -> bool:
+    """True in runs that began after the change `name`: guards a small change of a released flow."""
+    return await current().runtime.engine.patched(name)
+
+
+def current() -> Running:
+    """The run whose code is running here."""
+    call = CURRENT.get()
+    running: Running = call.run
+    return running
+
+
+def about(*, amount: Money | None = None, entity: str | None = None, url: str | None = None) -> None:
+    """Say what the run is about, for the work items it may open: price, legal entity, link."""
+    told = {"amount": msgspec.to_builtins(amount), "entity": entity, "url": url}
+    running = current()
+    running.subject = running.subject | {name: value for name, value in told.items() if value}
+
+
+async def write_own(object: str, work: Callable[..., T], *args: Any, value: Any = None) -> T | None:  # noqa: A002 - the word
+    """Write a record of the process tier in one transaction; a dry run lists `value` instead."""
+    running = current()
+    if running.plan:
+        running.records.append({"object": object, "value": msgspec.to_builtins(value)})
+        return None
+    if running.step and not (running.step.keep or running.step.undoing):
+        raise undeclared(running.step)
+
+    def transaction(connection: Connection) -> T:
+        return work(connection, *args)
+
+    return await running.runtime.store.write(transaction)
+
+
+async def approval(code: str, *, by: str, detail: str, amount: Money | None = None) -> None:
+    """Wait until someone with the role `by`, who did not ask for this, approves; else abandon."""
+    running = current()
+    item = approval_item(running, code, by, detail, amount)
+    if running.plan:
+        running.approvals.append(msgspec.to_builtins(item))
+        return
+    decision = await wait_for(running, Asked(item=item))
+    if decision["decision"] != "approve":
+        raise Abandoned(decision.get("comment") or "rejected")
+
+
+async def run_step(running: Running, step: Step[Any, Any], args: tuple[Any, ...]) -> Any:
+    """Try until it is done, waited for, decided or abandoned."""
+    engine, records = running.runtime.engine, running.runtime.records
+    seq = running.seq = running.seq + 1
+    tries, calls = Tries(), []
+    while True:
+        running.step = step
+        outcome = await engine.step(step.name, attempt, running, step, seq, tries, args)
+        calls += outcome["calls"]
+        running.subject = outcome["subject"]
+        began = datetime.fromisoformat(outcome["from"])
+        if "ok" in outcome:
+            value = records.load(outcome["ok"])
+            running.unshown[seq] = shown(step, "done", began, tries, outcome, calls)
+            running.done.append((step, value))
+            return value
+        if "wait" in outcome:
+            running.unshown[seq] = shown(step, "waiting", began, tries, None, calls)
+            tries = after(tries, outcome)
+            await pause(running, outcome)
+            continue
+        running.unshown[seq] = shown(step, "parked", began, tries, outcome, calls)
+        item = parked_item(running, step, problem_in(outcome))
+        decision = await wait_for(running, Asked(item=item))
+        tries = await decided(running, step, decision, args)
+
+
+async def decided(running: Running, step: Step[Any, Any], decision: dict[str, Any], args: tuple[Any, ...]) -> Tries:
+    """What a person's decision means for the step: again, linked, or not at all."""
+    if decision["decision"] == "retry":
+        return Tries(decided="retry")
+    if decision["decision"] == "adopt":
+        record = msgspec.convert(decision["record"], Source)
+        if step.adopting is not None:
+            await run_step(running, step.adopting, (record, *args))
+            running.done.pop()
+        return Tries(decided=f"adopt:{record.external_id}")
+    raise Abandoned(decision.get("comment") or step.name)
+
+
+async def pause(running: Running, outcome: dict[str, Any]) -> None:
+    """Short pauses are slept through, long ones suspend the flow."""
+    due = datetime.fromisoformat(outcome["due"])
+    if outcome["wait"] > SHORT_S:
+        await wait_for(running, Asked(due_at=due))
+        return
+    left = (due - running.runtime.clock.now()).total_seconds()
+    if left > 0:
+        await running.runtime.clock.sleep(left)
+
+
+def runner(runtime: Runtime, this: Flow) -> Callable[[Any], Awaitable[Any]]:
+    """The function the engine runs for a flow: its argument is the recorded input."""
+
+    async def run(argument: Any) -> Any:
+        run_id = runtime.engine.run_id()
+        source = runtime.records.load(argument["source"])
+        context = msgspec.convert(argument["context"], Context)
+        running = Running(runtime, run_id, source, context)
+        CURRENT.set(Call(context, running))
+        return await execute(running, this, source)
+
+    run.__name__ = run.__qualname__ = this.registered
+    return run
+
+
+async def execute(running: Running, this: Flow, source: Source) -> Any:
+    """Run the flow to its end; an abandoned one is undone in reverse, step by step."""
+    try:
+        result = await this.function(source)
+    except Abandoned:
+        await finish(running, "abandoned", None, await undone(running))
+        return None
+    except ThroughlineError as error:  # raised by flow code itself, outside any step: a defect
+        log.exception("flow.defect", run_id=running.run_id, code=error.code)
+        await finish(running, "failed", None, [])
+        raise
+    recorded = running.runtime.records.dump(result)
+    await finish(running, "done", msgspec.to_builtins(result), [])
+    return recorded
+
+
+async def undone(running: Running) -> list[str]:
+    """Undo what was done, last first; answers what stays and why."""
+    kept = []
+    for done, value in reversed(list(running.done)):
+        if done.undoing is not None:
+            await run_step(running, done.undoing, (value,))
+        elif done.keep:
+            kept.append(f"{done.name}: {done.keep}")
+    return kept
+
+
+async def finish(running: Running, state: str, result: Any, kept: list[str]) -> None:
+    """Close the run; safe to repeat, so it needs no record of its own."""
+    ended = runs.End(
+        run_id=running.run_id,
+        state=state,
+        result=result,
+        kept=kept,
+        steps=running.unshown,
+        at=running.runtime.clock.now(),
+    )
+    await running.runtime.store.write(runs.end, ended)
+
+
+def child_id(kind: str, parent: str, n: int = 1) -> str:
+    """The id of something that has no source yet: the first 26 base32 characters of a hash."""
+    digest = hashlib.sha256(f"{kind}\x00{parent}\x00{n}".encode()).digest()
+    return crockford(int.from_bytes(digest[:17], "big") >> 6)
+
+
+def crockford(number: int) -> str:
+    """130 bits as 26 characters of Crockford's base32."""
+    alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+    return "".join(alphabet[(number >> shift) & 31] for shift in range(125, -1, -5))

@@ -1,0 +1,217 @@
+"""Who holds what, for how long: workers, leaders, and the take-over of what a lost worker held.
+
+Leases use the database's clock and real time. One thread per process renews all its leases in one
+statement; an expired lease never comes back, and a process whose own lease is lost ends at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import threading
+import time
+from collections.abc import Awaitable, Callable
+
+import sqlalchemy as sa
+from sqlalchemy import Column, Connection, Float, Integer, String
+
+from apis.runtime import runs
+from apis.runtime.clock import Clock
+from apis.runtime.engine import QUEUE, SUSPECTS, Engine
+from apis.runtime.log import get_logger
+from apis.runtime.store import Store, database_now, insert_new, table
+from apis.runtime.work_items import open_item
+from contracts.runs import WorkItem
+
+LEASES = table(
+    "runtime",
+    "leases",
+    Column("name", String(200), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("token", Integer, nullable=False),
+    Column("until", Float, nullable=False),
+)
+WORKER = "worker/"
+REAPER = "reaper"
+POISON = 4
+log = get_logger(__name__)
+
+
+def claim(connection: Connection, name: str, owner: str, ttl: float) -> bool:
+    """Take a free or expired lease; False while somebody else holds it."""
+    now = database_now(connection)
+    if insert_new(connection, LEASES, name=name, owner=owner, token=1, until=now + ttl):
+        return True
+    taken = connection.execute(
+        sa.update(LEASES)
+        .where(LEASES.c.name == name, LEASES.c.until < now)
+        .values(owner=owner, token=LEASES.c.token + 1, until=now + ttl)
+    )
+    return taken.rowcount == 1
+
+
+def renew(connection: Connection, owner: str, ttl: float) -> set[str]:
+    """Prolong all unexpired leases of an owner; answers their names."""
+    now = database_now(connection)
+    mine = sa.and_(LEASES.c.owner == owner, LEASES.c.until >= now)
+    connection.execute(sa.update(LEASES).where(mine).values(until=now + ttl))
+    return set(connection.execute(sa.select(LEASES.c.name).where(mine)).scalars())
+
+
+def release(connection: Connection, owner: str) -> None:
+    """Give all leases of an owner back."""
+    connection.execute(sa.delete(LEASES).where(LEASES.c.owner == owner))
+
+
+def live_workers(connection: Connection) -> set[str]:
+    """The owners whose worker lease has not expired."""
+    now = database_now(connection)
+    rows = sa.select(LEASES.c.owner).where(LEASES.c.name.startswith(WORKER), LEASES.c.until >= now)
+    return set(connection.execute(rows).scalars())
+
+
+class Leases:
+    """The leases of this process under one owner name, new at every start."""
+
+    def __init__(self, store: Store, part: str, *, ttl: float) -> None:
+        self.owner = f"{part}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._store = store
+        self._ttl = ttl
+        self._held: dict[str, float] = {}
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._renewing, name="leases", daemon=True)
+        self._vital: str | None = None
+
+    def start_worker(self) -> None:
+        """Claim the lease of a worker: without it this process must not run flows."""
+        name = WORKER + self.owner
+        began = time.monotonic()
+        self._store.write_now(claim, name, self.owner, self._ttl)
+        self._held[name] = began + self._ttl
+        self._vital = name
+        self._thread.start()
+
+    def held(self, name: str | None = None) -> bool:
+        """True while a lease is surely ours, by our own clock; asked before every vendor write."""
+        return time.monotonic() < self._held.get(name or self._vital or "", 0.0)
+
+    async def claim(self, name: str) -> bool:
+        """Become the holder of `name` if it is free."""
+        if self.held(name):
+            return True
+        began = time.monotonic()
+        if await self._store.write(claim, name, self.owner, self._ttl):
+            self._held[name] = began + self._ttl
+            return True
+        return False
+
+    def _renewing(self) -> None:
+        while not self._ends.wait(self._ttl / 4):
+            began = time.monotonic()
+            try:
+                mine = self._store.write_now(renew, self.owner, self._ttl)
+            except sa.exc.SQLAlchemyError:
+                mine = {name for name, until in self._held.items() if began < until}
+                log.warning("leases.renewal-failed", owner=self.owner)
+                self._check(mine)
+                continue
+            self._held = {name: began + self._ttl for name in mine}
+            self._check(mine)
+
+    def _check(self, mine: set[str]) -> None:
+        if self._vital and self._vital not in mine and not self._ends.is_set():
+            log.error("worker.lease-lost", owner=self.owner)
+            os._exit(70)
+
+    def stop(self) -> None:
+        """End renewing and give everything back."""
+        self._ends.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._store.write_now(release, self.owner)
+        self._held = {}
+
+
+async def lead(
+    leases: Leases, name: str, every: float, work: Callable[[], Awaitable[object]]
+) -> None:
+    """Do `work` every so many seconds (real time) while this process holds the lease `name`."""
+    while True:
+        try:
+            if await leases.claim(name):
+                await work()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # a leader outlives what it meets: it is logged and tried again
+            log.exception("leader.failed", leader=name, error=type(error).__name__)
+        await asyncio.sleep(every)
+
+
+async def wake(store: Store, engine: Engine, clock: Clock) -> int:
+    """Bring back every suspended run whose wait is due or decided; answers how many."""
+    if await store.read(runs.any_due, clock.now()):
+        await store.write(runs.due, clock.now())
+    run_ids = await store.read(runs.decided_runs)
+    if not run_ids:
+        return 0
+    statuses = await engine.statuses(run_ids)
+    suspended = [run_id for run_id in run_ids if statuses.get(run_id) == "CANCELLED"]
+    if suspended:
+        await engine.resume(suspended)
+    return len(suspended)
+
+
+async def reap(store: Store, engine: Engine, leases: Leases, clock: Clock) -> int:
+    """Re-queue what dead workers held, and isolate what kills its worker; answers how many.
+
+    Safe in this order: lease expired, listed, counted, our lease checked, resumed.
+    """
+    pending = await engine.pending()
+    if not pending:
+        return 0
+    alive = await store.read(live_workers)
+    dead = [flow.run_id for flow in pending if flow.owner not in alive]
+    if not dead:
+        return 0
+    counts = await store.write(count_takeovers, dead)
+    poison = [run_id for run_id in dead if counts[run_id] >= POISON]
+    if poison:
+        await engine.cancel(poison)
+        await store.write(isolate, poison, clock)
+    if not leases.held(REAPER):
+        return 0
+    if first := [run_id for run_id in dead if counts[run_id] == 1]:
+        await engine.resume(first, QUEUE)
+    if again := [run_id for run_id in dead if 1 < counts[run_id] < POISON]:
+        await engine.resume(again, SUSPECTS)
+    return len(dead)
+
+
+def count_takeovers(connection: Connection, run_ids: list[str]) -> dict[str, int]:
+    """How often each run's worker has died, this time included."""
+    return {run_id: runs.count_takeover(connection, run_id) for run_id in run_ids}
+
+
+def isolate(connection: Connection, run_ids: list[str], clock: Clock) -> None:
+    """Park runs that killed every worker that took them: a person looks, *retry* tries again."""
+    for run_id in run_ids:
+        wait = runs.Wait(
+            id=f"{run_id}/poison",
+            run_id=run_id,
+            at=clock.now(),
+            owner="integration",
+            work_item_id=f"wi-{run_id}"[:64],
+        )
+        item = WorkItem(
+            id=wait.work_item_id or "",
+            code="flow.poison",
+            title="A flow ended the process that ran it, again and again",
+            detail=f"{run_id} was taken over {POISON} times and each worker died with it",
+            owner="integration",
+            remedy="read the log of the workers that died, mend the cause, then retry",
+            run_id=run_id,
+            since=clock.now(),
+        )
+        runs.open_wait(connection, wait)
+        open_item(connection, item, wait.id)

@@ -1,0 +1,307 @@
+"""Runs, their steps, waits and work items: the tables that screens read, and their transactions.
+
+The engine's own status stays private; what a person sees comes from here.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy import Column, Connection, Integer, String, Text
+
+from apis.runtime.context import Context
+from apis.runtime.engine import Engine
+from apis.runtime.events import publish
+from apis.runtime.store import insert_new, table
+from contracts.canonical.identity import Source
+from contracts.events import RunEnded, RunStarted, event_id, event_of
+from contracts.runs import Run, RunStep, Waiting
+
+RUNS = table(
+    "process",
+    "runs",
+    Column("id", String(200), primary_key=True),
+    Column("flow", String(80), nullable=False, index=True),
+    Column("connection", String(80), nullable=False),
+    Column("record", String(120), nullable=False, index=True),
+    Column("turn", Integer, nullable=False),
+    Column("state", String(20), nullable=False, index=True),
+    Column("open_key", String(300), unique=True),
+    Column("requester", String(200)),
+    Column("context", Text, nullable=False),
+    Column("result", Text),
+    Column("kept", Text),
+    Column("queued_at", String(40), nullable=False),
+    Column("started_at", String(40)),
+    Column("ended_at", String(40)),
+)
+STEPS = table(
+    "process",
+    "steps",
+    Column("run_id", String(200), primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("body", Text, nullable=False),
+)
+WAITS = table(
+    "process",
+    "waits",
+    Column("id", String(220), primary_key=True),
+    Column("run_id", String(200), nullable=False, index=True),
+    Column("state", String(12), nullable=False, index=True),
+    Column("since", String(40), nullable=False),
+    Column("due_at", String(40), index=True),
+    Column("owner", String(80)),
+    Column("work_item_id", String(64)),
+    Column("decision", Text),
+)
+TAKEOVERS = table(
+    "process",
+    "takeovers",
+    Column("run_id", String(200), primary_key=True),
+    Column("count", Integer, nullable=False),
+)
+OPEN = ("queued", "running", "waiting")
+SOURCE = "/process/runs"
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """A run and whether this call made it."""
+
+    run_id: str
+    new: bool
+    state: str
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run is started with; `again` allows a new run after an abandoned one of the turn."""
+
+    flow: str
+    source: Source
+    turn: int
+    argument: Any
+    context: Context
+    at: datetime
+    again: bool = False
+
+
+def start(connection: Connection, engine: Engine, asked: Start) -> Begun:
+    """Start a flow for a record, or answer the run it has: open, or ended in the same turn."""
+    source = asked.source
+    open_key = f"{asked.flow}|{source.connection}|{source.external_id}"
+    row = connection.execute(sa.select(RUNS).where(RUNS.c.open_key == open_key)).first()
+    if row is not None:
+        return Begun(row.id, new=False, state=row.state)
+    run_id = f"{asked.flow}:{source.connection}:{source.external_id}:{asked.turn}"
+    earlier = connection.execute(
+        sa.select(RUNS.c.id, RUNS.c.state)
+        .where(RUNS.c.id.startswith(run_id, autoescape=True), RUNS.c.turn == asked.turn)
+        .order_by(RUNS.c.queued_at.desc())
+    ).all()
+    if earlier and (earlier[0].state == "done" or not asked.again):
+        return Begun(earlier[0].id, new=False, state=earlier[0].state)
+    run_id = f"{run_id}.{len(earlier) + 1}" if earlier else run_id
+    context = msgspec.structs.replace(asked.context, request_key=None, deadline=None)
+    new = insert_new(
+        connection,
+        RUNS,
+        id=run_id,
+        flow=asked.flow,
+        connection=source.connection,
+        record=source.external_id,
+        turn=asked.turn,
+        state="queued",
+        open_key=open_key,
+        requester=context.person or context.actor,
+        context=msgspec.json.encode(context).decode(),
+        queued_at=asked.at.isoformat(),
+    )
+    if not new:  # somebody was quicker: theirs is the run
+        row = connection.execute(sa.select(RUNS).where(RUNS.c.open_key == open_key)).one()
+        return Begun(row.id, new=False, state=row.state)
+    started = RunStarted(
+        run_id=run_id, flow=asked.flow, source=source, turn=asked.turn, requester=context.actor
+    )
+    announce(connection, "run.started", started, run_id, asked.at)
+    engine.enqueue(connection, f"{asked.flow}.v1", run_id, asked.argument)
+    return Begun(run_id, new=True, state="queued")
+
+
+def announce(
+    connection: Connection, name: str, payload: msgspec.Struct, run_id: str, at: datetime, *parts: object
+) -> None:
+    """Publish an event of a run; the same run, name and parts are the same event."""
+    publish(
+        connection,
+        "process",
+        event_of(
+            name,
+            payload,
+            id=event_id(run_id, name, *parts),
+            source=SOURCE,
+            time=at,
+            correlation_id=run_id,
+        ),
+    )
+
+
+def show_steps(connection: Connection, run_id: str, steps: dict[int, RunStep], at: datetime) -> None:
+    """Write what people see of these steps; the run is running."""
+    for seq, step in steps.items():
+        body = msgspec.json.encode(step).decode()
+        if not insert_new(connection, STEPS, run_id=run_id, seq=seq, body=body):
+            mine = sa.and_(STEPS.c.run_id == run_id, STEPS.c.seq == seq)
+            connection.execute(sa.update(STEPS).where(mine).values(body=body))
+    running = sa.and_(RUNS.c.id == run_id, RUNS.c.state == "queued")
+    connection.execute(
+        sa.update(RUNS).where(running).values(state="running", started_at=at.isoformat())
+    )
+
+
+class End(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run ended."""
+
+    run_id: str
+    state: str
+    result: Any = None
+    kept: list[str] = []
+    steps: dict[int, RunStep] = {}
+    at: datetime
+
+
+def end(connection: Connection, ended: End) -> None:
+    """Close a run and announce it; repeated, it changes nothing."""
+    row = connection.execute(sa.select(RUNS).where(RUNS.c.id == ended.run_id)).one()
+    if row.state not in OPEN:
+        return
+    show_steps(connection, ended.run_id, ended.steps, ended.at)
+    connection.execute(
+        sa.update(RUNS)
+        .where(RUNS.c.id == ended.run_id)
+        .values(
+            state=ended.state,
+            open_key=None,
+            ended_at=ended.at.isoformat(),
+            result=msgspec.json.encode(ended.result).decode(),
+            kept=msgspec.json.encode(ended.kept).decode(),
+        )
+    )
+    payload = RunEnded(
+        run_id=ended.run_id,
+        flow=row.flow,
+        source=Source(row.connection, row.record),
+        state=ended.state,  # type: ignore[arg-type]  # one of RunState by construction
+        kept=tuple(ended.kept),
+    )
+    announce(connection, "run.ended", payload, ended.run_id, ended.at)
+
+
+def view(connection: Connection, run_id: str) -> Run | None:
+    """A run as people see it, or None."""
+    row = connection.execute(sa.select(RUNS).where(RUNS.c.id == run_id)).first()
+    if row is None:
+        return None
+    steps = connection.execute(sa.select(STEPS.c.body).where(STEPS.c.run_id == run_id).order_by(STEPS.c.seq))
+    wait = None
+    if row.state == "waiting":
+        mine = sa.and_(WAITS.c.run_id == run_id, WAITS.c.state == "open")
+        wait = connection.execute(sa.select(WAITS).where(mine).order_by(WAITS.c.since.desc())).first()
+    return Run(
+        id=row.id,
+        flow=row.flow,
+        state=row.state,
+        deal=Source(row.connection, row.record),
+        started_at=moment(row.started_at),
+        ended_at=moment(row.ended_at),
+        requester=row.requester,
+        waiting=None
+        if wait is None
+        else Waiting(
+            since=datetime.fromisoformat(wait.since),
+            due_at=moment(wait.due_at),
+            owner=wait.owner,
+            work_item_id=wait.work_item_id,
+        ),
+        steps=tuple(msgspec.json.decode(body, type=RunStep) for body in steps.scalars()),
+        result=msgspec.json.decode(row.result) if row.result else None,
+        kept=tuple(msgspec.json.decode(row.kept)) if row.kept else (),
+    )
+
+
+def moment(text: str | None) -> datetime | None:
+    """A stored moment, or None."""
+    return datetime.fromisoformat(text) if text else None
+
+
+# ------------------------------------------------------------------------------------------- waits
+
+
+class Wait(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run waits for: a moment, or a decision on a work item."""
+
+    id: str
+    run_id: str
+    at: datetime
+    due_at: datetime | None = None
+    owner: str | None = None
+    work_item_id: str | None = None
+
+
+def open_wait(connection: Connection, wait: Wait) -> dict[str, Any] | None:
+    """Write the wait unless it is there; its decision if there is one, and the run goes on."""
+    row = connection.execute(sa.select(WAITS).where(WAITS.c.id == wait.id)).first()
+    if row is not None and row.state != "open":
+        connection.execute(sa.update(WAITS).where(WAITS.c.id == wait.id).values(state="taken"))
+        connection.execute(sa.update(RUNS).where(RUNS.c.id == wait.run_id).values(state="running"))
+        decision: dict[str, Any] = msgspec.json.decode(row.decision)
+        return decision
+    insert_new(
+        connection,
+        WAITS,
+        id=wait.id,
+        run_id=wait.run_id,
+        state="open",
+        since=wait.at.isoformat(),
+        due_at=wait.due_at.isoformat() if wait.due_at else None,
+        owner=wait.owner,
+        work_item_id=wait.work_item_id,
+    )
+    connection.execute(sa.update(RUNS).where(RUNS.c.id == wait.run_id).values(state="waiting"))
+    return None
+
+
+def decide_wait(connection: Connection, wait_id: str, decision: dict[str, Any]) -> bool:
+    """Decide an open wait; False if it was decided before."""
+    mine = sa.and_(WAITS.c.id == wait_id, WAITS.c.state == "open")
+    text = msgspec.json.encode(decision).decode()
+    return connection.execute(sa.update(WAITS).where(mine).values(state="decided", decision=text)).rowcount == 1
+
+
+def due(connection: Connection, now: datetime) -> int:
+    """Decide every wait whose moment has come; answers how many."""
+    come = sa.and_(WAITS.c.state == "open", WAITS.c.due_at <= now.isoformat())
+    values = {"state": "decided", "decision": '{"decision":"due"}'}
+    return connection.execute(sa.update(WAITS).where(come).values(**values)).rowcount
+
+
+def any_due(connection: Connection, now: datetime) -> bool:
+    """Whether `due` would find anything; read before the write lock is taken."""
+    come = sa.and_(WAITS.c.state == "open", WAITS.c.due_at <= now.isoformat())
+    return connection.execute(sa.select(WAITS.c.id).where(come).limit(1)).first() is not None
+
+
+def decided_runs(connection: Connection) -> list[str]:
+    """Runs with a decided wait that their flow has not taken yet."""
+    rows = connection.execute(sa.select(WAITS.c.run_id).where(WAITS.c.state == "decided").distinct())
+    return list(rows.scalars())
+
+
+def count_takeover(connection: Connection, run_id: str) -> int:
+    """One more worker died with this run; answers how many have."""
+    if insert_new(connection, TAKEOVERS, run_id=run_id, count=1):
+        return 1
+    mine = TAKEOVERS.c.run_id == run_id
+    connection.execute(sa.update(TAKEOVERS).where(mine).values(count=TAKEOVERS.c.count + 1))
+    return int(connection.execute(sa.select(TAKEOVERS.c.count).where(mine)).scalar_one())

@@ -1,0 +1,362 @@
+"""The kit every vendor sandbox stands on: state, faults, log, clock, TLS.
+
+A vendor adds the wire format alone: `system_apis/<vendor>/sandbox/app.py` with a function
+`sandbox(kit) -> Vendor`. A sandbox is a process of its own and is reached over HTTP only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import importlib
+import os
+import sqlite3
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+import msgspec
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from apis.runtime.clock import Clock, simulated_clock_url
+from apis.runtime.sandbox_faults import Fault, Faults
+from apis.runtime.sandbox_files import Log, certificate, credentials
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+DROP = "throughline.drop"
+NO_ANSWER = {"timeout-before-commit", "timeout-after-commit"}
+INSIDE = {"lock", "hide", "truncate", "drift", "timeout-after-commit"}
+JSON = "application/json;charset=UTF-8"
+
+
+@dataclass
+class Call:
+    """One request as it came in; `locked` is the index of the operation that meets a row lock."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+    scheme: str = "http"
+    locked: int | None = None
+
+
+@dataclass
+class Answer:
+    """What goes back, and which records (object, id) this call wrote."""
+
+    status: int
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    written: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Vendor(Protocol):
+    """The wire format of one vendor."""
+
+    def operations(self, call: Call) -> tuple[list[str], str | None]:
+        """What the call does, its parts after the whole, and the business key it carries."""
+
+    def answer(self, call: Call) -> Answer:
+        """Act inside the open transaction."""
+
+    def refusal(self, fault: str, call: Call) -> Answer:
+        """How this vendor says throttle, error, expire-token, html and maintenance."""
+
+    def drifted(self, body: bytes) -> bytes:
+        """The same answer after a schema change nobody announced."""
+
+    def state(self) -> dict[str, list[Any]]:
+        """All records in the vendor's own form."""
+
+    def reset(self) -> None:
+        """Begin again with an empty account; ids are never used twice."""
+
+    def example(self, name: str, options: dict[str, str]) -> list[dict[str, Any]] | None:
+        """Vendor calls that make something happen, or None if there is no such example."""
+
+
+class Kit:
+    """What a vendor's sandbox may use: database, clock, credentials, settings, hidden records."""
+
+    def __init__(self, name: str, home: Path) -> None:
+        self.name = name
+        self.folder = home / "sandboxes"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.clock = Clock()
+        self.settings: dict[str, Any] = {}
+        self.hidden: dict[tuple[str, str], float] = {}
+        self.created: dict[str, str] = {}
+        path = self.folder / f"{name}.sqlite"
+        self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self.db.execute("PRAGMA journal_mode=WAL")
+        self.db.execute("PRAGMA synchronous=NORMAL")  # survives kill -9; power loss may cost calls
+        self.db.execute("PRAGMA busy_timeout=30000")
+
+    def credentials(self, make: Callable[[], dict[str, str]]) -> dict[str, str]:
+        """The credentials this sandbox accepts, made at the first start."""
+        return credentials(self.folder, self.name, make)
+
+    def hide(self, kind: str, record: str, seconds: float) -> None:
+        """Keep a record out of search for a while."""
+        self.hidden[kind, record] = self.clock.timestamp() + seconds
+
+    def hidden_ids(self, kind: str) -> list[str]:
+        """The records of one object that search must not find now."""
+        if not self.hidden:
+            return []
+        now = self.clock.timestamp()
+        return [record for (k, record), until in self.hidden.items() if k == kind and until > now]
+
+
+class Sandbox:
+    """One vendor behind HTTP, with its back door `/__sandbox__` and the clock."""
+
+    def __init__(self, kit: Kit, vendor: Vendor, clock_url: str | None = None) -> None:
+        self.kit, self.vendor, self.clock_url = kit, vendor, clock_url
+        self.faults = Faults()
+        self.log = Log(kit.folder / f"{kit.name}.jsonl")
+        self.latency_s = float(os.environ.get("THROUGHLINE_SANDBOX_LATENCY_MS", "0")) / 1000
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        call = await _call(scope, receive)
+        if call.path.startswith(("/__sandbox__/", "/__clock__")):
+            await _send(send, self._back_door(call))
+            return
+        if (answer := await self._serve(call)) is not None:
+            await _send(send, answer)
+        elif drop := scope.get("extensions", {}).get(DROP):
+            drop()
+        else:
+            raise ConnectionAbortedError
+
+    async def _serve(self, call: Call) -> Answer | None:
+        operations, key = self.vendor.operations(call)
+        self.log.n = n = self.log.n + 1
+        received = {
+            "n": n,
+            "at": self.kit.clock.now(),
+            "phase": "received",
+            "method": call.method,
+            "path": call.path,
+            "operation": operations[0],
+            "key": key,
+            "body_sha256": hashlib.sha256(call.body).hexdigest(),
+        }
+        self.log.write(received)
+        if self.latency_s:
+            await asyncio.sleep(self.latency_s)
+        fault, part = self.faults.meet(operations, self.kit.clock.timestamp()) or (None, 0)
+        kind = fault.fault if fault else None
+        answer = self._answer(call, operations, fault, part)
+        done = {
+            "n": n,
+            "phase": "done",
+            "committed": bool(answer and answer.written),
+            "answered": kind not in NO_ANSWER,
+            "status": answer.status if answer and kind not in NO_ANSWER else None,
+        }
+        self.log.write(done)
+        if fault and kind in NO_ANSWER:
+            await asyncio.sleep(fault.seconds)
+            return None
+        return answer
+
+    def _answer(
+        self, call: Call, operations: list[str], fault: Fault | None, part: int
+    ) -> Answer | None:
+        if fault is None:
+            return self._act(call)
+        if fault.fault == "timeout-before-commit":
+            return None
+        if fault.fault not in INSIDE:
+            return self._act(call, fault.fault)
+        if fault.fault == "lock":
+            call.locked = part
+        if fault.fault == "hide" and operations[part].endswith(".search"):
+            kind = operations[part].removesuffix(".search")
+            if kind in self.kit.created:
+                self.kit.hide(kind, self.kit.created[kind], fault.seconds)
+        answer = self._act(call)
+        if fault.fault == "hide":
+            for kind, record in answer.written:
+                self.kit.hide(kind, record, fault.seconds)
+        elif fault.fault == "truncate":
+            answer.body = answer.body[: len(answer.body) // 2]
+        elif fault.fault == "drift":
+            answer.body = self.vendor.drifted(answer.body)
+        return answer
+
+    def _act(self, call: Call, fault: str | None = None) -> Answer:
+        """One call is one transaction; what it wrote is committed before anyone hears of it."""
+        self.kit.db.execute("BEGIN")
+        try:
+            answer = self.vendor.refusal(fault, call) if fault else self.vendor.answer(call)
+        except BaseException:
+            self.kit.db.execute("ROLLBACK")
+            raise
+        self.kit.db.execute("COMMIT")
+        self.kit.created.update(answer.written)
+        return answer
+
+    def _back_door(self, call: Call) -> Answer:
+        what = call.method, call.path.rstrip("/")
+        try:
+            return Answer(200, msgspec.json.encode(self._back_door_value(what, call)))
+        except LookupError as error:
+            return Answer(404, msgspec.json.encode({"detail": str(error)}))
+        except (ValueError, TypeError, msgspec.MsgspecError) as error:
+            return Answer(422, msgspec.json.encode({"detail": str(error)}))
+
+    def _back_door_value(self, what: tuple[str, str], call: Call) -> Any:
+        match what:
+            case ("GET", "/__clock__"):
+                return {"now": self.kit.clock.now()}
+            case ("PUT", "/__clock__"):
+                return self._set_clock(msgspec.json.decode(call.body))
+            case ("GET", "/__sandbox__/state"):
+                return self.vendor.state()
+            case ("POST", "/__sandbox__/reset"):
+                return self._reset()
+            case ("GET", "/__sandbox__/faults"):
+                return self.faults.plan
+            case ("PUT", "/__sandbox__/faults"):
+                self.faults.put(call.body)
+                return self.faults.plan
+            case ("GET", "/__sandbox__/settings"):
+                return self.kit.settings
+            case ("PUT", "/__sandbox__/settings"):
+                self.kit.settings.update(msgspec.json.decode(call.body, type=dict[str, Any]))
+                return self.kit.settings
+            case ("PUT", "/__sandbox__/latency"):
+                latency = msgspec.json.decode(call.body, type=dict[str, float])
+                self.latency_s = latency["ms"] / 1000
+                return latency
+            case ("GET", path) if path.startswith("/__sandbox__/examples/"):
+                example = self.vendor.example(path.rsplit("/", 1)[1], call.query)
+                if example is not None:
+                    return example
+        msg = f"the sandbox has no {what[0]} {what[1]}"
+        raise LookupError(msg)
+
+    def _set_clock(self, body: dict[str, Any]) -> dict[str, datetime]:
+        if "now" in body:
+            moment = datetime.fromisoformat(body["now"])
+            if moment.tzinfo is None:
+                msg = "now needs a zone"
+                raise ValueError(msg)
+            self.kit.clock.set(moment)
+        self.kit.clock.advance(float(body.get("advance_s", 0)))
+        return {"now": self.kit.clock.now()}
+
+    def _reset(self) -> dict[str, str]:
+        self.faults = Faults()
+        self.log.n = 0
+        self.kit.settings.clear()
+        self.kit.hidden.clear()
+        self.kit.created.clear()
+        self.kit.db.execute("BEGIN IMMEDIATE")
+        self.vendor.reset()
+        self.kit.db.execute("COMMIT")
+        return {"reset": self.kit.name}
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        follow = asyncio.create_task(self.kit.clock.follow(self.clock_url or ""))
+        if not self.clock_url:
+            follow.cancel()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        follow.cancel()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _call(scope: Scope, receive: Receive) -> Call:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return Call(
+        method=scope["method"],
+        path=(scope.get("raw_path") or scope["path"].encode()).decode("latin-1").partition("?")[0],
+        query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
+        headers={k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]},
+        body=body,
+        scheme=scope["scheme"],
+    )
+
+
+async def _send(send: Send, answer: Answer) -> None:
+    headers = {"content-length": str(len(answer.body)), **answer.headers}
+    if answer.body:
+        headers.setdefault("content-type", JSON)
+    pairs = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()]
+    await send({"type": "http.response.start", "status": answer.status, "headers": pairs})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+class _Droppable(HttpToolsProtocol):
+    """HTTP that can hang up without an answer, which ASGI alone cannot."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        extensions: dict[str, Any] = {DROP: self.transport.abort}
+        self.scope["extensions"] = extensions
+
+
+def make_sandbox(name: str, home: Path, clock_url: str | None = None) -> Sandbox:
+    """The sandbox of one vendor as an ASGI app, its vendor loaded by name."""
+    kit = Kit(name, home)
+    module = importlib.import_module(f"system_apis.{name}.sandbox.app")
+    return Sandbox(kit, module.sandbox(kit), clock_url)
+
+
+def run(
+    name: str, port: int, home: Path, *, tls: bool = False, clock_url: str | None = None
+) -> None:
+    """Serve one vendor's sandbox on loopback until a signal ends it."""
+    app = make_sandbox(name, home, clock_url)
+    files = certificate(app.kit.folder) if tls else (None, None)
+    uvicorn.run(
+        app,
+        host="127.0.0.1",
+        port=port,
+        http=_Droppable,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=3,
+        ssl_certfile=files[0],
+        ssl_keyfile=files[1],
+    )
+
+
+def main() -> None:
+    """`python -m apis.runtime.sandbox salesforce --port 9101 [--tls]`."""
+    parser = argparse.ArgumentParser(prog="sandbox")
+    parser.add_argument("name")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--tls", action="store_true")
+    options = parser.parse_args()
+    home = Path(os.environ.get("THROUGHLINE_HOME", "./var"))
+    clock_url = simulated_clock_url(dict(os.environ))
+    run(options.name, options.port, home, tls=options.tls, clock_url=clock_url)
+
+
+if __name__ == "__main__":
+    main()

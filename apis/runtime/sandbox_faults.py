@@ -1,0 +1,75 @@
+"""Misbehaviour on request: which call of a sandbox goes wrong, and how."""
+
+from __future__ import annotations
+
+import random
+from fnmatch import fnmatchcase
+
+import msgspec
+
+KINDS = frozenset(
+    "throttle error timeout-before-commit timeout-after-commit lock expire-token hide truncate"
+    " drift html maintenance".split()
+)
+
+
+class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One planned misbehaviour; without `nth` every call meets it, with `rate` a share of them."""
+
+    operation: str
+    fault: str
+    nth: int = 0
+    seconds: float = 5
+    rate: float = 1.0
+    seed: int = 0
+    seen: int = 0
+    fired: int = 0
+    until: float = 0
+
+    def __post_init__(self) -> None:
+        if self.fault not in KINDS:
+            msg = f"no fault {self.fault!r}: one of {', '.join(sorted(KINDS))}"
+            raise ValueError(msg)
+
+
+class Faults:
+    """The plan since the last PUT; counts calls per operation and says what befalls each."""
+
+    def __init__(self) -> None:
+        self.plan: list[Fault] = []
+        self._dice: list[random.Random] = []
+
+    def put(self, body: bytes) -> None:
+        """Replace the plan; all counts begin again."""
+        self.plan = msgspec.json.decode(body, type=list[Fault])
+        for fault in self.plan:
+            fault.seen, fault.fired, fault.until = 0, 0, 0
+        self._dice = [random.Random(f.seed) for f in self.plan]  # noqa: S311 - repeatable dice
+
+    def meet(self, operations: list[str], now: float) -> tuple[Fault, int] | None:
+        """The fault this call meets and which of its operations met it; maintenance first."""
+        met: tuple[Fault, int] | None = None
+        for fault, dice in zip(self.plan, self._dice, strict=True):
+            if fault.until > now:
+                fault.fired += 1
+                return fault, 0
+        for fault, dice in zip(self.plan, self._dice, strict=True):
+            for index, operation in enumerate(operations):
+                if self._hits(fault, dice, operation) and met is None:
+                    met = fault, index
+        if met:
+            met[0].fired += 1
+            if met[0].fault == "maintenance":
+                met[0].until = now + met[0].seconds
+        return met
+
+    @staticmethod
+    def _hits(fault: Fault, dice: random.Random, operation: str) -> bool:
+        if not fnmatchcase(operation, fault.operation):
+            return False
+        fault.seen += 1
+        if fault.nth:
+            return fault.seen == fault.nth
+        if fault.fault == "maintenance":
+            return fault.until == 0
+        return fault.rate >= 1 or dice.random() < fault.rate

@@ -1,0 +1,64 @@
+"""What one process is told by its environment; read once, at start."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where state lives, who listens where, and which files rule."""
+
+    home: Path
+    env: str
+    database_url: str
+    redis_url: str | None
+    port: int
+    issuer: str
+    entities: Path
+    gateway: Path
+    peers: dict[str, str]
+    internal_key: bytes
+    lease_s: float
+    search_lag_s: float | None
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Settings:
+        """Read `THROUGHLINE_*` and `PORT`; makes the home and its internal key when missing."""
+        home = Path(env.get("THROUGHLINE_HOME", "./var")).resolve()
+        for folder in (home, home / "run"):
+            folder.mkdir(parents=True, exist_ok=True)
+        port = int(env.get("PORT", "8080"))
+        lag = env.get("THROUGHLINE_SEARCH_LAG")
+        return cls(
+            home=home,
+            env=env.get("THROUGHLINE_ENV", "production"),
+            database_url=env.get("THROUGHLINE_DATABASE_URL", f"sqlite:///{home}/throughline.sqlite"),
+            redis_url=env.get("THROUGHLINE_REDIS_URL") or None,
+            port=port,
+            issuer=env.get("THROUGHLINE_ISSUER", f"http://127.0.0.1:{port}"),
+            entities=Path(env.get("THROUGHLINE_ENTITIES", "apis/entities.yaml")),
+            gateway=Path(env.get("THROUGHLINE_GATEWAY", "gateway.yaml")),
+            peers=dict(part.split("=", 1) for part in env.get("THROUGHLINE_PEERS", "").split(",") if part),
+            internal_key=internal_key(env, home),
+            lease_s=float(env.get("THROUGHLINE_LEASE", "10")),
+            search_lag_s=float(lag) if lag else None,
+        )
+
+
+def internal_key(env: Mapping[str, str], home: Path) -> bytes:
+    """The key of internal tokens: from the environment, else `$THROUGHLINE_HOME/internal.key`, made once."""
+    if given := env.get("THROUGHLINE_INTERNAL_KEY"):
+        return given.encode()
+    path = home / "internal.key"
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_bytes()
+    with os.fdopen(handle, "wb") as file:
+        file.write(secrets.token_urlsafe(48).encode())
+    return path.read_bytes()

@@ -1,0 +1,137 @@
+"""The database: transaction functions run in threads, the same on SQLite and PostgreSQL.
+
+A transaction is a plain function of a connection: `await store.write(open_run, run)`. On SQLite one
+thread writes (`BEGIN IMMEDIATE`, WAL, `synchronous=FULL`), so a process never waits for itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine, MetaData, Table, event
+from sqlalchemy.pool import QueuePool
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+METADATA = MetaData()
+TIERS = ("gateway", "system", "process", "experience", "runtime")
+BUSY_S = 30
+_SCHEMA = re.compile(rf"\b({'|'.join(TIERS)})\.(?=[a-z])")
+
+
+def table(tier: str, name: str, *columns: Any) -> Table:
+    """A table of one tier: `process.runs` on PostgreSQL, `process_runs` on SQLite."""
+    return Table(name, METADATA, *columns, schema=tier)
+
+
+def engine_for(url: str, *, synchronous: str = "FULL", pool: int = 5) -> Engine:
+    """An engine that begins writing transactions at once and names tiers as the store does."""
+    if not url.startswith("sqlite"):
+        url = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql+psycopg://", url)
+        return sa.create_engine(url, pool_size=pool, max_overflow=pool, pool_pre_ping=True)
+    engine = sa.create_engine(
+        url,
+        poolclass=QueuePool,
+        pool_size=pool,
+        max_overflow=0,
+        connect_args={"timeout": BUSY_S, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def connect(raw: Any, _record: Any) -> None:
+        raw.isolation_level = None
+        raw.execute(f"PRAGMA busy_timeout = {BUSY_S * 1000}")
+        raw.execute("PRAGMA journal_mode = WAL")
+        raw.execute(f"PRAGMA synchronous = {synchronous}")
+        raw.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("reading")
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    @event.listens_for(engine, "before_cursor_execute", retval=True)
+    def spell(_c: Any, _cur: Any, statement: str, parameters: Any, *_: Any) -> tuple[str, Any]:
+        return _SCHEMA.sub(r"\1_", statement), parameters
+
+    return engine
+
+
+class Store:
+    """One deployment's database, as this process uses it."""
+
+    def __init__(self, url: str, *, pool: int = 6) -> None:
+        self.url = url
+        self.sqlite = url.startswith("sqlite")
+        self.engine = engine_for(url, pool=pool)
+        self._reading = self.engine.execution_options(reading=True)
+        self._writers = ThreadPoolExecutor(1 if self.sqlite else pool, "store-write")
+        self._readers = ThreadPoolExecutor(2 if self.sqlite else pool, "store-read")
+
+    async def write(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work(connection, ...)` as one writing transaction; an exception rolls it back."""
+        return await self._run(self._writers, lambda: self.write_now(work, *args, **kwargs))
+
+    async def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work(connection, ...)` as one reading transaction."""
+        return await self._run(self._readers, lambda: self.read_now(work, *args, **kwargs))
+
+    def write_now(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`write` for callers that are already in a thread."""
+        with self.engine.begin() as connection:
+            return work(connection, *args, **kwargs)
+
+    def read_now(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`read` for callers that are already in a thread."""
+        with self._reading.connect() as connection:
+            return work(connection, *args, **kwargs)
+
+    async def _run(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        inside = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(threads, inside.run, work)
+
+    def create(self) -> None:
+        """Make every schema and table that is missing (tests; production runs the migrations)."""
+        with self.engine.begin() as connection:
+            if not self.sqlite:
+                for tier in TIERS:
+                    connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {tier}")
+        if self.sqlite:
+            self._create_sqlite()
+        else:
+            METADATA.create_all(self.engine)
+
+    def _create_sqlite(self) -> None:
+        with self.engine.begin() as connection:
+            for each in METADATA.sorted_tables:
+                connection.execute(sa.schema.CreateTable(each, if_not_exists=True))
+                for index in each.indexes:
+                    connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))
+
+    def close(self) -> None:
+        """Let running transactions end and close every connection."""
+        self._writers.shutdown(wait=True)
+        self._readers.shutdown(wait=True)
+        self.engine.dispose()
+
+
+def insert_new(connection: Connection, into: Table, **values: Any) -> bool:
+    """Insert unless a unique key is taken; True when the row is new."""
+    dialect = sa.dialects.sqlite if connection.dialect.name == "sqlite" else sa.dialects.postgresql
+    statement = dialect.insert(into).values(**values).on_conflict_do_nothing()
+    return connection.execute(statement).rowcount == 1
+
+
+def database_now(connection: Connection) -> float:
+    """Seconds since 1970 by the database's clock (real time: leases use it)."""
+    sql = "select unixepoch('subsec')" if connection.dialect.name == "sqlite" else "select extract(epoch from clock_timestamp())"
+    return float(connection.exec_driver_sql(sql).scalar_one())
+
+

@@ -1,0 +1,130 @@
+"""How a flow waits: a row, a work item where a person must act, and out of the engine."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from sqlalchemy import Connection
+
+from apis.runtime import runs
+from apis.runtime.work_items import open_item
+from contracts.canonical.money import Money
+from contracts.events import event_id
+from contracts.errors import Problem
+from contracts.runs import WorkItem, WorkRecord
+
+if TYPE_CHECKING:
+    from apis.runtime.flow import Running, Step
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What is waited for: a decision on an item, or a moment."""
+
+    item: WorkItem | None = None
+    due_at: datetime | None = None
+
+
+class Suspended(Exception):
+    """The flow has left the engine; the waker brings it back."""
+
+
+async def wait_for(running: Running, asked: Asked) -> dict[str, Any]:
+    """Suspend until decided or due; answers the decision. Replayed, it answers the recorded one."""
+    running.waits += 1
+    wait_id = f"{running.run_id}/{running.waits}"
+    decision: dict[str, Any] = await running.runtime.engine.step(
+        f"wait.{running.waits}", look, running, wait_id, asked
+    )
+    return decision
+
+
+async def look(running: Running, wait_id: str, asked: Asked) -> dict[str, Any]:
+    """Open the wait or read its decision; without one, leave the engine."""
+    runtime = running.runtime
+    wait = runs.Wait(
+        id=wait_id,
+        run_id=running.run_id,
+        at=runtime.clock.now(),
+        due_at=asked.due_at,
+        owner=asked.item.owner if asked.item else None,
+        work_item_id=item_id(wait_id) if asked.item else None,
+    )
+    steps, running.unshown = running.unshown, {}
+    decision = await runtime.store.write(open_with_item, wait, asked.item, steps)
+    if decision is not None:
+        return decision
+    await runtime.engine.cancel([running.run_id])
+    raise Suspended
+
+
+def open_with_item(
+    connection: Connection, wait: runs.Wait, item: WorkItem | None, steps: Any
+) -> dict[str, Any] | None:
+    """The wait, its work item and what is shown of the run, in one transaction."""
+    runs.show_steps(connection, wait.run_id, steps, wait.at)
+    decision = runs.open_wait(connection, wait)
+    if decision is None and item is not None and wait.work_item_id:
+        opened = msgspec.structs.replace(item, id=wait.work_item_id, since=wait.at)
+        open_item(connection, opened, wait.id)
+    return decision
+
+
+def item_id(wait_id: str) -> str:
+    """The work item of a wait: the same wait opens the same item."""
+    return f"wi-{event_id(wait_id)[:20]}"
+
+
+def price(running: Running) -> Money | None:
+    """The money that waits with the run, if a step has said so."""
+    amount = running.subject.get("amount")
+    return msgspec.convert(amount, Money, strict=False) if amount else None
+
+
+def record_of(running: Running) -> WorkRecord:
+    """The record a work item is about."""
+    return WorkRecord(
+        system=running.source.connection,
+        object=running.subject.get("object", "deal"),
+        external_id=running.source.external_id,
+        id=running.subject.get("id"),
+        url=running.subject.get("url"),
+    )
+
+
+def parked_item(running: Running, step: Step[Any, Any], problem: Problem) -> WorkItem:
+    """The work item of a step that cannot go on by itself."""
+    return WorkItem(
+        id="",
+        code=problem.code,
+        title=problem.title or problem.code,
+        detail=problem.detail,
+        owner=problem.owner or step.owner,
+        remedy=problem.remedy,
+        amount=price(running),
+        record=record_of(running),
+        run_id=running.run_id,
+        step=step.name,
+        entity=running.subject.get("entity"),
+        since=running.runtime.clock.now(),
+        errors=problem.errors,
+    )
+
+
+def approval_item(running: Running, code: str, by: str, detail: str, amount: Money | None) -> WorkItem:
+    """The work item that asks for an approval."""
+    return WorkItem(
+        id="",
+        code=f"{code}.approval-needed",
+        title="Someone with the limit for it has to approve this",
+        detail=detail,
+        owner=by,
+        remedy="approve, or reject with a reason",
+        amount=amount or price(running),
+        record=record_of(running),
+        run_id=running.run_id,
+        step=f"{code}.approval",
+        entity=running.subject.get("entity"),
+        since=running.runtime.clock.now(),
+    )

@@ -1,0 +1,184 @@
+"""Work items: what waits for a person, with its owner, its price and its remedy."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy import Column, Connection, String, Text
+
+from apis.runtime import runs
+from apis.runtime.context import Context
+from apis.runtime.events import publish
+from apis.runtime.store import insert_new, table
+from contracts.canonical.identity import Source
+from contracts.errors import Conflict, NotFound, Rejected
+from contracts.events import WorkItemDecided, WorkItemOpened, event_id, event_of
+from contracts.runs import Decision, WorkItem, WorkItemPage
+
+WORK_ITEMS = table(
+    "process",
+    "work_items",
+    Column("id", String(64), primary_key=True),
+    Column("state", String(12), nullable=False, index=True),
+    Column("owner", String(80), nullable=False, index=True),
+    Column("run_id", String(200), index=True),
+    Column("wait_id", String(220)),
+    Column("since", String(40), nullable=False, index=True),
+    Column("body", Text, nullable=False),
+)
+ANYONE_RETRIES = "integration"
+PAGE = 100
+FORBIDDEN = 403
+
+
+def open_item(connection: Connection, item: WorkItem, wait_id: str | None = None) -> bool:
+    """Open a work item and announce it; False if it is open or was decided before."""
+    new = insert_new(
+        connection,
+        WORK_ITEMS,
+        id=item.id,
+        state="open",
+        owner=item.owner,
+        run_id=item.run_id,
+        wait_id=wait_id,
+        since=item.since.isoformat(),
+        body=msgspec.json.encode(item).decode(),
+    )
+    if new:
+        announce(connection, "work-item.opened", WorkItemOpened(item=item), item.since)
+    return new
+
+
+def announce(connection: Connection, name: str, payload: Any, at: datetime) -> None:
+    """Publish an opened or decided item."""
+    item = payload.item
+    event = event_of(
+        name,
+        payload,
+        id=event_id(item.id, name, at.isoformat()),
+        source="/process/work-queue",
+        time=at,
+        correlation_id=item.run_id,
+        entity=item.entity,
+    )
+    publish(connection, "process", event)
+
+
+def get_item(connection: Connection, item_id: str) -> WorkItem:
+    """One work item; NotFound if there is none."""
+    body = connection.execute(sa.select(WORK_ITEMS.c.body).where(WORK_ITEMS.c.id == item_id)).scalar()
+    if body is None:
+        raise NotFound("work-item.unknown", f"there is no work item {item_id}")
+    return msgspec.json.decode(body, type=WorkItem)
+
+
+def list_items(
+    connection: Connection, owner: str | None, state: str | None, cursor: str | None, run_id: str | None = None
+) -> WorkItemPage:
+    """Items of a role, the longest waiting first; `cursor` is the last page's `next`."""
+    wanted: list[sa.ColumnElement[bool]] = []
+    if owner:
+        wanted.append(WORK_ITEMS.c.owner == owner)
+    if state:
+        wanted.append(WORK_ITEMS.c.state == state)
+    if run_id:
+        wanted.append(WORK_ITEMS.c.run_id == run_id)
+    if cursor:
+        since, _, last = cursor.partition("~")
+        wanted.append(sa.tuple_(WORK_ITEMS.c.since, WORK_ITEMS.c.id) > sa.tuple_(since, last))
+    asked = sa.select(WORK_ITEMS).where(*wanted).order_by(WORK_ITEMS.c.since, WORK_ITEMS.c.id)
+    rows = connection.execute(asked.limit(PAGE + 1)).all()
+    items = tuple(msgspec.json.decode(row.body, type=WorkItem) for row in rows[:PAGE])
+    after = f"{rows[PAGE - 1].since}~{rows[PAGE - 1].id}" if len(rows) > PAGE else None
+    return WorkItemPage(items=items, next=after)
+
+
+class Deciding(msgspec.Struct, frozen=True, kw_only=True):
+    """A decision on its way: what, by whom, why, and the record to adopt."""
+
+    decision: str
+    comment: str = ""
+    record: Source | None = None
+    by: Context
+    at: datetime
+
+
+def decide(connection: Connection, item_id: str, deciding: Deciding) -> WorkItem:
+    """Decide an item and let its run go on; Conflict `work-item.already-decided` the second time."""
+    row = connection.execute(sa.select(WORK_ITEMS).where(WORK_ITEMS.c.id == item_id)).first()
+    if row is None:
+        raise NotFound("work-item.unknown", f"there is no work item {item_id}")
+    item = msgspec.json.decode(row.body, type=WorkItem)
+    if row.state != "open":
+        raise Conflict("work-item.already-decided", f"{item_id} was decided before")
+    may_decide(connection, item, deciding)
+    decided = closed(item, deciding)
+    mine = sa.and_(WORK_ITEMS.c.id == item_id, WORK_ITEMS.c.state == "open")
+    body = msgspec.json.encode(decided).decode()
+    if connection.execute(sa.update(WORK_ITEMS).where(mine).values(state="decided", body=body)).rowcount != 1:
+        raise Conflict("work-item.already-decided", f"{item_id} was decided just now")
+    announce(connection, "work-item.decided", WorkItemDecided(item=decided), deciding.at)
+    if row.wait_id:
+        told = {
+            "decision": deciding.decision,
+            "comment": deciding.comment,
+            "record": msgspec.to_builtins(deciding.record),
+            "actor": deciding.by.actor,
+        }
+        runs.decide_wait(connection, row.wait_id, told)
+    return decided
+
+
+def closed(item: WorkItem, deciding: Deciding) -> WorkItem:
+    """The item as it is after the decision."""
+    decision = Decision(
+        decision=deciding.decision,  # type: ignore[arg-type]  # checked by `may_decide`
+        comment=deciding.comment,
+        actor=deciding.by.actor,
+        at=deciding.at,
+    )
+    return msgspec.structs.replace(item, state="decided", decision=decision)
+
+
+def may_decide(connection: Connection, item: WorkItem, deciding: Deciding) -> None:
+    """Refuse what this item does not offer, what the role may not do, and approving one's own."""
+    approval = item.code.endswith(".approval-needed")
+    offered = ("approve", "reject") if approval else ("retry", "adopt", "abandon")
+    if deciding.decision not in offered:
+        raise Rejected(
+            "work-item.decision-not-offered",
+            f"this item takes {', '.join(offered)}, not {deciding.decision}",
+        )
+    if deciding.decision == "adopt" and deciding.record is None:
+        raise Rejected("work-item.record-missing", "adopt needs the record that is to be adopted")
+    roles = set(deciding.by.roles)
+    if item.owner not in roles and (approval or ANYONE_RETRIES not in roles):
+        raise Rejected(
+            "work-item.not-yours", f"this is decided by someone with the role {item.owner}", status=FORBIDDEN
+        )
+    if deciding.decision == "approve" and item.run_id:
+        requester = connection.execute(
+            sa.select(runs.RUNS.c.context, runs.RUNS.c.requester).where(runs.RUNS.c.id == item.run_id)
+        ).one()
+        context = msgspec.json.decode(requester.context, type=Context)
+        if same_person(deciding.by, [context.actor, context.client, context.person, requester.requester]):
+            raise Rejected(
+                "work-item.own-request",
+                "who asked for this cannot approve it: another approver has to",
+                status=FORBIDDEN,
+            )
+
+
+def same_person(one: Context, others: Iterable[str | None]) -> bool:
+    """Approver and requester are the same if subject or person is equal."""
+    return bool({one.actor, one.person} & {other for other in others if other} - {None})
+
+
+def new_id() -> str:
+    """A name for a work item that has no run to be named after."""
+    return f"wi-{secrets.token_hex(10)}"

@@ -1,0 +1,194 @@
+"""The write ledger: what was sent to a vendor, by whom and why, and whether an answer came.
+
+One row per thing that must exist once. A create is unique on connection, object and key, whatever
+the run; an update or upsert is unique per step. The ledger is also the audit record of effects.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy import Column, Connection, Float, String, Text
+
+from apis.runtime.context import Context
+from apis.runtime.events import publish
+from apis.runtime.store import database_now, insert_new, table
+from contracts.canonical.identity import Ref
+from contracts.events import VendorCalled, event_id, event_of
+
+Kind = Literal["create", "update", "upsert", "delete"]
+LEASE_MARGIN_S = 1.0
+WRITES = table(
+    "system",
+    "writes",
+    Column("slot", String(64), primary_key=True),
+    Column("connection", String(80), nullable=False),
+    Column("operation", String(20), nullable=False),
+    Column("object", String(80), nullable=False),
+    Column("key", String(80), nullable=False, index=True),
+    Column("request_key", String(300), nullable=False),
+    Column("state", String(12), nullable=False, index=True),
+    Column("sent_at", String(40), nullable=False),
+    Column("lease", Float, nullable=False),
+    Column("external_id", String(120)),
+    Column("actor", String(200), nullable=False),
+    Column("cause", String(300), nullable=False),
+    Column("body_hash", String(64), nullable=False),
+    Column("before_hash", String(64)),
+    Column("before", Text),
+    Column("after", Text),
+)
+
+
+class Write(msgspec.Struct, frozen=True, kw_only=True):
+    """One write: what it is about, under which business key, and how to find it again.
+
+    `find` looks the key up at the vendor, or is None where a vendor cannot; `before` is what the
+    flow already read.
+    """
+
+    object: str
+    key: str
+    kind: Kind = "create"
+    find: Callable[[], Awaitable[Ref | None]] | None = None
+    before: Any = None
+
+
+class Sending(msgspec.Struct, frozen=True, kw_only=True):
+    """A write as the ledger keeps it."""
+
+    connection: str
+    write: Write
+    context: Context
+    n: int
+    body: Any
+    at: datetime
+    lease_s: float
+
+    @property
+    def request_key(self) -> str:
+        """Run / step / n: the same step asks with the same key."""
+        return f"{self.context.request_key or self.context.request_id}/{self.n}"
+
+    @property
+    def slot(self) -> str:
+        """What can be written once: a record for a create, a step's write for anything else."""
+        write = self.write
+        parts = [self.connection, write.kind, write.object, write.key]
+        if write.kind != "create":
+            parts.append(self.request_key)
+        return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """What to do now: `send`, answer from a `done` row, `wait` for a lease, or `find` it first."""
+
+    act: Literal["send", "done", "wait", "find"]
+    external_id: str | None = None
+    wait_s: float = 0.0
+    sent_at: datetime | None = None
+
+
+def claim(connection: Connection, sending: Sending) -> Claim:
+    """Record the intent before anything is sent, or say what became of an earlier one."""
+    now = database_now(connection)
+    after = msgspec.json.encode(sending.body, enc_hook=str).decode()
+    values = {
+        "state": "sent",
+        "sent_at": sending.at.isoformat(),
+        "lease": now + sending.lease_s,
+        "request_key": sending.request_key,
+        "actor": sending.context.actor,
+        "cause": sending.context.cause or sending.context.request_id,
+        "body_hash": digest(after),
+        "after": after,
+    }
+    before = None if sending.write.before is None else msgspec.json.encode(sending.write.before, enc_hook=str).decode()
+    new = insert_new(
+        connection,
+        WRITES,
+        slot=sending.slot,
+        connection=sending.connection,
+        operation=sending.write.kind,
+        object=sending.write.object,
+        key=sending.write.key,
+        before=before,
+        before_hash=digest(before) if before else None,
+        **values,
+    )
+    if new:
+        return Claim("send")
+    mine = WRITES.c.slot == sending.slot
+    row = connection.execute(sa.select(WRITES).where(mine).with_for_update()).one()
+    if row.state == "done":
+        return Claim("done", external_id=row.external_id)
+    if row.state == "sent" and row.lease > now:
+        return Claim("wait", wait_s=row.lease - now)
+    if row.state == "sent" and sending.write.kind == "create":
+        connection.execute(sa.update(WRITES).where(mine).values(lease=now + sending.lease_s))
+        return Claim("find", sent_at=datetime.fromisoformat(row.sent_at))
+    connection.execute(sa.update(WRITES).where(mine).values(**values))
+    return Claim("send")
+
+
+def resend(connection: Connection, sending: Sending) -> None:
+    """A look-up found nothing for long enough: record that it is sent once more."""
+    mine = WRITES.c.slot == sending.slot
+    lease = database_now(connection) + sending.lease_s
+    connection.execute(sa.update(WRITES).where(mine).values(sent_at=sending.at.isoformat(), lease=lease))
+
+
+def settle(connection: Connection, sending: Sending, external_id: str | None, status: int | None) -> None:
+    """The write exists: keep its id and announce the effect, in one transaction."""
+    mine = sa.and_(WRITES.c.slot == sending.slot, WRITES.c.state != "done")
+    values = {"state": "done", "external_id": external_id}
+    if connection.execute(sa.update(WRITES).where(mine).values(**values)).rowcount != 1:
+        return
+    write, context = sending.write, sending.context
+    payload = VendorCalled(
+        system=sending.connection,
+        operation=write.kind,
+        object=write.object,
+        key=write.key,
+        external_id=external_id,
+        status=status,
+        actor=context.actor,
+        cause=context.cause or context.request_id,
+    )
+    event = event_of(
+        "vendor.called",
+        payload,
+        id=event_id(sending.slot, sending.at.isoformat()),
+        source=f"/system/{sending.connection}",
+        time=sending.at,
+        correlation_id=(context.cause or "").partition("/")[0] or None,
+    )
+    publish(connection, "system", event)
+
+
+def let_go(connection: Connection, sending: Sending, *, refused: bool) -> None:
+    """No effect: the vendor refused (it may be sent again), or nobody knows and the lease ends."""
+    mine = sa.and_(WRITES.c.slot == sending.slot, WRITES.c.state == "sent")
+    values: dict[str, Any] = {"state": "refused"} if refused else {"lease": 0.0}
+    connection.execute(sa.update(WRITES).where(mine).values(**values))
+
+
+def undo(connection: Connection, connection_name: str, object: str, key: str) -> None:  # noqa: A002 - the word
+    """A create was taken back at the vendor: it may be sent again."""
+    mine = sa.and_(
+        WRITES.c.connection == connection_name,
+        WRITES.c.operation == "create",
+        WRITES.c.object == object,
+        WRITES.c.key == key,
+    )
+    connection.execute(sa.update(WRITES).where(mine).values(state="undone"))
+
+
+def digest(text: str) -> str:
+    """The hash by which a body is known in the audit record."""
+    return hashlib.sha256(text.encode()).hexdigest()

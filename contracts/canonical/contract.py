@@ -1,0 +1,152 @@
+"""What was agreed and at which prices: contracts, packages, templates and rate cards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from contracts.canonical.deal import BillingModel
+from contracts.canonical.identity import Ref, Source
+from contracts.canonical.moment import Moment
+from contracts.canonical.money import Currency, Money
+
+
+class ContractLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One promise of a version, with the price at which it was sold."""
+
+    number: int
+    name: str | None = None
+    product_code: str | None = None
+    role: str | None = None
+    quantity: Decimal | None = None
+    unit: str | None = None
+    unit_price: Money | None = None
+    total: Money
+    starts_on: date | None = None
+    ends_on: date | None = None
+
+
+class ContractVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds from a day on; a change order adds the next number, it never edits this one."""
+
+    number: int
+    value: Money
+    lines: tuple[ContractLine, ...] = ()
+    from_on: date
+    to_on: date | None = None
+    reason: str | None = None
+    signed_on: date | None = None
+    approved_by: str | None = None
+
+
+class Contract(msgspec.Struct, frozen=True, kw_only=True):
+    """An agreement with a customer, made from a deal. Owner: Throughline."""
+
+    id: str
+    deal: Source
+    customer: Ref
+    entity: str
+    name: str | None = None
+    sow_number: str | None = None
+    purchase_order: str | None = None
+    billing_model: BillingModel
+    currency: Currency
+    state: Literal["draft", "active", "held", "ended", "cancelled"] = "active"
+    versions: tuple[ContractVersion, ...]
+    activated_at: Moment | None = None
+    extensions: dict[str, str] = {}
+
+    @property
+    def current(self) -> ContractVersion:
+        """The version that was agreed last."""
+        return max(self.versions, key=lambda version: version.number)
+
+
+class ServicePackage(msgspec.Struct, frozen=True, kw_only=True):
+    """A service as it is sold: product code, billing model, price and the project it becomes."""
+
+    id: str | None = None
+    code: str
+    name: str
+    service_line: str | None = None
+    billing_model: BillingModel
+    price: Money | None = None
+    template: str | None = None
+    tax_code: str | None = None
+    revenue_account: str | None = None
+    active: bool = True
+    extensions: dict[str, str] = {}
+
+
+class TemplateTask(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a template's work breakdown; `parent` is the code of another."""
+
+    code: str
+    name: str
+    parent: str | None = None
+    role: str | None = None
+    hours: Decimal | None = None
+    milestone: bool = False
+    starts_after_days: int = 0
+    lasts_days: int | None = None
+
+
+class ProjectTemplate(msgspec.Struct, frozen=True, kw_only=True):
+    """The work breakdown that a sold package starts with, per entity and version."""
+
+    code: str
+    version: int = 1
+    name: str
+    entity: str | None = None
+    billing_model: BillingModel | None = None
+    service_line: str | None = None
+    tasks: tuple[TemplateTask, ...] = ()
+    extensions: dict[str, str] = {}
+
+
+class Rate(msgspec.Struct, frozen=True, kw_only=True):
+    """The price of a unit of a role in a region and currency, from one day until before another."""
+
+    role: str
+    region: str | None = None
+    rate: Money
+    unit: Literal["hour", "day", "month"] = "hour"
+    from_on: date
+    to_on: date | None = None
+
+
+class RateCard(msgspec.Struct, frozen=True, kw_only=True):
+    """Agreed prices by role, region, currency and date; a customer's card beats the entity's."""
+
+    code: str
+    name: str
+    entity: str | None = None
+    customer: Ref | None = None
+    rates: tuple[Rate, ...] = ()
+
+
+def rate_of(card: RateCard, role: str, region: str | None, currency: str, on: date) -> Rate | None:
+    """The rate that holds that day: one of the region before one for all regions, newest first."""
+    fitting = [
+        rate
+        for rate in card.rates
+        if (rate.role, rate.rate.currency) == (role, currency)
+        and rate.region in (region, None)
+        and rate.from_on <= on
+        and (rate.to_on is None or on < rate.to_on)
+    ]
+    return max(fitting, key=lambda rate: (rate.region is not None, rate.from_on), default=None)
+
+
+def version_on(versions: Iterable[ContractVersion], on: date) -> ContractVersion | None:
+    """The version that holds on a day; where two overlap, the later number."""
+    holding = [
+        version
+        for version in versions
+        if version.from_on <= on and (version.to_on is None or on < version.to_on)
+    ]
+    return max(holding, key=lambda version: version.number, default=None)

@@ -1,0 +1,237 @@
+"""The event catalog: what is announced, by whom, in which order, and its CloudEvents envelope."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from contracts.canonical.contract import Contract
+from contracts.canonical.deal import Deal
+from contracts.canonical.identity import Source
+from contracts.canonical.moment import Moment
+from contracts.canonical.money import Money
+from contracts.canonical.party import Customer
+from contracts.canonical.project import Project
+from contracts.runs import RunState, WorkItem, WorkRecord
+
+
+class DealWon(msgspec.Struct, frozen=True, kw_only=True):
+    """A deal turned to won, for the `turn`th time; `deal` carries our id and the CRM's."""
+
+    connection: str
+    deal: Deal
+    turn: int = 1
+
+
+class DealLost(msgspec.Struct, frozen=True, kw_only=True):
+    """A deal turned to lost; one that was won before must be held or taken back."""
+
+    connection: str
+    deal: Deal
+    turn: int = 1
+
+
+class DealChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """A deal changed without turning to won or lost."""
+
+    connection: str
+    deal: Deal
+    turn: int = 1
+
+
+class CustomerValidated(msgspec.Struct, frozen=True, kw_only=True):
+    """A golden customer exists, its tax identity is checked and its key is in the CRM."""
+
+    customer: Customer
+    source: Source
+    run_id: str | None = None
+
+
+class ContractActivated(msgspec.Struct, frozen=True, kw_only=True):
+    """A contract, or its next version, holds."""
+
+    contract: Contract
+    run_id: str | None = None
+
+
+class ProjectActivated(msgspec.Struct, frozen=True, kw_only=True):
+    """A project is ready to take time and staff."""
+
+    project: Project
+    source: Source | None = None
+    run_id: str | None = None
+
+
+class RunStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """A flow began for a record."""
+
+    run_id: str
+    flow: str
+    source: Source
+    turn: int = 1
+    requester: str | None = None
+
+
+class RunEnded(msgspec.Struct, frozen=True, kw_only=True):
+    """A flow is over; `kept` names what an abandoned run leaves behind."""
+
+    run_id: str
+    flow: str
+    source: Source
+    state: RunState
+    kept: tuple[str, ...] = ()
+
+
+class ExceptionRaised(msgspec.Struct, frozen=True, kw_only=True):
+    """Something outside a flow needs a person; the process tier makes a work item of it."""
+
+    code: str
+    title: str
+    detail: str = ""
+    owner: str
+    remedy: str | None = None
+    amount: Money | None = None
+    record: WorkRecord
+    entity: str | None = None
+
+
+class VendorCalled(msgspec.Struct, frozen=True, kw_only=True):
+    """A write to a system, as its ledger knows it; bodies never travel."""
+
+    system: str
+    operation: str
+    object: str
+    key: str | None = None
+    external_id: str | None = None
+    status: int | None = None
+    ms: float | None = None
+    actor: str | None = None
+    cause: str | None = None
+
+
+class WorkItemOpened(msgspec.Struct, frozen=True, kw_only=True):
+    """Someone has something to set right or decide."""
+
+    item: WorkItem
+
+
+class WorkItemDecided(msgspec.Struct, frozen=True, kw_only=True):
+    """Someone decided."""
+
+    item: WorkItem
+
+
+Payload = type[msgspec.Struct]
+
+
+class EventType(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the catalog: events with the same value at `key` are read in order."""
+
+    type: str
+    version: str
+    key: str
+    owner: str
+    payload: Payload
+    title: str
+
+
+def _row(name: str, key: str, owner: str, payload: Payload) -> EventType:
+    title = (payload.__doc__ or "").splitlines()[0]
+    return EventType(type=name, version="1.0", key=key, owner=owner, payload=payload, title=title)
+
+
+CATALOG: dict[str, EventType] = {
+    row.type: row
+    for row in (
+        _row("deal.won", "deal.external_id", "system", DealWon),
+        _row("deal.lost", "deal.external_id", "system", DealLost),
+        _row("deal.changed", "deal.external_id", "system", DealChanged),
+        _row("customer.validated", "customer.id", "process", CustomerValidated),
+        _row("contract.activated", "contract.id", "process", ContractActivated),
+        _row("project.activated", "project.id", "process", ProjectActivated),
+        _row("run.started", "run_id", "process", RunStarted),
+        _row("run.ended", "run_id", "process", RunEnded),
+        _row("exception.raised", "record.external_id", "system", ExceptionRaised),
+        _row("vendor.called", "key", "system", VendorCalled),
+        _row("work-item.opened", "item.id", "process", WorkItemOpened),
+        _row("work-item.decided", "item.id", "process", WorkItemDecided),
+    )
+}
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A CloudEvents 1.0 envelope; `sequence` orders a partition, `correlationid` joins a story.
+
+    Constants have factories because they must be on the wire, where plain defaults are left out.
+    """
+
+    id: str
+    source: str
+    type: str
+    specversion: str = msgspec.field(default_factory=lambda: "1.0")
+    time: Moment
+    subject: str | None = None
+    datacontenttype: str = msgspec.field(default_factory=lambda: "application/json")
+    dataschema: str | None = None
+    sequence: str | None = None
+    partitionkey: str | None = None
+    correlationid: str | None = None
+    entity: str | None = None
+    traceparent: str | None = None
+    data: dict[str, Any]
+
+
+def event_id(*parts: object) -> str:
+    """The same name for the same fact: a repeated step announces nothing new."""
+    told = json.dumps([str(part) for part in parts], ensure_ascii=False)
+    return hashlib.sha256(told.encode()).hexdigest()[:32]
+
+
+def event_of(
+    name: str,
+    payload: msgspec.Struct,
+    *,
+    id: str,  # noqa: A002 - the envelope's own word
+    source: str,
+    time: datetime,
+    subject: str | None = None,
+    correlation_id: str | None = None,
+    entity: str | None = None,
+    traceparent: str | None = None,
+) -> Event:
+    """The envelope of a payload; TypeError if the catalog says another struct for this type."""
+    row = CATALOG[name]
+    if not isinstance(payload, row.payload):
+        msg = f"{name} carries {row.payload.__name__}, not {type(payload).__name__}"
+        raise TypeError(msg)
+    key = key_of(name, payload)
+    return Event(
+        id=id,
+        source=source,
+        type=name,
+        time=time,
+        subject=subject or key,
+        dataschema=f"/contracts/{name}/{row.version}",
+        partitionkey=key,
+        correlationid=correlation_id,
+        entity=entity,
+        traceparent=traceparent,
+        data=msgspec.json.decode(msgspec.json.encode(payload)),
+    )
+
+
+def key_of(name: str, payload: msgspec.Struct) -> str | None:
+    """The payload's value of the type's ordering key."""
+    value: Any = payload
+    for part in CATALOG[name].key.split("."):
+        value = getattr(value, part, None)
+    return None if value is None else str(value)
+
+
+def payload_of(event: Event) -> Any:
+    """The event's data as the struct the catalog names."""
+    return msgspec.convert(event.data, CATALOG[event.type].payload)

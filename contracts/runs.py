@@ -1,0 +1,125 @@
+"""What people see of a flow at work: runs, steps, vendor calls, and the work items it leaves."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from contracts.canonical.identity import Source
+from contracts.canonical.moment import Moment
+from contracts.canonical.money import Money
+from contracts.errors import FieldError, Problem
+
+RunState = Literal["queued", "running", "waiting", "done", "abandoned", "failed"]
+DecisionKind = Literal["retry", "abandon", "approve", "reject", "adopt"]
+
+
+class VendorCall(msgspec.Struct, frozen=True, kw_only=True):
+    """One call a step made to a system."""
+
+    system: str
+    operation: str
+    status: int | None = None
+    ms: float | None = None
+    at: Moment | None = None
+
+
+class RunStep(msgspec.Struct, frozen=True, kw_only=True):
+    """How far one step of a run is, and who looks after it."""
+
+    name: str
+    owner: str | None = None
+    state: str
+    started_at: Moment | None = None
+    ended_at: Moment | None = None
+    attempts: int = 0
+    calls: tuple[VendorCall, ...] = ()
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run waits for: a moment or a person's decision."""
+
+    since: Moment
+    due_at: Moment | None = None
+    owner: str | None = None
+    work_item_id: str | None = None
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution of a flow for one record; `kept` lists what an abandoned run leaves behind."""
+
+    id: str
+    flow: str
+    state: RunState
+    deal: Source | None = None
+    started_at: Moment | None = None
+    ended_at: Moment | None = None
+    requester: str | None = None
+    waiting: Waiting | None = None
+    steps: tuple[RunStep, ...] = ()
+    result: Any = None
+    kept: tuple[Any, ...] = ()
+
+
+class PlannedWrite(msgspec.Struct, frozen=True, kw_only=True):
+    """A write that a dry run would have sent."""
+
+    system: str
+    operation: str
+    body: Any = None
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a dry run found: what would be written and asked, and what stands in the way."""
+
+    writes: tuple[PlannedWrite, ...] = ()
+    records: tuple[Any, ...] = ()
+    approvals: tuple[Any, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+class WorkRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The record a work item is about, with a link into its system."""
+
+    system: str | None = None
+    object: str | None = None
+    external_id: str | None = None
+    id: str | None = None
+    url: str | None = None
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person decided, and why."""
+
+    decision: DecisionKind
+    comment: str = ""
+    actor: str
+    at: Moment
+
+
+class WorkItem(msgspec.Struct, frozen=True, kw_only=True):
+    """Something a person must set right or decide; `owner` is a role."""
+
+    id: str
+    code: str
+    title: str
+    detail: str = ""
+    owner: str
+    remedy: str | None = None
+    amount: Money | None = None
+    record: WorkRecord | None = None
+    run_id: str | None = None
+    step: str | None = None
+    entity: str | None = None
+    since: Moment
+    state: Literal["open", "decided"] = "open"
+    decision: Decision | None = None
+    errors: tuple[FieldError, ...] = ()
+
+
+class WorkItemPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Work items, the longest waiting first."""
+
+    items: tuple[WorkItem, ...] = ()
+    next: str | None = None
