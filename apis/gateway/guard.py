@@ -1,4 +1,4 @@
-"""Strict HTTP and JSON: what is refused before anything costs.
+"""Strict HTTP and JSON in, plain answers out: what is refused before anything costs.
 
 Every refusal of the gateway is a row of `REFUSALS`, never an exception. The bad-input catalogue
 under `tests/gateway/cases` says what each row is for.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
+import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from itertools import accumulate
 from typing import Any
@@ -15,7 +17,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 import msgspec
 
-from contracts.errors import FieldError
+from contracts.errors import FieldError, Problem
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -55,6 +57,9 @@ REFUSALS: dict[str, tuple[int, str]] = {
     "unavailable": (503, "The service is not available now"),
 }
 
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_TRACE = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+_OURS = frozenset({b"x-request-id", b"traceparent", b"ratelimit", b"ratelimit-policy", b"server"})
 _ONCE = frozenset(
     {b"host", b"content-length", b"content-type", b"content-encoding", b"transfer-encoding",
      b"authorization", b"traceparent", b"x-request-id", b"idempotency-key", b"if-match"}
@@ -85,6 +90,8 @@ class Refusal(msgspec.Struct, frozen=True):
     errors: tuple[FieldError, ...] = ()
 
 
+JSON: Header = (b"content-type", b"application/json")
+NO_STORE: Header = (b"cache-control", b"no-store")
 CLOSE: tuple[Header, ...] = ((b"connection", b"close"),)
 BAD_ESCAPE = Refusal("bad-path", "The path must be UTF-8 without dots, slashes or escapes in it.")
 NOT_JSON = Refusal("unsupported-media-type")
@@ -101,7 +108,7 @@ def allowed_hosts(issuer: str, more: tuple[str, ...] = ()) -> frozenset[bytes]:
     return frozenset(name.lower().encode() for name in names if name)
 
 
-def head_refusal(
+def head_refusal(  # noqa: PLR0911 - a list of refusals
     scope: Scope, headers: Mapping[bytes, bytes], hosts: frozenset[bytes]
 ) -> Refusal | None:
     """Say why this request line and these headers are refused; `headers` is `scope["headers"]`."""
@@ -193,24 +200,24 @@ async def read_body(
         message = await receive()
 
 
-class _Twice(ValueError):
+class _TwiceError(ValueError):
     """A member name came twice."""
 
 
-class _TooMany(ValueError):
+class _TooManyError(ValueError):
     """An object has too many members."""
 
 
-def json_refusal(body: bytes, *, array: bool = False) -> Refusal | None:
+def json_refusal(body: bytes, *, array: bool = False) -> Refusal | None:  # noqa: PLR0911 - a list of refusals
     """Say why this body is refused; sizes and depth are counted in bytes, before it is parsed."""
     if counted := _size_refusal(body):
         return counted
     try:
         text = body.decode()
         value = _DECODER.decode(text)
-    except _Twice as twice:
+    except _TwiceError as twice:
         return Refusal("duplicate-key", f"The member {str(twice)[:100]} comes twice.")
-    except _TooMany:
+    except _TooManyError:
         return TOO_MANY
     except (ValueError, RecursionError):  # also UnicodeDecodeError and numbers without end
         return MALFORMED
@@ -236,35 +243,37 @@ def _size_refusal(body: bytes) -> Refusal | None:
 
 
 def _text_refusal(value: Any, pointer: str) -> Refusal | None:
-    """Find control and bidirectional characters, and halves of surrogate pairs, in any text."""
+    """Find control and direction characters, and halves of surrogate pairs, in any text."""
     if isinstance(value, str):
-        if not value.isprintable():
-            if any("\ud800" <= mark <= "\udfff" for mark in value):
-                return MALFORMED
-            if _CONTROL.search(value):
-                message = "Control and direction characters are not accepted."
-                error = FieldError(pointer=pointer, code="control-character", message=message)
-                return Refusal("validation-failed", message, errors=(error,))
+        return None if value.isprintable() else _mark_refusal(value, pointer)
+    if isinstance(value, list):
+        inner = [(str(index), item) for index, item in enumerate(value)]
+    elif isinstance(value, dict):
+        inner = [(key.replace("~", "~0").replace("/", "~1"), value[key]) for key in value]
+        inner += [("", key) for key in value]
+    else:
         return None
-    if isinstance(value, dict):
-        for key, item in value.items():
-            here = f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}"
-            if found := _text_refusal(key, pointer) or _text_refusal(item, here):
-                return found
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            if found := _text_refusal(item, f"{pointer}/{index}"):
-                return found
-    return None
+    found = (_text_refusal(item, f"{pointer}/{name}") for name, item in inner)
+    return next((refusal for refusal in found if refusal), None)
+
+
+def _mark_refusal(text: str, pointer: str) -> Refusal | None:
+    if any("\ud800" <= mark <= "\udfff" for mark in text):
+        return MALFORMED
+    if not _CONTROL.search(text):
+        return None
+    message = "Control and direction characters are not accepted."
+    error = FieldError(pointer=pointer, code="control-character", message=message)
+    return Refusal("validation-failed", message, errors=(error,))
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        seen: set[str] = set()
-        raise _Twice(next(key for key, _ in pairs if key in seen or seen.add(key)))  # type: ignore[func-returns-value] # add answers None
+        names = [name for name, _ in pairs]
+        raise _TwiceError(next(name for name in names if names.count(name) > 1))
     if len(made) > MOST_KEYS:
-        raise _TooMany
+        raise _TooManyError
     return made
 
 
@@ -282,3 +291,62 @@ def _no_constant(name: str) -> float:
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_members, parse_float=_number, parse_constant=_no_constant
 )
+
+
+class Exchange:
+    """One request and its answer: ids, what is known of it for the log, headers for the answer."""
+
+    __slots__ = (
+        "began", "client", "code", "more", "operation", "request_id", "send", "status",
+        "target", "trace_id", "traceparent",
+    )  # fmt: skip
+
+    def __init__(self, headers: Mapping[bytes, bytes], send: Send) -> None:
+        self.began = time.perf_counter()
+        self.send = send
+        given = headers.get(b"x-request-id")
+        known = given if given and _REQUEST_ID.fullmatch(given) else None
+        self.request_id = known.decode() if known else secrets.token_hex(16)
+        trace = _TRACE.fullmatch(headers.get(b"traceparent", b""))
+        if trace and int(trace[1], 16) and int(trace[2], 16):
+            self.trace_id, flags = trace[1].decode(), trace[3].decode()
+        else:
+            self.trace_id, flags = secrets.token_hex(16), "01"
+        self.traceparent = f"00-{self.trace_id}-{secrets.token_hex(8)}-{flags}"
+        self.more: list[Header] = [
+            (b"x-request-id", self.request_id.encode()),
+            (b"traceparent", self.traceparent.encode()),
+        ]
+        self.status = 0
+        self.code: str | None = None
+        self.client: str | None = None
+        self.target: str | None = None
+        self.operation: str | None = None
+
+    async def answer(self, message: Message) -> None:
+        """Send what a target answers, with our headers in place of its own."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = [each for each in message["headers"] if each[0].lower() not in _OURS]
+            message = {**message, "headers": headers + self.more}
+        await self.send(message)
+
+    async def reply(self, status: int, body: bytes, kind: Header = JSON, *more: Header) -> None:
+        """Send an answer of our own."""
+        self.status = status
+        length = (b"content-length", b"%d" % len(body))
+        headers = [kind, length, (b"x-content-type-options", b"nosniff"), *more, *self.more]
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
+
+    async def problem(self, problem: Problem, *more: Header) -> None:
+        """Send a problem document (RFC 9457)."""
+        self.code = problem.code
+        document = msgspec.to_builtins(problem) | {
+            "status": problem.status,
+            "code": problem.code,
+            "request_id": self.request_id,
+            "trace_id": self.trace_id,
+        }
+        kind = (b"content-type", b"application/problem+json")
+        await self.reply(problem.status, msgspec.json.encode(document), kind, NO_STORE, *more)

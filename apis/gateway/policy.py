@@ -33,6 +33,10 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     on_store_loss: Literal["open", "closed"] = "closed"
 
 
+class ClientRows(Rows, frozen=True, forbid_unknown_fields=True):
+    """As `Rows`; here a misspelt member must not mean all rows."""
+
+
 class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who asks. `secret` and `keys` are references, never values (public keys may be inline)."""
 
@@ -42,7 +46,7 @@ class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     secret: str | None = None
     keys: str | list[dict[str, Any]] | None = None
     person: str | None = None
-    rows: Rows | None = None
+    rows: ClientRows | None = None
 
 
 class Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,7 +63,7 @@ class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     app: str | None = None
     vendor: str | None = None
     owner: str = ""
-    versions: dict[int, Version] = {1: Version()}
+    versions: dict[int, Version] = msgspec.field(default_factory=lambda: {1: Version()})
     scopes: dict[str, list[str]] = {}
     limits: dict[str, str] = {}
 
@@ -203,10 +207,25 @@ def _convert(raw: Any, kind: type[T], place: str, mistakes: list[str]) -> T | No
     try:
         return msgspec.convert(raw, kind, strict=False)
     except msgspec.ValidationError as error:
-        message, _, inner = str(error).partition(" - at `$")
-        at = (place + inner.rstrip("`").replace("[...]", ".*")).strip(".")
+        message, _, path = str(error).partition(" - at ")
+        inner = _entry(raw, kind, path.strip("`").rpartition("$")[2])
+        at = f"{place}{inner}".strip(".")
         mistakes.append(f"{FILE}: {at}: {message}" if at else f"{FILE}: {message}")
         return None
+
+
+def _entry(raw: Any, kind: Any, path: str) -> str:
+    """Put the name of the wrong entry where msgspec says `[...]` by trying each alone."""
+    member, more, _ = path.partition("[...]")
+    entries = raw.get(member.removeprefix("."))
+    if not more or not isinstance(entries, dict):
+        return path
+    for name, value in entries.items():
+        try:
+            msgspec.convert({**raw, member.removeprefix("."): {name: value}}, kind, strict=False)
+        except msgspec.ValidationError:
+            return path.replace("[...]", f".{name}", 1)
+    return path
 
 
 def load_documents(folder: Path) -> dict[str, dict[str, Any]]:
@@ -229,6 +248,8 @@ def compile_policy(gateway: Gateway, documents: Mapping[str, dict[str, Any]]) ->
         granted |= _scopes_of(name, api, place, mounts, mistakes)
     for name, client in gateway.clients.items():
         place = f"clients.{name}"
+        if client.rows == ClientRows():
+            mistakes.append(f"{FILE}: {place}.rows: name customers or entities, or leave rows out")
         if client.plan not in gateway.plans:
             mistakes.append(f"{FILE}: {place}.plan: there is no plan {client.plan}")
         mistakes += [
@@ -290,7 +311,7 @@ def _mounts(
     return mounts
 
 
-def _mount(
+def _mount(  # noqa: PLR0917 - all of it was decided by the caller
     target: str,
     version: Version,
     successor: str | None,

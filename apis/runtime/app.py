@@ -24,7 +24,13 @@ SERVER_ERROR = 500
 UNPROCESSABLE = 422
 BAD_REQUEST = 400
 log = get_logger(__name__)
-CODES = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "payload-too-large", 415: "unsupported-media-type"}
+CODES = {
+    400: "bad-request",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "payload-too-large",
+    415: "unsupported-media-type",
+}
 
 
 class App:
@@ -61,7 +67,9 @@ class App:
     def _shown(self, scope: Scope) -> Context:
         if self.tokens is None:
             raise ThroughlineError("internal", "this app is not served to other processes")
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
         return self.tokens.context(headers, self.audience)
 
 
@@ -79,7 +87,10 @@ class Answer:
         if message["type"] == "http.response.start":
             self._start = message
             if self._call.calls:
-                message["headers"] = [*message["headers"], (CALLS, msgspec.json.encode(self._call.calls))]
+                message["headers"] = [
+                    *message["headers"],
+                    (CALLS, msgspec.json.encode(self._call.calls)),
+                ]
             if not self._call.planned:
                 await self._send(message)
             return
@@ -93,7 +104,13 @@ class Answer:
         if not self._call.planned or self._start is None:
             return
         body = b"".join(self._parts)
-        wrapped = b'{"planned":' + msgspec.json.encode(self._call.planned) + b',"answer":' + (body or b"null") + b"}"
+        wrapped = (
+            b'{"planned":'
+            + msgspec.json.encode(self._call.planned)
+            + b',"answer":'
+            + (body or b"null")
+            + b"}"
+        )
         kept = [header for header in self._start["headers"] if header[0] != b"content-length"]
         headers = [*kept, (PLANNED, b"1"), (b"content-length", str(len(wrapped)).encode())]
         await self._send(self._start | {"headers": headers})
@@ -113,8 +130,14 @@ def make_app(
     litestar = Litestar(
         route_handlers=[health, *routes],
         dependencies=provided,
-        exception_handlers={Exception: on_defect, ThroughlineError: on_error, HTTPException: on_refusal},
-        openapi_config=OpenAPIConfig(title=title, version=version, description=description or None, path=None)
+        exception_handlers={
+            Exception: on_defect,
+            ThroughlineError: on_error,
+            HTTPException: on_refusal,
+        },
+        openapi_config=OpenAPIConfig(
+            title=title, version=version, description=description or None, path=None
+        )
         if False
         else OpenAPIConfig(title=title, version=version, description=description or None),
         on_app_init=[without_sessions],
@@ -158,7 +181,13 @@ def on_refusal(request: Request[Any, Any, Any], error: HTTPException) -> Respons
         status, code, errors = error.status_code, CODES.get(error.status_code, "refused"), ()
     if status >= SERVER_ERROR:
         return on_defect(request_of(), error)
-    problem = Problem(title=code.replace("-", " "), status=status, code=code, errors=errors, detail="" if errors else error.detail)
+    problem = Problem(
+        title=code.replace("-", " "),
+        status=status,
+        code=code,
+        errors=errors,
+        detail="" if errors else error.detail,
+    )
     return Response(problem, status_code=status, media_type=PROBLEM, headers=error.headers or {})
 
 
@@ -170,7 +199,9 @@ def request_of() -> Any:
 def fields_of(error: ValidationException) -> list[dict[str, str]]:
     """The fields a validation error names; one for the body when it names none."""
     extra = error.extra if isinstance(error.extra, list) else []
-    return [each for each in extra if isinstance(each, dict)] or [{"message": error.detail, "key": ""}]
+    return [each for each in extra if isinstance(each, dict)] or [
+        {"message": error.detail, "key": ""}
+    ]
 
 
 def field_error(told: dict[str, str]) -> FieldError:
@@ -189,7 +220,11 @@ def on_defect(request: Any, error: Exception) -> Response[Problem]:
 def answer_of(error: ThroughlineError) -> Response[Problem]:
     """The response of an error, with `Retry-After` where there is something to wait for."""
     context = CURRENT.get().context
-    problem = problem_of(error, request_id=context.request_id or None, trace_id=trace_id_of(context.traceparent) or None)
+    problem = problem_of(
+        error,
+        request_id=context.request_id or None,
+        trace_id=trace_id_of(context.traceparent) or None,
+    )
     headers = {"Retry-After": str(max(1, round(error.retry_after)))} if error.retry_after else {}
     return Response(problem, status_code=error.status, media_type=PROBLEM, headers=headers)
 

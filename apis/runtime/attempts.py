@@ -12,7 +12,15 @@ import sqlalchemy as sa
 from apis.runtime import runs
 from apis.runtime.context import CURRENT, Call, traceparent
 from apis.runtime.log import get_logger
-from contracts.errors import Misconfigured, Problem, ThroughlineError, Throttled, Transient, Unavailable, problem_of
+from contracts.errors import (
+    Misconfigured,
+    Problem,
+    ThroughlineError,
+    Throttled,
+    Transient,
+    Unavailable,
+    problem_of,
+)
 from contracts.runs import RunStep, VendorCall
 
 if TYPE_CHECKING:
@@ -34,7 +42,9 @@ class Tries(msgspec.Struct, frozen=True, kw_only=True):
     decided: str | None = None
 
 
-async def attempt(running: Running, step: Step, seq: int, tries: Tries, args: tuple[Any, ...]) -> dict[str, Any]:
+async def attempt(
+    running: Running, step: Step[Any, Any], seq: int, tries: Tries, args: tuple[Any, ...]
+) -> dict[str, Any]:
     """Try once; answers `ok`, `wait` or `park`, with times and calls."""
     began = running.runtime.clock.now()
     context = msgspec.structs.replace(
@@ -54,9 +64,15 @@ async def attempt(running: Running, step: Step, seq: int, tries: Tries, args: tu
     except ThroughlineError as error:
         outcome = refusal(error, tries, running.runtime.clock.now())
     except sa.exc.OperationalError:
-        outcome = refusal(Transient("store.unavailable", "the database did not answer"), tries, began)
-    except Exception as error:  # a defect parks the run, owned and visible; it must not kill the flow
-        log.exception("step.defect", run_id=running.run_id, step=step.name, error=type(error).__name__)
+        outcome = refusal(
+            Transient("store.unavailable", "the database did not answer"), tries, began
+        )
+    except (
+        Exception
+    ) as error:  # a defect parks the run, owned and visible; it must not kill the flow
+        log.exception(
+            "step.defect", run_id=running.run_id, step=step.name, error=type(error).__name__
+        )
         outcome = refusal(defect(step), tries, began)
     finally:
         CURRENT.reset(token)
@@ -65,7 +81,7 @@ async def attempt(running: Running, step: Step, seq: int, tries: Tries, args: tu
     return outcome | times | {"calls": call.calls, "subject": running.subject}
 
 
-def defect(step: Step) -> ThroughlineError:
+def defect(step: Step[Any, Any]) -> ThroughlineError:
     """What a person reads when our own code failed."""
     return ThroughlineError(
         "flow.defect",
@@ -123,7 +139,12 @@ def problem_in(outcome: dict[str, Any]) -> Problem:
 
 
 def shown(
-    step: Step, state: str, began: datetime, tries: Tries, outcome: dict[str, Any] | None = None, calls: Any = ()
+    step: Step[Any, Any],
+    state: str,
+    began: datetime,
+    tries: Tries,
+    outcome: dict[str, Any] | None = None,
+    calls: Any = (),
 ) -> RunStep:
     """The step as people see it."""
     return RunStep(
@@ -137,7 +158,7 @@ def shown(
     )
 
 
-def undeclared(step: Step) -> Misconfigured:
+def undeclared(step: Step[Any, Any]) -> Misconfigured:
     """A step that writes must say how that is undone, or why it stays."""
     return Misconfigured(
         "step.undeclared-write", f"{step.name} writes but declares neither undo nor keep"

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from apis.runtime.clock import Clock
 from apis.runtime.limits import Limit, Limiter, Permits, parse_limit
 from apis.runtime.metadata import Connection, maintenance_until
-from contracts.errors import ThroughlineError, Throttled, Transient, Unavailable
+from contracts.errors import Throttled, ThroughlineError, Transient, Unavailable
 
 OPENS_AFTER = 5
 PROBE_S = 30.0
 JITTER_S = 30.0
-PERMIT_LEASE_S = 30.0
+PERMIT_MARGIN_S = 20.0
 
 
 class Budget:
     """One per connection; its limiter and permits may be shared by all hosts through Redis."""
 
-    def __init__(self, name: str, connection: Connection, limiter: Limiter, permits: Permits) -> None:
+    def __init__(
+        self, name: str, connection: Connection, limiter: Limiter, permits: Permits
+    ) -> None:
         self._name = name
         self._connection = connection
         self._limiter = limiter
         self._permits = permits
-        self._limits = list(limits_of(connection))
+        self._limits = limits_of(connection)
         self._failures = 0
         self._closed_until = 0.0
-        self._probing = False
 
     def check(self, clock: Clock) -> None:
         """Refuse inside a maintenance window and, but for one probe, while the breaker is open."""
@@ -37,7 +38,7 @@ class Budget:
             raise Unavailable(
                 f"{self._name}.MAINTENANCE_WINDOW",
                 f"{self._name} is in its maintenance window until {until:%Y-%m-%d %H:%M} UTC",
-                retry_after=wait + random.uniform(0, JITTER_S),  # noqa: S311 - jitter
+                retry_after=wait + jitter(),
             )
         now = clock.timestamp()
         if self._failures < OPENS_AFTER:
@@ -45,8 +46,8 @@ class Budget:
         if now < self._closed_until:
             raise Unavailable(
                 f"{self._name}.BREAKER_OPEN",
-                f"{self._name} failed {OPENS_AFTER} times in a row: one call in {PROBE_S:.0f} s tries it",
-                retry_after=self._closed_until - now + random.uniform(0, JITTER_S),  # noqa: S311 - jitter
+                f"{self._name} does not work now: one call in {PROBE_S:.0f} s tries it",
+                retry_after=self._closed_until - now + jitter(),
             )
         self._closed_until = now + PROBE_S  # this call is the probe
 
@@ -55,41 +56,43 @@ class Budget:
         self._failures = 0
 
     def failed(self, error: ThroughlineError, clock: Clock) -> None:
-        """Count a failure of the connection; a refusal of one record is none."""
+        """Count a failure of the connection; a refusal of one record is none.
+
+        A vendor that says it is away opens the breaker at once.
+        """
         if isinstance(error, Unavailable):
             self._failures = OPENS_AFTER
         elif isinstance(error, Throttled) or not isinstance(error, Transient):
-            self._failures = 0
+            self.worked()
             return
         else:
             self._failures += 1
         if self._failures >= OPENS_AFTER:
             self._closed_until = clock.timestamp() + PROBE_S
-            if isinstance(error, Unavailable) and error.retry_after is None:
-                error.retry_after = PROBE_S + random.uniform(0, JITTER_S)  # noqa: S311 - jitter
+        if isinstance(error, Unavailable) and error.retry_after is None:
+            error.retry_after = PROBE_S + jitter()
 
     @asynccontextmanager
     async def permit(self, clock: Clock, patience: float) -> AsyncIterator[None]:
-        """One of the connection's slots and one of its calls; Throttled when none is free in time."""
-        for limit in self._limits:
-            verdict = await self._limiter.take(f"vendor:{self._name}:{limit.window}", limit, clock.timestamp())
-            if not verdict.allowed:
-                raise Throttled(
-                    f"{self._name}.BUDGET_SPENT",
-                    f"our own budget for {self._name} is spent",
-                    retry_after=verdict.retry_after,
-                )
-        try:
-            held = self._permits.hold(self._name, PERMIT_LEASE_S, patience)
-            await held.__aenter__()
-        except TimeoutError as error:
-            raise Throttled(
-                f"{self._name}.NO_SLOT", f"all slots of {self._name} are in use", retry_after=1.0
-            ) from error
-        try:
+        """One of the connection's slots and one of its calls; Throttled when none is free."""
+        lease_s = self._connection.deadline_s + PERMIT_MARGIN_S
+        async with AsyncExitStack() as held:
+            try:
+                slot = self._permits.hold(self._name, lease_s, max(0.0, patience))
+                await held.enter_async_context(slot)
+            except TimeoutError as error:
+                told = f"all slots of {self._name} are in use"
+                raise Throttled(f"{self._name}.NO_SLOT", told, retry_after=1.0) from error
+            for limit in self._limits:
+                key = f"vendor:{self._name}:{'quota' if limit.quota else 'rate'}"
+                verdict = await self._limiter.take(key, limit, clock.timestamp())
+                if not verdict.allowed:
+                    raise Throttled(
+                        f"{self._name}.BUDGET_SPENT",
+                        f"our own budget for {self._name} is spent",
+                        retry_after=verdict.retry_after,
+                    )
             yield
-        finally:
-            await held.__aexit__(None, None, None)
 
 
 def limits_of(connection: Connection) -> list[Limit]:
@@ -99,3 +102,8 @@ def limits_of(connection: Connection) -> list[Limit]:
     if budgets.daily:
         limits.append(parse_limit(f"{budgets.daily}/day", quota=True))
     return limits
+
+
+def jitter() -> float:
+    """Some seconds, so that not everybody comes back at once."""
+    return random.uniform(0, JITTER_S)  # noqa: S311 - no secret

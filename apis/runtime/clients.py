@@ -34,7 +34,9 @@ POOL = 20
 SUCCESS = range(200, 300)
 
 
-def outgoing(*, transport: str = "httpx", pool: int = POOL, ca: str | None = None) -> httpx.AsyncClient:
+def outgoing(
+    *, transport: str = "httpx", pool: int = POOL, ca: str | None = None
+) -> httpx.AsyncClient:
     """A client for calls out of this process: small pool, no redirects, nothing from the environment."""
     limits = httpx.Limits(max_connections=pool, max_keepalive_connections=pool)
     verify = httpx.create_ssl_context(verify=ca) if ca else True
@@ -59,7 +61,9 @@ class Local:
     def __init__(self, app: Asgi) -> None:
         self._app = app
 
-    async def __call__(self, method: str, path: str, query: str, body: bytes, context: Context) -> Answer:
+    async def __call__(
+        self, method: str, path: str, query: str, body: bytes, context: Context
+    ) -> Answer:
         """One request; answers status, headers and body."""
         status, headers, parts = 500, [], []
         sent = False
@@ -85,13 +89,17 @@ class Local:
 class Remote:
     """An app served by another process, called over HTTP with the internal token."""
 
-    def __init__(self, base: str, audience: str, tokens: InternalTokens, http: httpx.AsyncClient) -> None:
+    def __init__(
+        self, base: str, audience: str, tokens: InternalTokens, http: httpx.AsyncClient
+    ) -> None:
         self._base = base.rstrip("/")
         self._audience = audience
         self._tokens = tokens
         self._http = http
 
-    async def __call__(self, method: str, path: str, query: str, body: bytes, context: Context) -> Answer:
+    async def __call__(
+        self, method: str, path: str, query: str, body: bytes, context: Context
+    ) -> Answer:
         """One request; Unavailable when the process cannot be reached, Transient without an answer."""
         url = f"{self._base}{path}" + (f"?{query}" if query else "")
         headers = self._tokens.headers(context, self._audience)
@@ -100,7 +108,9 @@ class Remote:
         try:
             answer = await self._http.request(method, url, content=body or None, headers=headers)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise Unavailable("tier.not-reached", f"{self._audience} cannot be reached", retry_after=1.0) from error
+            raise Unavailable(
+                "tier.not-reached", f"{self._audience} cannot be reached", retry_after=1.0
+            ) from error
         except httpx.HTTPError as error:
             raise Transient("tier.no-answer", f"{self._audience} did not answer") from error
         return answer.status_code, list(answer.headers.raw), answer.content
@@ -121,7 +131,14 @@ class Remote:
         await send({"type": "http.response.body", "body": body})
 
 
-HOP_BY_HOP = {b"connection", b"keep-alive", b"transfer-encoding", b"date", b"server", b"content-encoding"}
+HOP_BY_HOP = {
+    b"connection",
+    b"keep-alive",
+    b"transfer-encoding",
+    b"date",
+    b"server",
+    b"content-encoding",
+}
 Target = Local | Remote
 
 
@@ -129,7 +146,10 @@ def scope_of(method: str, path: str, query: str, body: bytes, context: Context) 
     """The ASGI scope of a call inside this process."""
     headers = [(b"host", b"throughline.internal"), (b"accept", b"application/json")]
     if body:
-        headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        headers += [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+        ]
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -151,10 +171,17 @@ def scope_of(method: str, path: str, query: str, body: bytes, context: Context) 
 def client(port: type[Port], target: Target, *, fence: bool = True) -> Port:
     """An object with the port's methods, each one a call to `target` under the current context."""
     methods = {route.name: _method(port, route, target, fence=fence) for route in operations(port)}
-    return cast("Port", type(f"{port.__name__}Client", (), {name: staticmethod(m) for name, m in methods.items()})())
+    return cast(
+        "Port",
+        type(
+            f"{port.__name__}Client", (), {name: staticmethod(m) for name, m in methods.items()}
+        )(),
+    )
 
 
-def _method(port: type, route: Operation, target: Target, *, fence: bool) -> Callable[..., Awaitable[Any]]:
+def _method(
+    port: type, route: Operation, target: Target, *, fence: bool
+) -> Callable[..., Awaitable[Any]]:
     function = getattr(port, route.name)
     hints = get_type_hints(function)
     decoder = msgspec.json.Decoder(hints.get("return", Any), strict=True)
@@ -165,7 +192,11 @@ def _method(port: type, route: Operation, target: Target, *, fence: bool) -> Cal
     async def call(*args: Any, **kwargs: Any) -> Any:
         given = dict(zip(names, args, strict=False)) | kwargs
         path = route.path.format(**{name: quote(str(given[name]), safe="") for name in in_path})
-        rest = {name: value for name, value in given.items() if name not in in_path and value is not None}
+        rest = {
+            name: value
+            for name, value in given.items()
+            if name not in in_path and value is not None
+        }
         query = urlencode({name: as_text(value) for name, value in rest.items()}) if reads else ""
         body = b"" if reads else msgspec.json.encode(rest)
         work = CURRENT.get()
@@ -193,14 +224,19 @@ def _may_write(work: Call) -> None:
     if running is None or running.plan:
         return
     if not running.held():
-        raise Unavailable("worker.lease-lost", "this worker no longer owns the run", retry_after=30.0)
+        raise Unavailable(
+            "worker.lease-lost", "this worker no longer owns the run", retry_after=30.0
+        )
     if running.step is not None and not (running.step.keep or running.step.undoing):
         raise ThroughlineError(
-            "step.undeclared-write", f"{running.step.name} writes but declares neither undo nor keep"
+            "step.undeclared-write",
+            f"{running.step.name} writes but declares neither undo nor keep",
         )
 
 
-def _answer(work: Call, status: int, headers: list[tuple[bytes, bytes]], data: bytes, decoder: Any) -> Any:
+def _answer(
+    work: Call, status: int, headers: list[tuple[bytes, bytes]], data: bytes, decoder: Any
+) -> Any:
     for name, value in headers:
         if name == CALLS:
             work.calls.extend(msgspec.json.decode(value))
@@ -212,7 +248,11 @@ def _answer(work: Call, status: int, headers: list[tuple[bytes, bytes]], data: b
     try:
         problem = msgspec.json.decode(data, type=Problem)
     except (msgspec.DecodeError, msgspec.ValidationError):
-        problem = Problem(status=status, code="tier.unreadable", detail="a tier answered without a problem document")
+        problem = Problem(
+            status=status,
+            code="tier.unreadable",
+            detail="a tier answered without a problem document",
+        )
     raise error_of(problem)
 
 

@@ -103,7 +103,7 @@ class Engine:
 
     async def step(self, name: str, work: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         """Run `work` as one recorded step: after a restart its value is read, not made again."""
-        return await DBOS.run_step_async({"name": name}, work, *args)  # type: ignore[arg-type]  # Awaitable is enough
+        return await DBOS.run_step_async({"name": name}, work, *args)
 
     async def patched(self, name: str) -> bool:
         """True in runs that began after the change called `name` was released."""
@@ -115,7 +115,12 @@ class Engine:
 
     def enqueue(self, connection: Connection, flow: str, run_id: str, argument: Any) -> None:
         """Queue a flow in the transaction of its outbox row; the same id again changes nothing."""
-        options: Any = {"queue_name": QUEUE, "workflow_name": flow, "workflow_id": run_id, "app_version": VERSION}
+        options: Any = {
+            "queue_name": QUEUE,
+            "workflow_name": flow,
+            "workflow_id": run_id,
+            "app_version": VERSION,
+        }
         self.client.enqueue_in_transaction(connection, options, argument)
 
     @property
@@ -123,19 +128,29 @@ class Engine:
         """Access to the engine's tables without running flows."""
         if self._client is None:
             self._client = DBOSClient(
-                system_database_engine=self._database, serializer=Json(), application_name=NAME, lazy=True
+                system_database_engine=self._database,
+                serializer=Json(),
+                application_name=NAME,
+                lazy=True,
             )
         return self._client
 
     async def pending(self) -> list[Pending]:
         """What is owned by a worker, living or dead."""
-        rows = await self._outside(self.client.list_workflows, status="PENDING", load_input=False, load_output=False)
-        return [Pending(row.workflow_id, row.executor_id or "", row.queue_name or QUEUE) for row in rows]
+        rows = await self._outside(
+            self.client.list_workflows, status="PENDING", load_input=False, load_output=False
+        )
+        return [
+            Pending(row.workflow_id, row.executor_id or "", row.queue_name or QUEUE) for row in rows
+        ]
 
     async def statuses(self, run_ids: Sequence[str]) -> dict[str, str]:
         """The engine's private status of each run that it knows."""
         rows = await self._outside(
-            self.client.list_workflows, workflow_ids=list(run_ids), load_input=False, load_output=False
+            self.client.list_workflows,
+            workflow_ids=list(run_ids),
+            load_input=False,
+            load_output=False,
         )
         return {row.workflow_id: row.status for row in rows}
 
@@ -150,7 +165,9 @@ class Engine:
     async def drain(self, seconds: int) -> None:
         """Stop taking flows, let running ones end for so long, then let go."""
         if self._launched:
-            await self._outside(DBOS.destroy, workflow_completion_timeout_sec=seconds)
+            await self._outside(
+                DBOS.destroy, destroy_registry=True, workflow_completion_timeout_sec=seconds
+            )
             self._launched = False
 
     async def close(self) -> None:
@@ -163,7 +180,9 @@ class Engine:
     async def _outside(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """In a thread under an empty context: inside a flow the engine would record the call."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, lambda: outside(lambda: work(*args, **kwargs)))
+        return await loop.run_in_executor(
+            self._threads, lambda: outside(lambda: work(*args, **kwargs))
+        )
 
 
 def journal_database(url: str) -> sa.Engine:
@@ -175,7 +194,11 @@ def journal_database(url: str) -> sa.Engine:
     @event.listens_for(database, "connect")
     def connect(raw: Any, _record: Any) -> None:
         raw.isolation_level = "IMMEDIATE"
-        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", f"busy_timeout = {BUSY_S * 1000}"):
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = NORMAL",
+            f"busy_timeout = {BUSY_S * 1000}",
+        ):
             raw.execute(f"PRAGMA {pragma}")
 
     return database

@@ -83,7 +83,13 @@ def relay(connection: Connection, tier: str) -> int:
     for row in rows:
         event = msgspec.json.decode(row.body, type=Event)
         insert_new(
-            connection, LOG, id=event.id, tier=tier, type=event.type, key=event.partitionkey, body=row.body
+            connection,
+            LOG,
+            id=event.id,
+            tier=tier,
+            type=event.type,
+            key=event.partitionkey,
+            body=row.body,
         )
     connection.execute(sa.delete(outbox).where(outbox.c.seq <= rows[-1].seq))
     return len(rows)
@@ -94,7 +100,9 @@ def waiting(connection: Connection, tier: str) -> bool:
     return connection.execute(sa.select(OUTBOXES[tier].c.seq).limit(1)).first() is not None
 
 
-def unread(connection: Connection, reader: str, types: Collection[str], limit: int = BATCH) -> list[Logged]:
+def unread(
+    connection: Connection, reader: str, types: Collection[str], limit: int = BATCH
+) -> list[Logged]:
     """The next events of these types that a reader has not passed."""
     cursor = sa.select(CURSORS.c.seq).where(CURSORS.c.reader == reader)
     after = connection.execute(cursor).scalar() or 0
@@ -118,7 +126,9 @@ def rewind(connection: Connection, reader: str, seq: int) -> None:
     connection.execute(sa.update(CURSORS).where(CURSORS.c.reader == reader).values(seq=seq))
 
 
-def events_about(connection: Connection, *, keys: Collection[str] = (), correlation: str | None = None) -> list[Event]:
+def events_about(
+    connection: Connection, *, keys: Collection[str] = (), correlation: str | None = None
+) -> list[Event]:
     """All logged events of these ordering keys, or of one story, oldest first."""
     rows = connection.execute(sa.select(LOG.c.body).where(LOG.c.key.in_(keys)).order_by(LOG.c.seq))
     found = [msgspec.json.decode(body, type=Event) for body in rows.scalars()]

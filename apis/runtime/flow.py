@@ -58,7 +58,9 @@ class Running:
         self.run_id = run_id
         self.source = source
         self.context = context
-        self.trace_id = trace_id_of(context.traceparent) or hashlib.sha256(run_id.encode()).hexdigest()[:32]
+        self.trace_id = (
+            trace_id_of(context.traceparent) or hashlib.sha256(run_id.encode()).hexdigest()[:32]
+        )
         self.seq = 0
         self.waits = 0
         self.step: Step[Any, Any] | None = None
@@ -81,7 +83,9 @@ class Running:
         """Write what finished before and what begins now, in one transaction."""
         steps = self.unshown | {seq: step}
         self.unshown = {}
-        await self.runtime.store.write(runs.show_steps, self.run_id, steps, self.runtime.clock.now())
+        await self.runtime.store.write(
+            runs.show_steps, self.run_id, steps, self.runtime.clock.now()
+        )
 
 
 class Abandoned(Exception):
@@ -91,7 +95,9 @@ class Abandoned(Exception):
 class Step(Generic[P, T]):
     """A function that touches the world, once per run as far as anyone can tell."""
 
-    def __init__(self, function: Callable[P, Awaitable[T]], name: str, owner: str, keep: str | None) -> None:
+    def __init__(
+        self, function: Callable[P, Awaitable[T]], name: str, owner: str, keep: str | None
+    ) -> None:
         self.function = function
         self.name = name
         self.owner = owner
@@ -107,10 +113,12 @@ class Step(Generic[P, T]):
         running = current()
         running.step = self
         if running.plan:
-            return await self.function(*args)
+            return await self.function(*args, **kwargs)
         return cast(T, await run_step(running, self, args))
 
-    def undo(self, function: Callable[[Any], Awaitable[object]]) -> Callable[[Any], Awaitable[object]]:
+    def undo(
+        self, function: Callable[[Any], Awaitable[object]]
+    ) -> Callable[[Any], Awaitable[object]]:
         """Declare what takes this step's result back; must be safe to repeat."""
         self.undoing = Step(function, f"{self.name}.undo", self.owner, "an undo stays")
         return function
@@ -164,7 +172,9 @@ def current() -> Running:
     return running
 
 
-def about(*, amount: Money | None = None, entity: str | None = None, url: str | None = None) -> None:
+def about(
+    *, amount: Money | None = None, entity: str | None = None, url: str | None = None
+) -> None:
     """Say what the run is about, for the work items it may open: price, legal entity, link."""
     told = {"amount": msgspec.to_builtins(amount), "entity": entity, "url": url}
     running = current()
@@ -225,7 +235,9 @@ async def run_step(running: Running, step: Step[Any, Any], args: tuple[Any, ...]
         tries = await decided(running, step, decision, args)
 
 
-async def decided(running: Running, step: Step[Any, Any], decision: dict[str, Any], args: tuple[Any, ...]) -> Tries:
+async def decided(
+    running: Running, step: Step[Any, Any], decision: dict[str, Any], args: tuple[Any, ...]
+) -> Tries:
     """What a person's decision means for the step: again, linked, or not at all."""
     if decision["decision"] == "retry":
         return Tries(decided="retry")

@@ -77,7 +77,7 @@ class Leases:
     def __init__(self, store: Store, part: str, *, ttl: float) -> None:
         self.owner = f"{part}-{os.getpid()}-{secrets.token_hex(4)}"
         self._store = store
-        self._ttl = ttl
+        self.ttl = ttl
         self._held: dict[str, float] = {}
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._renewing, name="leases", daemon=True)
@@ -87,8 +87,8 @@ class Leases:
         """Claim the lease of a worker: without it this process must not run flows."""
         name = WORKER + self.owner
         began = time.monotonic()
-        self._store.write_now(claim, name, self.owner, self._ttl)
-        self._held[name] = began + self._ttl
+        self._store.write_now(claim, name, self.owner, self.ttl)
+        self._held[name] = began + self.ttl
         self._vital = name
         self._thread.start()
 
@@ -101,22 +101,22 @@ class Leases:
         if self.held(name):
             return True
         began = time.monotonic()
-        if await self._store.write(claim, name, self.owner, self._ttl):
-            self._held[name] = began + self._ttl
+        if await self._store.write(claim, name, self.owner, self.ttl):
+            self._held[name] = began + self.ttl
             return True
         return False
 
     def _renewing(self) -> None:
-        while not self._ends.wait(self._ttl / 4):
+        while not self._ends.wait(self.ttl / 4):
             began = time.monotonic()
             try:
-                mine = self._store.write_now(renew, self.owner, self._ttl)
+                mine = self._store.write_now(renew, self.owner, self.ttl)
             except sa.exc.SQLAlchemyError:
                 mine = {name for name, until in self._held.items() if began < until}
                 log.warning("leases.renewal-failed", owner=self.owner)
                 self._check(mine)
                 continue
-            self._held = {name: began + self._ttl for name in mine}
+            self._held = {name: began + self.ttl for name in mine}
             self._check(mine)
 
     def _check(self, mine: set[str]) -> None:

@@ -7,7 +7,7 @@ it); msgspec makes the contract of them, which checks every value. Writing walks
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
@@ -58,6 +58,21 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             codes=codes,
             constants={**self.constants, **upper.constants},
         )
+
+    def differences(self, other: Overrides) -> list[str]:
+        """What two deployments, or two acquired units, map otherwise: a line each."""
+        mine, theirs = dict(self._entries()), dict(other._entries())
+        return [
+            f"{place}: {mine.get(place, '(default)')} | {theirs.get(place, '(default)')}"
+            for place in sorted({*mine, *theirs})
+            if mine.get(place, ABSENT) != theirs.get(place, ABSENT)
+        ]
+
+    def _entries(self) -> Iterator[tuple[str, str | None]]:
+        yield from ((f"fields.{name}", path) for name, path in self.fields.items())
+        yield from ((f"constants.{name}", value) for name, value in self.constants.items())
+        for name, table in self.codes.items():
+            yield from ((f"codes.{name}.{theirs}", ours) for theirs, ours in table.items())
 
     def below(self, field: str) -> Overrides:
         """What these say about the fields inside `field`."""
@@ -116,6 +131,14 @@ class Map(Generic[C]):
             except msgspec.ValidationError:
                 return msgspec.convert(gap | {"at": None}, Gap)
 
+    def unreadable(self, records: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+        """What live records hold that this map cannot read, and how often: asked before a start."""
+        found: dict[str, int] = {}
+        for record in records:
+            if isinstance(gap := self.read_or_gap(record), Gap):
+                found[gap.detail] = found.get(gap.detail, 0) + 1
+        return found
+
     def write(self, value: Any) -> dict[str, Any]:
         """The vendor's fields: of a contract those that have a value, of a dict those it names.
 
@@ -166,15 +189,20 @@ class Map(Generic[C]):
             fields[name] = msgspec.structs.replace(fields[name], map=inner)
         mine = overrides.without(tuple(f"{name}." for name in nested))
         for name, path in mine.fields.items():
-            old = fields.pop(name, None)
-            if path is not None:
-                at_path = isinstance(old, At)
-                fields[name] = msgspec.structs.replace(old, path=path) if at_path else At(path)
+            old = fields.get(name)
+            if path is None:
+                fields.pop(name, None)
+            elif isinstance(old, At):
+                fields[name] = msgspec.structs.replace(old, path=path)
+            else:
+                fields[name] = At(path)
         fields |= {name: Const(value) for name, value in mine.constants.items()}
         for name, table in mine.codes.items():
             if not isinstance(old := fields.get(name), At):
                 raise Misconfigured("mapping.unknown-field", f"{self.name}.{name} takes no codes")
-            fields[name] = msgspec.structs.replace(old, table={**(old.table or {}), **table})
+            wider = msgspec.structs.replace(old, table={**(old.table or {}), **table})
+            same = [n for n, p in fields.items() if old.table is not None and p == old] or [name]
+            fields |= dict.fromkeys(same, wider)
         return Map(self.contract, fields, name=self.name)
 
     def _paths(self) -> Iterator[str]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
@@ -28,7 +28,7 @@ Reference = Annotated[str, msgspec.Meta(pattern="^(env|file):.")]
 Rate = Annotated[str, msgspec.Meta(pattern="^[1-9][0-9]*/(s|min|h|day)$")]
 Clocktime = Annotated[str, msgspec.Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
-WEEKDAYS: tuple[str, ...] = Weekday.__args__  # type: ignore[attr-defined]
+WEEKDAYS: tuple[str, ...] = get_args(Weekday)
 SECONDS = {"s": 1, "min": 60, "h": 3600, "day": 86400}
 TAX_MODULE = re.compile(r"^[a-z_]+(\.[a-z_]+)*$")
 FROM = "from"

@@ -75,5 +75,7 @@ class Records:
             msg = f"a recorded value is encrypted and {KEY} is not set"
             raise ValueError(msg)
         data = base64.b64decode(sealed)
-        opened: dict[str, Any] = msgspec.json.decode(self._cipher.decrypt(data[:NONCE], data[NONCE:], None))
+        opened: dict[str, Any] = msgspec.json.decode(
+            self._cipher.decrypt(data[:NONCE], data[NONCE:], None)
+        )
         return opened

@@ -12,6 +12,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Integer, String, Text
 
+from apis.runtime import audit
 from apis.runtime.context import Context
 from apis.runtime.engine import Engine
 from apis.runtime.events import publish
@@ -125,12 +126,27 @@ def start(connection: Connection, engine: Engine, asked: Start) -> Begun:
         run_id=run_id, flow=asked.flow, source=source, turn=asked.turn, requester=context.actor
     )
     announce(connection, "run.started", started, run_id, asked.at)
+    audit.record(
+        connection,
+        "process",
+        at=asked.at,
+        actor=context.actor,
+        action="run.started",
+        cause=context.request_id or None,
+        object="run",
+        key=run_id,
+    )
     engine.enqueue(connection, f"{asked.flow}.v1", run_id, asked.argument)
     return Begun(run_id, new=True, state="queued")
 
 
 def announce(
-    connection: Connection, name: str, payload: msgspec.Struct, run_id: str, at: datetime, *parts: object
+    connection: Connection,
+    name: str,
+    payload: msgspec.Struct,
+    run_id: str,
+    at: datetime,
+    *parts: object,
 ) -> None:
     """Publish an event of a run; the same run, name and parts are the same event."""
     publish(
@@ -147,7 +163,9 @@ def announce(
     )
 
 
-def show_steps(connection: Connection, run_id: str, steps: dict[int, RunStep], at: datetime) -> None:
+def show_steps(
+    connection: Connection, run_id: str, steps: dict[int, RunStep], at: datetime
+) -> None:
     """Write what people see of these steps; the run is running."""
     for seq, step in steps.items():
         body = msgspec.json.encode(step).decode()
@@ -203,11 +221,15 @@ def view(connection: Connection, run_id: str) -> Run | None:
     row = connection.execute(sa.select(RUNS).where(RUNS.c.id == run_id)).first()
     if row is None:
         return None
-    steps = connection.execute(sa.select(STEPS.c.body).where(STEPS.c.run_id == run_id).order_by(STEPS.c.seq))
+    steps = connection.execute(
+        sa.select(STEPS.c.body).where(STEPS.c.run_id == run_id).order_by(STEPS.c.seq)
+    )
     wait = None
     if row.state == "waiting":
         mine = sa.and_(WAITS.c.run_id == run_id, WAITS.c.state == "open")
-        wait = connection.execute(sa.select(WAITS).where(mine).order_by(WAITS.c.since.desc())).first()
+        wait = connection.execute(
+            sa.select(WAITS).where(mine).order_by(WAITS.c.since.desc())
+        ).first()
     return Run(
         id=row.id,
         flow=row.flow,
@@ -276,7 +298,12 @@ def decide_wait(connection: Connection, wait_id: str, decision: dict[str, Any]) 
     """Decide an open wait; False if it was decided before."""
     mine = sa.and_(WAITS.c.id == wait_id, WAITS.c.state == "open")
     text = msgspec.json.encode(decision).decode()
-    return connection.execute(sa.update(WAITS).where(mine).values(state="decided", decision=text)).rowcount == 1
+    return (
+        connection.execute(
+            sa.update(WAITS).where(mine).values(state="decided", decision=text)
+        ).rowcount
+        == 1
+    )
 
 
 def due(connection: Connection, now: datetime) -> int:
@@ -294,7 +321,9 @@ def any_due(connection: Connection, now: datetime) -> bool:
 
 def decided_runs(connection: Connection) -> list[str]:
     """Runs with a decided wait that their flow has not taken yet."""
-    rows = connection.execute(sa.select(WAITS.c.run_id).where(WAITS.c.state == "decided").distinct())
+    rows = connection.execute(
+        sa.select(WAITS.c.run_id).where(WAITS.c.state == "decided").distinct()
+    )
     return list(rows.scalars())
 
 

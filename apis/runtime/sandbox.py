@@ -47,6 +47,7 @@ class Call:
     headers: dict[str, str]
     body: bytes
     scheme: str = "http"
+    uri_length: int = 0
     locked: int | None = None
 
 
@@ -140,8 +141,14 @@ class Sandbox:
             await _send(send, answer)
         elif drop := scope.get("extensions", {}).get(DROP):
             drop()
+            await receive()  # the server has seen the connection go: nothing to complain about
         else:
             raise ConnectionAbortedError
+
+    def close(self) -> None:
+        """Let go of the database and the log."""
+        self.kit.db.close()
+        self.log.close()
 
     async def _serve(self, call: Call) -> Answer | None:
         operations, key = self.vendor.operations(call)
@@ -186,18 +193,23 @@ class Sandbox:
             return self._act(call, fault.fault)
         if fault.fault == "lock":
             call.locked = part
-        if fault.fault == "hide" and operations[part].endswith(".search"):
-            kind = operations[part].removesuffix(".search")
-            if kind in self.kit.created:
-                self.kit.hide(kind, self.kit.created[kind], fault.seconds)
-        answer = self._act(call)
         if fault.fault == "hide":
-            for kind, record in answer.written:
-                self.kit.hide(kind, record, fault.seconds)
-        elif fault.fault == "truncate":
+            return self._hidden(call, operations[part], fault.seconds)
+        answer = self._act(call)
+        if fault.fault == "truncate":
             answer.body = answer.body[: len(answer.body) // 2]
         elif fault.fault == "drift":
             answer.body = self.vendor.drifted(answer.body)
+        return answer
+
+    def _hidden(self, call: Call, operation: str, seconds: float) -> Answer:
+        """A write hides what it wrote; a search misses the record written last."""
+        kind, _, verb = operation.rpartition(".")
+        if verb == "search" and kind in self.kit.created:
+            self.kit.hide(kind, self.kit.created[kind], seconds)
+        answer = self._act(call)
+        for written, record in answer.written:
+            self.kit.hide(written, record, seconds)
         return answer
 
     def _act(self, call: Call, fault: str | None = None) -> Answer:
@@ -213,44 +225,36 @@ class Sandbox:
         return answer
 
     def _back_door(self, call: Call) -> Answer:
-        what = call.method, call.path.rstrip("/")
+        what, _, name = call.path.rstrip("/").partition("/examples/")
+        doors: dict[str, Callable[[], Any]] = {
+            "GET /__clock__": lambda: {"now": self.kit.clock.now()},
+            "PUT /__clock__": lambda: self._set_clock(_json(call)),
+            "GET /__sandbox__/state": self.vendor.state,
+            "POST /__sandbox__/reset": self._reset,
+            "GET /__sandbox__/faults": lambda: self.faults.plan,
+            "PUT /__sandbox__/faults": lambda: self.faults.put(call.body),
+            "GET /__sandbox__/settings": lambda: self.kit.settings,
+            "PUT /__sandbox__/settings": lambda: self.kit.settings.update(_json(call)),
+            "PUT /__sandbox__/latency": lambda: self._set_latency(_json(call)),
+        }
+        if name and call.method == "GET":
+            doors["GET /__sandbox__"] = lambda: self._example(name, call.query)
+        door = doors.get(f"{call.method} {what}")
+        if door is None:
+            return Answer(404, b'{"detail":"the sandbox has no such door"}')
         try:
-            return Answer(200, msgspec.json.encode(self._back_door_value(what, call)))
-        except LookupError as error:
-            return Answer(404, msgspec.json.encode({"detail": str(error)}))
-        except (ValueError, TypeError, msgspec.MsgspecError) as error:
+            return Answer(200, msgspec.json.encode(door()))
+        except (ValueError, TypeError, LookupError) as error:
             return Answer(422, msgspec.json.encode({"detail": str(error)}))
 
-    def _back_door_value(self, what: tuple[str, str], call: Call) -> Any:
-        match what:
-            case ("GET", "/__clock__"):
-                return {"now": self.kit.clock.now()}
-            case ("PUT", "/__clock__"):
-                return self._set_clock(msgspec.json.decode(call.body))
-            case ("GET", "/__sandbox__/state"):
-                return self.vendor.state()
-            case ("POST", "/__sandbox__/reset"):
-                return self._reset()
-            case ("GET", "/__sandbox__/faults"):
-                return self.faults.plan
-            case ("PUT", "/__sandbox__/faults"):
-                self.faults.put(call.body)
-                return self.faults.plan
-            case ("GET", "/__sandbox__/settings"):
-                return self.kit.settings
-            case ("PUT", "/__sandbox__/settings"):
-                self.kit.settings.update(msgspec.json.decode(call.body, type=dict[str, Any]))
-                return self.kit.settings
-            case ("PUT", "/__sandbox__/latency"):
-                latency = msgspec.json.decode(call.body, type=dict[str, float])
-                self.latency_s = latency["ms"] / 1000
-                return latency
-            case ("GET", path) if path.startswith("/__sandbox__/examples/"):
-                example = self.vendor.example(path.rsplit("/", 1)[1], call.query)
-                if example is not None:
-                    return example
-        msg = f"the sandbox has no {what[0]} {what[1]}"
-        raise LookupError(msg)
+    def _example(self, name: str, options: dict[str, str]) -> list[dict[str, Any]]:
+        if (calls := self.vendor.example(name, options)) is None:
+            msg = f"no example {name!r}"
+            raise LookupError(msg)
+        return calls
+
+    def _set_latency(self, body: dict[str, Any]) -> None:
+        self.latency_s = float(body["ms"]) / 1000
 
     def _set_clock(self, body: dict[str, Any]) -> dict[str, datetime]:
         if "now" in body:
@@ -264,7 +268,7 @@ class Sandbox:
 
     def _reset(self) -> dict[str, str]:
         self.faults = Faults()
-        self.log.n = 0
+        self.log.clear()
         self.kit.settings.clear()
         self.kit.hidden.clear()
         self.kit.created.clear()
@@ -284,6 +288,10 @@ class Sandbox:
         await send({"type": "lifespan.shutdown.complete"})
 
 
+def _json(call: Call) -> dict[str, Any]:
+    return msgspec.json.decode(call.body, type=dict[str, Any])
+
+
 async def _call(scope: Scope, receive: Receive) -> Call:
     body, more = b"", True
     while more:
@@ -297,6 +305,7 @@ async def _call(scope: Scope, receive: Receive) -> Call:
         headers={k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]},
         body=body,
         scheme=scope["scheme"],
+        uri_length=len(scope["path"]) + len(scope["query_string"]),
     )
 
 

@@ -8,8 +8,10 @@ from fnmatch import fnmatchcase
 import msgspec
 
 KINDS = frozenset(
-    "throttle error timeout-before-commit timeout-after-commit lock expire-token hide truncate"
-    " drift html maintenance".split()
+    {
+        *("throttle", "error", "lock", "expire-token", "html", "maintenance"),
+        *("timeout-before-commit", "timeout-after-commit", "hide", "truncate", "drift"),
+    }
 )
 
 
@@ -49,7 +51,7 @@ class Faults:
     def meet(self, operations: list[str], now: float) -> tuple[Fault, int] | None:
         """The fault this call meets and which of its operations met it; maintenance first."""
         met: tuple[Fault, int] | None = None
-        for fault, dice in zip(self.plan, self._dice, strict=True):
+        for fault in self.plan:
             if fault.until > now:
                 fault.fired += 1
                 return fault, 0

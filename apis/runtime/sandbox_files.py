@@ -19,19 +19,34 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 LIFETIME = timedelta(days=365)
+TAIL = 65_536
 
 
 class Log:
     """Two lines a request, each written through before anything else happens."""
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         self._encode = msgspec.json.Encoder().encode
-        self.n = 0
+        self.n = self._last_n()
 
     def write(self, line: dict[str, Any]) -> None:
         """One line, straight to the file: a killed sandbox has it on disk."""
         os.write(self._file, self._encode(line) + b"\n")
+
+    def clear(self) -> None:
+        """An empty log; numbers begin again."""
+        os.ftruncate(self._file, 0)
+        self.n = 0
+
+    def _last_n(self) -> int:
+        """Where a sandbox that was restarted goes on counting."""
+        size = os.fstat(self._file).st_size
+        lines = os.pread(self._file, TAIL, max(0, size - TAIL)).splitlines()
+        numbers = [
+            json.loads(line)["n"] for line in lines if line[:1] == b"{" and line[-1:] == b"}"
+        ]
+        return max(numbers, default=0)
 
     def close(self) -> None:
         """Let go of the file."""

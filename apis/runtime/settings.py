@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 
+from apis.runtime.metadata import Feed
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Where state lives, who listens where, and which files rule."""
@@ -25,6 +27,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     internal_key: bytes
     lease_s: float
     search_lag_s: float | None
+    feed_every_s: float | None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -37,17 +40,30 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             home=home,
             env=env.get("THROUGHLINE_ENV", "production"),
-            database_url=env.get("THROUGHLINE_DATABASE_URL", f"sqlite:///{home}/throughline.sqlite"),
+            database_url=env.get(
+                "THROUGHLINE_DATABASE_URL", f"sqlite:///{home}/throughline.sqlite"
+            ),
             redis_url=env.get("THROUGHLINE_REDIS_URL") or None,
             port=port,
             issuer=env.get("THROUGHLINE_ISSUER", f"http://127.0.0.1:{port}"),
             entities=Path(env.get("THROUGHLINE_ENTITIES", "apis/entities.yaml")),
             gateway=Path(env.get("THROUGHLINE_GATEWAY", "gateway.yaml")),
-            peers=dict(part.split("=", 1) for part in env.get("THROUGHLINE_PEERS", "").split(",") if part),
+            peers=dict(
+                part.split("=", 1) for part in env.get("THROUGHLINE_PEERS", "").split(",") if part
+            ),
             internal_key=internal_key(env, home),
             lease_s=float(env.get("THROUGHLINE_LEASE", "10")),
             search_lag_s=float(lag) if lag else None,
+            feed_every_s=float(env["THROUGHLINE_FEED_EVERY"])
+            if env.get("THROUGHLINE_FEED_EVERY")
+            else None,
         )
+
+    def feed(self, feed: Feed) -> Feed:
+        """A feed of the metadata, read as often as this process is told to (the demo and tests)."""
+        if self.feed_every_s is None:
+            return feed
+        return msgspec.structs.replace(feed, every_s=self.feed_every_s)
 
 
 def internal_key(env: Mapping[str, str], home: Path) -> bytes:

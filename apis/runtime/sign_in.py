@@ -6,9 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import httpx
 import msgspec
 
 from apis.runtime.clock import Clock
+from apis.runtime.wire import Errors, Unanswered, classified, decoded, noted, received
+from contracts.errors import Misconfigured, Transient, Unavailable
+
+LARGEST_TOKEN = 100_000
 
 
 class Token(msgspec.Struct, frozen=True):
@@ -22,15 +27,18 @@ class Token(msgspec.Struct, frozen=True):
 
 
 class TokenRequest(msgspec.Struct, frozen=True):
-    """The form that asks a vendor for a token."""
+    """The form that asks a vendor for a token. Never printed."""
 
     url: str
     form: Mapping[str, str]
     headers: Mapping[str, str] = {}
 
+    def __repr__(self) -> str:
+        return f"TokenRequest({self.url})"
+
 
 class Account(msgspec.Struct, frozen=True):
-    """What signing in needs of a connection: where, which kind, and the resolved credentials."""
+    """What signing in needs of a connection; the credentials are read anew each time."""
 
     url: str
     login_url: str
@@ -38,15 +46,67 @@ class Account(msgspec.Struct, frozen=True):
     audience: str | None
     credentials: Mapping[str, str]
 
+    def __repr__(self) -> str:
+        return f"Account({self.login_url}, {self.kind})"
+
 
 class SignIn(msgspec.Struct, frozen=True):
-    """How a vendor hands out tokens: the request to make and how to read its answer."""
+    """How a vendor hands out tokens: the request, how to read its answer, and its error table.
+
+    `request` is told the account and the time; `read` raises LookupError on a strange answer.
+    """
 
     request: Callable[[Account, float], TokenRequest]
     read: Callable[[Any], Token]
+    errors: Errors
 
 
 Fetch = Callable[[], Awaitable[Token]]
+
+
+def fetcher(
+    system: str,
+    sign_in: SignIn,
+    account: Callable[[], Account],
+    *,
+    http: httpx.AsyncClient,
+    clock: Clock,
+    deadline_s: float,
+) -> Fetch:
+    """What asks the vendor for a token, with credentials as they are at that moment."""
+
+    async def fetch() -> Token:
+        try:
+            asked = sign_in.request(account(), clock.timestamp())
+        except (LookupError, ValueError) as error:
+            told = f"the credentials of {system} lack a part or cannot be read"
+            raise Misconfigured(f"{system}.CREDENTIALS", told, owner="integration") from error
+        try:
+            with noted(system, "sign in", clock.now()) as call:
+                async with asyncio.timeout(deadline_s), _posted(http, asked) as answer:
+                    call.status = answer.status_code
+                    data = await received(answer, LARGEST_TOKEN)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            told = f"the sign-in of {system} cannot be reached"
+            raise Unavailable(f"{system}.NOT_REACHED", told, source=system) from error
+        except (httpx.HTTPError, TimeoutError, Unanswered) as error:
+            told = f"the sign-in of {system} did not answer in time"
+            raise Transient(f"{system}.NO_TOKEN", told, source=system) from error
+        body = decoded(system, answer.status_code, answer.headers, data)
+        if refused := classified(system, sign_in.errors, body):
+            raise refused
+        try:
+            return sign_in.read(body.value)
+        except (LookupError, TypeError) as error:
+            told = f"{system} answered a sign-in without a token"
+            raise Misconfigured(f"{system}.NO_TOKEN", told, source=system) from error
+
+    return fetch
+
+
+def _posted(http: httpx.AsyncClient, asked: TokenRequest) -> Any:
+    headers = {"Accept": "application/json"} | dict(asked.headers)
+    return http.stream("POST", asked.url, data=dict(asked.form), headers=headers)
 
 
 class Tokens:
@@ -58,15 +118,27 @@ class Tokens:
         self._age_s = age_s
         self._token: Token | None = None
         self._since = 0.0
-        self._refreshing = asyncio.Lock()
+        self._fetching: asyncio.Task[Token] | None = None
 
-    async def get(self, *, stale: bool = False) -> Token:
-        """The token; `stale` says that the one last given was refused, so a new one is fetched once."""
-        refused = self._token if stale else None
-        async with self._refreshing:
-            fresh = self._clock.timestamp() - self._since < self._age_s
-            if self._token is not None and self._token is not refused and fresh:
-                return self._token
-            self._token = await self._fetch()
-            self._since = self._clock.timestamp()
+    async def get(self, *, refused: Token | None = None) -> Token:
+        """The token, unless it is old or the vendor has refused it: then a new one.
+
+        Whoever asks meanwhile gets the same one; a caller that gives up stops nobody else.
+        """
+        age = self._clock.timestamp() - self._since
+        if self._token is not None and self._token is not refused and 0 <= age < self._age_s:
             return self._token
+        if self._fetching is None:
+            self._fetching = asyncio.create_task(self._fetched())
+            self._fetching.add_done_callback(self._over)
+        return await asyncio.shield(self._fetching)
+
+    async def _fetched(self) -> Token:
+        token = await self._fetch()
+        self._token, self._since = token, self._clock.timestamp()
+        return token
+
+    def _over(self, task: asyncio.Task[Token]) -> None:
+        self._fetching = None
+        if not task.cancelled():
+            task.exception()  # seen: those who asked have it, and there may be none left

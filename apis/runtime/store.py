@@ -15,6 +15,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, MetaData, Table, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import QueuePool
 
 P = ParamSpec("P")
@@ -75,20 +76,28 @@ class Store:
         self._writers = ThreadPoolExecutor(1 if self.sqlite else pool, "store-write")
         self._readers = ThreadPoolExecutor(2 if self.sqlite else pool, "store-read")
 
-    async def write(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def write(
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """Run `work(connection, ...)` as one writing transaction; an exception rolls it back."""
         return await self._run(self._writers, lambda: self.write_now(work, *args, **kwargs))
 
-    async def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def read(
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """Run `work(connection, ...)` as one reading transaction."""
         return await self._run(self._readers, lambda: self.read_now(work, *args, **kwargs))
 
-    def write_now(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def write_now(
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """`write` for callers that are already in a thread."""
         with self.engine.begin() as connection:
             return work(connection, *args, **kwargs)
 
-    def read_now(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def read_now(
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """`read` for callers that are already in a thread."""
         with self._reading.connect() as connection:
             return work(connection, *args, **kwargs)
@@ -113,7 +122,7 @@ class Store:
             for each in METADATA.sorted_tables:
                 connection.execute(sa.schema.CreateTable(each, if_not_exists=True))
                 for index in each.indexes:
-                    connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))
+                    connection.exec_driver_sql(sqlite_index(each, index))
 
     def close(self) -> None:
         """Let running transactions end and close every connection."""
@@ -122,16 +131,28 @@ class Store:
         self.engine.dispose()
 
 
-def insert_new(connection: Connection, into: Table, **values: Any) -> bool:
+def sqlite_index(on: Table, index: sa.Index) -> str:
+    """An index on SQLite, where the name of a table has its tier in front."""
+    name = f"{on.schema}_{index.name}".replace(f"_ix_{on.schema}_", "_ix_")
+    columns = ", ".join(column.name for column in index.columns)
+    where = index.dialect_options["sqlite"]["where"]
+    told = f" WHERE {where}" if where is not None else ""
+    unique = "UNIQUE " if index.unique else ""
+    return f"CREATE {unique}INDEX IF NOT EXISTS {name} ON {on.schema}_{on.name} ({columns}){told}"
+
+
+def insert_new(connection: Connection, into: Table, /, **values: Any) -> bool:
     """Insert unless a unique key is taken; True when the row is new."""
-    dialect = sa.dialects.sqlite if connection.dialect.name == "sqlite" else sa.dialects.postgresql
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     statement = dialect.insert(into).values(**values).on_conflict_do_nothing()
     return connection.execute(statement).rowcount == 1
 
 
 def database_now(connection: Connection) -> float:
     """Seconds since 1970 by the database's clock (real time: leases use it)."""
-    sql = "select unixepoch('subsec')" if connection.dialect.name == "sqlite" else "select extract(epoch from clock_timestamp())"
+    sql = (
+        "select (julianday('now') - 2440587.5) * 86400.0"
+        if connection.dialect.name == "sqlite"
+        else "select extract(epoch from clock_timestamp())"
+    )
     return float(connection.exec_driver_sql(sql).scalar_one())
-
-

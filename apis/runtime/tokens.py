@@ -44,7 +44,13 @@ class InternalTokens:
     def headers(self, context: Context, audience: str) -> dict[str, str]:
         """The headers of a call under `context` to `audience` (`tier/api`)."""
         lasting = msgspec.structs.replace(
-            context, request_key=None, deadline=None, cause=None, request_id="", traceparent="", decided=None
+            context,
+            request_key=None,
+            deadline=None,
+            cause=None,
+            request_id="",
+            traceparent="",
+            decided=None,
         )
         headers = {"Authorization": f"Bearer {self._token(lasting, audience)}"}
         if context.request_key:
@@ -65,8 +71,15 @@ class InternalTokens:
         now = time.time()
         made = self._made.get((audience, context))
         if made is None or made[1] < now + RENEW_S:
-            claims = {"aud": audience, "exp": int(now) + LIFETIME_S, "ctx": msgspec.to_builtins(context)}
-            made = jwt.encode({"alg": "HS256", "typ": "internal+jwt"}, claims, self._key), now + LIFETIME_S
+            claims = {
+                "aud": audience,
+                "exp": int(now) + LIFETIME_S,
+                "ctx": msgspec.to_builtins(context),
+            }
+            made = (
+                jwt.encode({"alg": "HS256", "typ": "internal+jwt"}, claims, self._key),
+                now + LIFETIME_S,
+            )
             self._made[audience, context] = made
             while len(self._made) > CACHED:
                 self._made.popitem(last=False)

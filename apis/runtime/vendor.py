@@ -1,16 +1,15 @@
 """How a system is called (`Vendor`: a table), and the one thing that calls it (`VendorHttp`).
 
-One call: window, breaker, budget, deadline, token, request, size cap, classification. Nothing here
+One call: window, breaker, deadline, budget, token, request, size cap, classification. Nothing here
 retries but one re-authentication; waiting is for the step. Writes go through the ledger.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -23,33 +22,30 @@ from apis.runtime.context import CURRENT, Call
 from apis.runtime.metadata import Connection
 from apis.runtime.sign_in import SignIn, Token, Tokens
 from apis.runtime.store import Store
-from apis.runtime.wire import Body, Unanswered, classified, decoded, received
+from apis.runtime.wire import Body, Errors, Unanswered, at, classified, decoded, noted, received
 from apis.runtime.writes import LEASE_MARGIN_S, Sending, Write, claim, let_go, resend, settle
 from contracts.canonical.identity import Ref
-from contracts.errors import Conflict, ThroughlineError, Throttled, Transient, Unavailable
+from contracts.errors import (
+    Conflict,
+    Misconfigured,
+    Throttled,
+    ThroughlineError,
+    Transient,
+    Unavailable,
+)
 
+__all__ = ["Errors", "Pages", "Vendor", "VendorHttp"]
 LONGEST_WAIT_S = 2.0
 JSON = {"Content-Type": "application/json", "Accept": "application/json"}
+ADOPT = "adopt:"
+Outcome = Ref | ThroughlineError
 
 
 class Pages(msgspec.Struct, frozen=True):
-    """Where a page keeps its records and the way to the next one."""
+    """Where a page keeps its records and the vendor's link to the next one."""
 
     items: str
     next: str
-
-
-class Errors(msgspec.Struct, frozen=True):
-    """A vendor's error table: where its code and text are, and which class each code is.
-
-    `statuses` are for answers without a known code; an unlisted 4xx is Rejected, 401 and 403 are
-    Misconfigured, 429 is Throttled, 5xx is Transient.
-    """
-
-    code: str
-    detail: str
-    classes: Mapping[str, type[ThroughlineError]]
-    statuses: Mapping[int, type[ThroughlineError]] = {}
 
 
 class Vendor(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,13 +91,27 @@ class VendorHttp:
         """The decoded answer of a read; numbers with a point are Decimal."""
         return (await self.send("GET", path, *ids, params=params)).value
 
-    async def page(self, path: str, *, params: Mapping[str, Any] | None = None) -> tuple[list[Any], str | None]:
-        """One page of records and the path of the next, or None."""
-        answer = (await self.send("GET", path, params=params)).value
-        return answer[self.vendor.pages.items], answer.get(self.vendor.pages.next)
+    async def page(
+        self, path: str, *ids: str, params: Mapping[str, Any] | None = None
+    ) -> tuple[list[Any], str | None]:
+        """One page of records and the vendor's link to the next, or None."""
+        answer = await self.get(path, *ids, params=params)
+        items, link = (
+            at(answer, where) for where in (self.vendor.pages.items, self.vendor.pages.next)
+        )
+        if not isinstance(items, list):
+            told = f"{self.vendor.name} answered without {self.vendor.pages.items}"
+            raise Misconfigured(self._code("UNEXPECTED"), told, owner="integration")
+        return items, link or None
 
     async def write(
-        self, write: Write, method: str, path: str, *ids: str, body: Any = None, headers: Mapping[str, str] | None = None
+        self,
+        write: Write,
+        method: str,
+        path: str,
+        *ids: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Ref:
         """Write once under the ledger; answers the record's reference."""
         call = CURRENT.get()
@@ -110,10 +120,11 @@ class VendorHttp:
         sending = self._sending(call, write, body)
         if found := await self._earlier(sending):
             return found
-        answer = await self._sent([sending], method, path, ids, body, headers)
-        external_id = written_id(answer.value, self.vendor.written) or (ids[-1] if ids else None)
-        await self._store.write(settle, sending, external_id, answer.status)
-        return Ref(None, external_id)
+        answer = await self._sent([sending], asked_for(method, path, ids, body, headers=headers))
+        external_id = at(answer.value, self.vendor.written) or (ids[-1] if ids else None)
+        return await self._settled(
+            sending, Ref(None, external_id and str(external_id)), answer.status
+        )
 
     async def write_many(
         self,
@@ -123,32 +134,43 @@ class VendorHttp:
         *ids: str,
         bodies: Sequence[Any],
         pack: Callable[[list[Any]], Any],
-        outcomes: Callable[[Any], list[Ref | ThroughlineError]],
-    ) -> list[Ref | ThroughlineError]:
-        """One call for many records, one ledger row each, and an outcome each."""
+        outcomes: Callable[[Any], list[Outcome]],
+    ) -> list[Outcome]:
+        """One call for many records, one ledger row each, and an outcome each, in their order."""
         call = CURRENT.get()
+        pairs = list(zip(writes, bodies, strict=True))
         if call.context.plan:
-            return [self._planned(call, write, body) for write, body in zip(writes, bodies, strict=True)]
-        sendings = [self._sending(call, write, body) for write, body in zip(writes, bodies, strict=True)]
-        results: list[Ref | ThroughlineError | None] = [await self._earlier(each) for each in sendings]
-        open_at = [at for at, result in enumerate(results) if result is None]
-        if open_at:
-            sent = [sendings[at] for at in open_at]
-            answer = await self._sent(sent, method, path, ids, pack([each.body for each in sent]), None)
-            for at, outcome in zip(open_at, outcomes(answer.value), strict=True):
-                results[at] = outcome
-                await self._settled(sendings[at], outcome, answer.status)
-        return [result for result in results if result is not None]
+            return [self._planned(call, write, body) for write, body in pairs]
+        sendings = [self._sending(call, write, body) for write, body in pairs]
+        results = [await self._earlier_or_error(each) for each in sendings]
+        sent = [each for each, result in zip(sendings, results, strict=True) if result is None]
+        if not sent:
+            return [result for result in results if result is not None]
+        body = pack([each.body for each in sent])
+        answer = await self._sent(sent, asked_for(method, path, ids, body))
+        told = outcomes(answer.value)
+        if len(told) != len(sent):
+            await self._let_go(sent, refused=False)
+            text = f"{self.vendor.name} answered {len(told)} of {len(sent)} records"
+            raise Unanswered(self._code("UNEXPECTED"), text, source=self.vendor.name)
+        for each, outcome in zip(sent, told, strict=True):
+            if isinstance(outcome, Ref):
+                await self._settled(each, outcome, answer.status)
+            else:
+                await self._let_go([each], refused=not isinstance(outcome, Unanswered))
+        left = iter(told)
+        return [next(left) if result is None else result for result in results]
 
-    async def _settled(self, sending: Sending, outcome: Ref | ThroughlineError, status: int) -> None:
-        if isinstance(outcome, Ref):
-            await self._store.write(settle, sending, outcome.external_id, status)
-        else:
-            await self._store.write(let_go, sending, refused=True)
+    async def _earlier_or_error(self, sending: Sending) -> Outcome | None:
+        try:
+            return await self._earlier(sending)
+        except ThroughlineError as error:  # this record's outcome; the others go on
+            return error
 
     def _planned(self, call: Call, write: Write, body: Any) -> Ref:
         operation = f"{write.kind} {write.object}"
-        call.planned.append({"system": self.name, "operation": operation, "body": msgspec.to_builtins(body, enc_hook=str)})
+        plain = msgspec.to_builtins(body, enc_hook=str)
+        call.planned.append({"system": self.name, "operation": operation, "body": plain})
         return Ref(None, f"$planned:{self.name}.{write.object}#{len(call.planned)}")
 
     def _sending(self, call: Call, write: Write, body: Any) -> Sending:
@@ -166,60 +188,59 @@ class VendorHttp:
     async def _earlier(self, sending: Sending) -> Ref | None:
         """What an earlier sending of the same write became; None when it is to be sent now."""
         held = await self._store.write(claim, sending)
+        write, decided = sending.write, sending.context.decided or ""
         if held.act == "done":
             return Ref(None, held.external_id)
         if held.act == "wait":
-            raise Throttled(self._code("WRITE_IN_FLIGHT"), "the same write is under way", retry_after=held.wait_s)
-        if held.act == "find" and held.sent_at is not None:
-            return await self._found(sending, held.sent_at + timedelta(seconds=self.connection.search_lag_s))
-        return None
-
-    async def _found(self, sending: Sending, lag_ends: Any) -> Ref | None:
-        """Adopt what a create without an answer has made; None when it surely made nothing."""
-        decided = sending.context.decided or ""
-        if decided.startswith("adopt:"):
-            return await self._adopted(sending, decided.removeprefix("adopt:"))
-        write = sending.write
-        if write.find is None and decided != "retry":
-            await self._store.write(let_go, sending, refused=False)
+            told = f"{write.object} {write.key} is being written already"
+            raise Throttled(self._code("WRITE_IN_FLIGHT"), told, retry_after=held.wait_s)
+        if write.kind == "create" and decided.startswith(ADOPT):
+            return await self._settled(sending, Ref(None, decided.removeprefix(ADOPT)), None)
+        if held.act == "ask":
             raise Conflict(
                 self._code("UNCERTAIN"),
-                f"{write.object} {write.key} was sent and never confirmed, and {self.vendor.name} cannot be searched",
+                f"{write.object} {write.key} was sent and never confirmed,"
+                f" and {self.vendor.name} cannot be searched for it",
                 owner="integration",
                 remedy="look it up there: adopt it if it exists, retry if it does not",
+                source=self.vendor.name,
             )
-        found = await self._looked_up(sending)
+        if held.act == "find" and held.sent_at is not None:
+            return await self._found(sending, held.sent_at)
+        return None
+
+    async def _found(self, sending: Sending, sent_at: datetime) -> Ref | None:
+        """Adopt what a create without an answer has made; None when it surely made nothing."""
+        try:
+            found = await sending.write.find() if sending.write.find else None
+        except ThroughlineError:
+            await self._let_go([sending], refused=False)
+            raise
         if found is not None:
-            return await self._adopted(sending, found.external_id)
+            return await self._settled(sending, found, None)
+        lag_ends = sent_at + timedelta(seconds=self.connection.search_lag_s)
         left = (lag_ends - self._clock.now()).total_seconds()
-        if left > 0 and decided != "retry":
-            await self._store.write(let_go, sending, refused=False)
-            raise Throttled(self._code("SEARCH_LAG"), "waiting until a search would show the record", retry_after=left)
+        if left > 0:
+            await self._let_go([sending], refused=False)
+            told = "waiting until a search would show what was sent"
+            raise Throttled(self._code("SEARCH_LAG"), told, retry_after=left)
         await self._store.write(resend, sending)
         return None
 
-    async def _looked_up(self, sending: Sending) -> Ref | None:
-        if sending.write.find is None:
-            return None
-        try:
-            return await sending.write.find()
-        except ThroughlineError:
-            await self._store.write(let_go, sending, refused=False)
-            raise
+    async def _settled(self, sending: Sending, ref: Ref, status: int | None) -> Ref:
+        await self._store.write(settle, sending, ref.external_id, status)
+        return Ref(None, ref.external_id)
 
-    async def _adopted(self, sending: Sending, external_id: str | None) -> Ref:
-        await self._store.write(settle, sending, external_id, None)
-        return Ref(None, external_id)
+    async def _let_go(self, sendings: Sequence[Sending], *, refused: bool) -> None:
+        for each in sendings:
+            await self._store.write(let_go, each, refused=refused)
 
-    async def _sent(
-        self, sendings: Sequence[Sending], method: str, path: str, ids: Sequence[str], body: Any, headers: Any
-    ) -> Body:
+    async def _sent(self, sendings: Sequence[Sending], asked: Asked) -> Body:
         """Send and, when that fails, leave rows that say whether the vendor may have acted."""
         try:
-            return await self.send(method, path, *ids, body=body, headers=headers)
+            return await self._send(asked)
         except ThroughlineError as error:
-            for each in sendings:
-                await self._store.write(let_go, each, refused=not isinstance(error, Unanswered))
+            await self._let_go(sendings, refused=not isinstance(error, Unanswered))
             raise
 
     async def send(
@@ -231,76 +252,118 @@ class VendorHttp:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> Body:
-        """One call, with one re-authentication if the token has expired; raises the vendor's error."""
+        """One call, with one re-authentication if the token expired; raises the vendor's error."""
+        return await self._send(asked_for(method, path, ids, body, params=params, headers=headers))
+
+    async def _send(self, asked: Asked) -> Body:
         deadline = self._deadline()
+        self._left(deadline)
         self._budget.check(self._clock)
-        content = None if body is None else msgspec.json.encode(body)
-        async with self._budget.permit(self._clock, min(LONGEST_WAIT_S, deadline - time.time())):
-            for again in (False, True):
-                token = await self._tokens.get(stale=again)
-                url = self._url(token, path, ids)
-                all_headers = JSON | self.vendor.headers | (headers or {}) | token.headers
-                answer = await self._once(method, url, f"{method} {path}", params, content, all_headers, deadline)
-                error = classified(self.vendor, answer)
-                if error is None:
-                    self._budget.worked()
-                    return answer
-                if again or not self.vendor.expired(answer.status, error.code.partition(".")[2], error.detail):
-                    self._budget.failed(error, self._clock)
-                    raise error
-        raise AssertionError  # the loop returns or raises
+        async with self._budget.permit(self._clock, min(LONGEST_WAIT_S, self._left(deadline))):
+            try:
+                answer = await self._answered(asked, deadline)
+            except ThroughlineError as error:
+                self._budget.failed(error, self._clock)
+                raise
+            self._budget.worked()
+            return answer
 
-    async def _once(
-        self, method: str, url: str, named: str, params: Any, content: bytes | None, headers: Any, deadline: float
-    ) -> Body:
-        call = CURRENT.get()
-        began, at, status = time.perf_counter(), self._clock.now(), None
+    async def _answered(self, asked: Asked, deadline: float) -> Body:
+        token = await self._token(None, deadline)
+        answer = await self._once(asked, token, deadline)
+        error = classified(self.vendor.name, self.vendor.errors, answer)
+        if error is not None and self._expired(answer, error):
+            token = await self._token(token, deadline)
+            answer = await self._once(asked, token, deadline)
+            error = classified(self.vendor.name, self.vendor.errors, answer)
+        if error is not None:
+            raise error
+        return answer
+
+    def _expired(self, answer: Body, error: ThroughlineError) -> bool:
+        code = error.code.partition(".")[2]
+        return self.vendor.expired(answer.status, code, error.detail)
+
+    async def _token(self, refused: Token | None, deadline: float) -> Token:
         try:
-            async with asyncio.timeout(max(0.0, deadline - time.time())):
-                async with self._http.stream(method, url, params=params, content=content, headers=headers) as answer:
-                    status = answer.status_code
-                    data = await received(answer, self.connection.max_answer_bytes)
-            return decoded(self.vendor, status, answer.headers, data)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise self._failed(Unavailable(self._code("NOT_REACHED"), f"{self.vendor.name} cannot be reached")) from error
-        except (httpx.HTTPError, TimeoutError) as error:
-            raise self._failed(Unanswered(self._code("NO_ANSWER"), f"{self.vendor.name} did not answer in time")) from error
-        except Unanswered as error:
-            raise self._failed(error) from None
-        finally:
-            ms = round((time.perf_counter() - began) * 1000, 1)
-            call.calls.append(
-                {"system": self.name, "operation": named, "status": status, "ms": ms, "at": at.isoformat()}
-            )
+            async with asyncio.timeout(self._left(deadline)):
+                return await self._tokens.get(refused=refused)
+        except TimeoutError as error:
+            told = f"signing in at {self.vendor.name} took too long"
+            raise Transient(self._code("NO_TOKEN"), told, source=self.vendor.name) from error
 
-    def _failed(self, error: Transient) -> Transient:
-        self._budget.failed(error, self._clock)
-        return error
+    async def _once(self, asked: Asked, token: Token, deadline: float) -> Body:
+        name, most = self.vendor.name, self.connection.max_answer_bytes
+        seconds, url = self._left(deadline), self._url(token, asked)
+        try:
+            with noted(self.name, asked.operation, self._clock.now()) as call:
+                async with (
+                    asyncio.timeout(seconds),
+                    self._http.stream(
+                        asked.method,
+                        url,
+                        params=asked.params,
+                        content=asked.content,
+                        headers={**JSON, **self.vendor.headers, **asked.headers, **token.headers},
+                    ) as answer,
+                ):
+                    call.status = answer.status_code
+                    data = await received(answer, most)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            told = f"{name} cannot be reached"
+            raise Unavailable(self._code("NOT_REACHED"), told, source=name) from error
+        except (httpx.HTTPError, TimeoutError) as error:
+            told = f"{name} did not answer in time"
+            raise Unanswered(self._code("NO_ANSWER"), told, source=name) from error
+        return decoded(name, answer.status_code, answer.headers, data)
 
     def _deadline(self) -> float:
         own = time.time() + self.connection.deadline_s
         asked = CURRENT.get().context.deadline
-        deadline = own if asked is None else min(own, asked)
-        if deadline <= time.time():
-            raise Transient(self._code("TOO_LATE"), "the time for this call was over before it was sent")
-        return deadline
+        return own if asked is None else min(own, asked)
 
-    def _url(self, token: Token, path: str, ids: Sequence[str]) -> str:
-        if path.startswith("//"):  # a path the vendor gave: from the host's root
-            return token.host + path[1:]
-        base = self.vendor.base_url.format(instance_url=token.host, version=self.connection.api.version)
-        return base + path.format(*(quote(each, safe="") for each in ids))
+    def _left(self, deadline: float) -> float:
+        """Seconds until the deadline; nothing is sent after it."""
+        left = deadline - time.time()
+        if left <= 0:
+            told = "the time for this call was over before it was sent"
+            raise Transient(self._code("TOO_LATE"), told)
+        return left
+
+    def _url(self, token: Token, asked: Asked) -> str:
+        version = self.connection.api.version
+        base = self.vendor.base_url.format(instance_url=token.host, version=version)
+        return base + asked.path.format(*(quote(each, safe="") for each in asked.ids))
 
     def _code(self, reason: str) -> str:
         return f"{self.vendor.name}.{reason}"
 
 
-def written_id(answer: Any, where: str) -> str | None:
-    """The id in the answer to a write, if it has one."""
-    found = answer.get(where) if isinstance(answer, dict) else None
-    return str(found) if found else None
+class Asked(msgspec.Struct, frozen=True):
+    """One call as the adapter asked for it."""
+
+    method: str
+    path: str
+    ids: Sequence[str]
+    params: Mapping[str, Any]
+    content: bytes | None
+    headers: Mapping[str, str]
+
+    @property
+    def operation(self) -> str:
+        """Its name on the list of calls: without ids, which may be personal data."""
+        return f"{self.method} {self.path}"
 
 
-def jitter(longest: float) -> float:
-    """Some seconds, so that not everybody comes back at once."""
-    return random.uniform(0, longest)  # noqa: S311 - no secret
+def asked_for(
+    method: str,
+    path: str,
+    ids: Sequence[str],
+    body: Any,
+    *,
+    params: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Asked:
+    """The call, its body encoded once: amounts stay exact."""
+    content = None if body is None else msgspec.json.encode(body)
+    return Asked(method, path, ids, params or {}, content, headers or {})

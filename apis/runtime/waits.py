@@ -112,7 +112,9 @@ def parked_item(running: Running, step: Step[Any, Any], problem: Problem) -> Wor
     )
 
 
-def approval_item(running: Running, code: str, by: str, detail: str, amount: Money | None) -> WorkItem:
+def approval_item(
+    running: Running, code: str, by: str, detail: str, amount: Money | None
+) -> WorkItem:
     """The work item that asks for an approval."""
     return WorkItem(
         id="",

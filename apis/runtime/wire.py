@@ -1,35 +1,79 @@
-"""What came back from a vendor: read up to a size, decoded without floats, classified by its code."""
+"""What a vendor answered: read up to a size, decoded without floats, classified by its code."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import msgspec
 
-from contracts.errors import Misconfigured, Rejected, ThroughlineError, Throttled, Transient
-
-if TYPE_CHECKING:
-    from apis.runtime.vendor import Vendor
+from apis.runtime.context import CURRENT
+from contracts.errors import (
+    FieldError,
+    Misconfigured,
+    Rejected,
+    Throttled,
+    ThroughlineError,
+    Transient,
+)
 
 DETAIL = 500
 SUCCESS = range(200, 300)
+REFUSED = range(400, 500)
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
 
 
 class Unanswered(Transient):
-    """Nobody knows whether the vendor acted: no answer, a cut one, or an error that names nothing."""
+    """Nobody knows whether the vendor acted: no answer, a cut one, or an error it did not name."""
+
+
+class Errors(msgspec.Struct, frozen=True, kw_only=True):
+    """A vendor's error table: where its code and text are, and which class each code is.
+
+    `statuses` name and class an answer without a known code; `refused` is for any other 4xx.
+    A code in `wraps` is classed by another one in its text, if there is one. `pause_s` is for throttling that does not
+    say how long; `fields` is where the names of refused fields are.
+    """
+
+    code: str
+    detail: str
+    classes: Mapping[str, type[ThroughlineError]]
+    statuses: Mapping[int, tuple[str, type[ThroughlineError]]] = {}
+    refused: type[ThroughlineError] = Rejected
+    wraps: frozenset[str] = frozenset()
+    pause_s: float = 60.0
+    fields: str = ""
 
 
 class Body(msgspec.Struct, frozen=True):
-    """A whole answer; `value` is decoded JSON or None, `text` the raw text when it was no JSON."""
+    """A whole answer; `value` is decoded JSON, or None when there was none."""
 
     status: int
     headers: Mapping[str, str]
     value: Any
-    text: str = ""
+
+
+class Noted:
+    """The status of a call being made, for the list of what was called."""
+
+    status: int | None = None
+
+
+@contextmanager
+def noted(system: str, operation: str, at: datetime) -> Iterator[Noted]:
+    """Put a call on the list of the work under way, whatever comes of it."""
+    call, began = Noted(), time.perf_counter()
+    try:
+        yield call
+    finally:
+        ms = round((time.perf_counter() - began) * 1000, 1)
+        row = {"system": system, "operation": operation, "status": call.status, "ms": ms}
+        CURRENT.get().calls.append(row | {"at": at.isoformat()})
 
 
 async def received(answer: httpx.Response, most: int) -> bytes:
@@ -38,59 +82,79 @@ async def received(answer: httpx.Response, most: int) -> bytes:
     async for part in answer.aiter_bytes():
         size += len(part)
         if size > most:
-            raise Unanswered("answer-too-large", f"the answer is larger than {most} bytes")
+            raise Unanswered("vendor.TOO_LARGE", f"the answer is larger than {most} bytes")
         parts.append(part)
     return b"".join(parts)
 
 
-def decoded(vendor: Vendor, status: int, headers: Mapping[str, str], data: bytes) -> Body:
+def decoded(system: str, status: int, headers: Mapping[str, str], data: bytes) -> Body:
     """The answer with its JSON; a success whose body cannot be read leaves us not knowing."""
-    if not data:
-        return Body(status, headers, None)
     try:
-        return Body(status, headers, _DECODER.decode(data))
+        return Body(status, headers, _DECODER.decode(data) if data else None)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if status in SUCCESS:
-            raise Unanswered(f"{vendor.name}.UNREADABLE", f"{vendor.name} sent an answer that is no JSON") from error
-        return Body(status, headers, None, data[:DETAIL].decode("utf-8", "replace"))
+            told = f"{system} sent an answer that is no JSON"
+            raise Unanswered(f"{system}.UNREADABLE", told, source=system) from error
+        return Body(status, headers, None)
 
 
-def classified(vendor: Vendor, answer: Body) -> ThroughlineError | None:
+def classified(system: str, errors: Errors, answer: Body) -> ThroughlineError | None:
     """The error an answer stands for: by the vendor's code first, by its status second."""
     if answer.status in SUCCESS:
         return None
-    code = str(at(answer.value, vendor.errors.code) or "")
-    detail = str(at(answer.value, vendor.errors.detail) or "")
-    kind = vendor.errors.classes.get(code) or vendor.errors.statuses.get(answer.status)
-    if kind is None:
-        kind = by_status(answer.status)
-    if kind is Transient and not code:
-        kind = Unanswered
-    error = kind(f"{vendor.name}.{code or answer.status}", detail[:DETAIL], source=vendor.name)
+    code, detail = (str(at(answer.value, path) or "") for path in (errors.code, errors.detail))
+    fields = at(answer.value, errors.fields) if errors.fields else None
+    error = error_for(system, errors, code, detail, status=answer.status, fields=fields)
     if isinstance(error, Transient):
-        error.retry_after = retry_after(answer.headers)
+        error.retry_after = retry_after(answer.headers) or error.retry_after
     return error
 
 
-def by_status(status: int) -> type[ThroughlineError]:
-    """The class of an answer whose code is not in the vendor's table."""
+def error_for(
+    system: str, errors: Errors, code: str, detail: str, *, status: int, fields: Any = None
+) -> ThroughlineError:
+    """The error of one refusal, of a whole call or of one record in it."""
+    hidden = (each for each in errors.classes if each in detail) if code in errors.wraps else ()
+    name, kind = code, errors.classes.get(next(iter(hidden), code))
+    if kind is None:
+        named = errors.statuses.get(status, (str(status), by_status(status, errors.refused)))
+        name, kind = code or named[0], named[1]
+        kind = Unanswered if kind is Transient else kind
+    error = kind(
+        f"{system}.{name}",
+        (detail or f"{system} answered {status} without saying why")[:DETAIL],
+        errors=tuple(
+            FieldError(pointer=f"/{field}", code=name, message=detail[:DETAIL])
+            for field in fields or ()
+        ),
+        source=system,
+    )
+    if isinstance(error, Throttled):
+        error.retry_after = errors.pause_s
+    return error
+
+
+def by_status(status: int, refused: type[ThroughlineError]) -> type[ThroughlineError]:
+    """The class of an answer that neither code nor status of the vendor's table knows."""
     if status == httpx.codes.TOO_MANY_REQUESTS:
         return Throttled
     if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         return Misconfigured
-    return Transient if status >= httpx.codes.INTERNAL_SERVER_ERROR else Rejected
+    if status in REFUSED:
+        return refused
+    return Transient if status >= httpx.codes.INTERNAL_SERVER_ERROR else Misconfigured
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait, if the vendor says so in seconds."""
     told = headers.get("retry-after", "")
-    return float(told) if told.isdigit() else None
+    return float(told) if told.isdecimal() else None
 
 
 def at(value: Any, path: str) -> Any:
     """The value at a dotted path (`0.errorCode`), or None."""
     for part in path.split("."):
-        if isinstance(value, list) and part.isdigit() and int(part) < len(value):
+        if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
             value = value[int(part)]
         elif isinstance(value, dict):
             value = value.get(part)

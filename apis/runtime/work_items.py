@@ -11,7 +11,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Column, Connection, String, Text
 
-from apis.runtime import runs
+from apis.runtime import audit, runs
 from apis.runtime.context import Context
 from apis.runtime.events import publish
 from apis.runtime.store import insert_new, table
@@ -71,14 +71,20 @@ def announce(connection: Connection, name: str, payload: Any, at: datetime) -> N
 
 def get_item(connection: Connection, item_id: str) -> WorkItem:
     """One work item; NotFound if there is none."""
-    body = connection.execute(sa.select(WORK_ITEMS.c.body).where(WORK_ITEMS.c.id == item_id)).scalar()
+    body = connection.execute(
+        sa.select(WORK_ITEMS.c.body).where(WORK_ITEMS.c.id == item_id)
+    ).scalar()
     if body is None:
         raise NotFound("work-item.unknown", f"there is no work item {item_id}")
     return msgspec.json.decode(body, type=WorkItem)
 
 
 def list_items(
-    connection: Connection, owner: str | None, state: str | None, cursor: str | None, run_id: str | None = None
+    connection: Connection,
+    owner: str | None,
+    state: str | None,
+    cursor: str | None,
+    run_id: str | None = None,
 ) -> WorkItemPage:
     """Items of a role, the longest waiting first; `cursor` is the last page's `next`."""
     wanted: list[sa.ColumnElement[bool]] = []
@@ -120,9 +126,25 @@ def decide(connection: Connection, item_id: str, deciding: Deciding) -> WorkItem
     decided = closed(item, deciding)
     mine = sa.and_(WORK_ITEMS.c.id == item_id, WORK_ITEMS.c.state == "open")
     body = msgspec.json.encode(decided).decode()
-    if connection.execute(sa.update(WORK_ITEMS).where(mine).values(state="decided", body=body)).rowcount != 1:
+    if (
+        connection.execute(
+            sa.update(WORK_ITEMS).where(mine).values(state="decided", body=body)
+        ).rowcount
+        != 1
+    ):
         raise Conflict("work-item.already-decided", f"{item_id} was decided just now")
     announce(connection, "work-item.decided", WorkItemDecided(item=decided), deciding.at)
+    audit.record(
+        connection,
+        "process",
+        at=deciding.at,
+        actor=deciding.by.actor,
+        action=f"work-item.{deciding.decision}",
+        cause=item.run_id,
+        object="work-item",
+        key=item.id,
+        detail={"comment": deciding.comment, "code": item.code},
+    )
     if row.wait_id:
         told = {
             "decision": deciding.decision,
@@ -159,14 +181,20 @@ def may_decide(connection: Connection, item: WorkItem, deciding: Deciding) -> No
     roles = set(deciding.by.roles)
     if item.owner not in roles and (approval or ANYONE_RETRIES not in roles):
         raise Rejected(
-            "work-item.not-yours", f"this is decided by someone with the role {item.owner}", status=FORBIDDEN
+            "work-item.not-yours",
+            f"this is decided by someone with the role {item.owner}",
+            status=FORBIDDEN,
         )
     if deciding.decision == "approve" and item.run_id:
         requester = connection.execute(
-            sa.select(runs.RUNS.c.context, runs.RUNS.c.requester).where(runs.RUNS.c.id == item.run_id)
+            sa.select(runs.RUNS.c.context, runs.RUNS.c.requester).where(
+                runs.RUNS.c.id == item.run_id
+            )
         ).one()
         context = msgspec.json.decode(requester.context, type=Context)
-        if same_person(deciding.by, [context.actor, context.client, context.person, requester.requester]):
+        if same_person(
+            deciding.by, [context.actor, context.client, context.person, requester.requester]
+        ):
             raise Rejected(
                 "work-item.own-request",
                 "who asked for this cannot approve it: another approver has to",

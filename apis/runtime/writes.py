@@ -15,6 +15,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Float, String, Text
 
+from apis.runtime import audit
 from apis.runtime.context import Context
 from apis.runtime.events import publish
 from apis.runtime.store import database_now, insert_new, table
@@ -49,7 +50,7 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
     """One write: what it is about, under which business key, and how to find it again.
 
     `find` looks the key up at the vendor, or is None where a vendor cannot; `before` is what the
-    flow already read.
+    flow already read; `undoes` says that this takes back the create of the same object and key.
     """
 
     object: str
@@ -57,6 +58,7 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind = "create"
     find: Callable[[], Awaitable[Ref | None]] | None = None
     before: Any = None
+    undoes: bool = False
 
 
 class Sending(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,9 +88,12 @@ class Sending(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """What to do now: `send`, answer from a `done` row, `wait` for a lease, or `find` it first."""
+    """What to do now.
 
-    act: Literal["send", "done", "wait", "find"]
+    `send` it, answer from a `done` row, `wait` for a lease, `find` it first, or `ask` a person.
+    """
+
+    act: Literal["send", "done", "wait", "find", "ask"]
     external_id: str | None = None
     wait_s: float = 0.0
     sent_at: datetime | None = None
@@ -97,28 +102,15 @@ class Claim(msgspec.Struct, frozen=True):
 def claim(connection: Connection, sending: Sending) -> Claim:
     """Record the intent before anything is sent, or say what became of an earlier one."""
     now = database_now(connection)
-    after = msgspec.json.encode(sending.body, enc_hook=str).decode()
-    values = {
-        "state": "sent",
-        "sent_at": sending.at.isoformat(),
-        "lease": now + sending.lease_s,
-        "request_key": sending.request_key,
-        "actor": sending.context.actor,
-        "cause": sending.context.cause or sending.context.request_id,
-        "body_hash": digest(after),
-        "after": after,
-    }
-    before = None if sending.write.before is None else msgspec.json.encode(sending.write.before, enc_hook=str).decode()
+    write, values = sending.write, intent(sending, now)
     new = insert_new(
         connection,
         WRITES,
         slot=sending.slot,
         connection=sending.connection,
-        operation=sending.write.kind,
-        object=sending.write.object,
-        key=sending.write.key,
-        before=before,
-        before_hash=digest(before) if before else None,
+        operation=write.kind,
+        object=write.object,
+        key=write.key,
         **values,
     )
     if new:
@@ -129,27 +121,62 @@ def claim(connection: Connection, sending: Sending) -> Claim:
         return Claim("done", external_id=row.external_id)
     if row.state == "sent" and row.lease > now:
         return Claim("wait", wait_s=row.lease - now)
-    if row.state == "sent" and sending.write.kind == "create":
-        connection.execute(sa.update(WRITES).where(mine).values(lease=now + sending.lease_s))
-        return Claim("find", sent_at=datetime.fromisoformat(row.sent_at))
+    if write.kind == "create" and row.state == "sent":
+        return _lapsed(connection, sending, row, now)
+    if row.state == "uncertain" and sending.context.decided is None:
+        return Claim("ask")
     connection.execute(sa.update(WRITES).where(mine).values(**values))
     return Claim("send")
+
+
+def intent(sending: Sending, now: float) -> dict[str, Any]:
+    """What a row says while nobody knows yet what became of it."""
+    after = encoded(sending.body)
+    before = None if sending.write.before is None else encoded(sending.write.before)
+    return {
+        "state": "sent",
+        "sent_at": sending.at.isoformat(),
+        "lease": now + sending.lease_s,
+        "request_key": sending.request_key,
+        "actor": sending.context.actor,
+        "cause": sending.context.cause or sending.context.request_id,
+        "body_hash": digest(after),
+        "after": after,
+        "before": before,
+        "before_hash": digest(before) if before else None,
+    }
+
+
+def _lapsed(connection: Connection, sending: Sending, row: Any, now: float) -> Claim:
+    """A create without an answer: look it up, or where that cannot be done ask once per sending."""
+    mine = WRITES.c.slot == sending.slot
+    if sending.write.find is None:
+        connection.execute(sa.update(WRITES).where(mine).values(state="uncertain", lease=0.0))
+        return Claim("ask")
+    connection.execute(sa.update(WRITES).where(mine).values(lease=now + sending.lease_s))
+    return Claim("find", sent_at=datetime.fromisoformat(row.sent_at))
 
 
 def resend(connection: Connection, sending: Sending) -> None:
     """A look-up found nothing for long enough: record that it is sent once more."""
     mine = WRITES.c.slot == sending.slot
     lease = database_now(connection) + sending.lease_s
-    connection.execute(sa.update(WRITES).where(mine).values(sent_at=sending.at.isoformat(), lease=lease))
+    connection.execute(
+        sa.update(WRITES).where(mine).values(sent_at=sending.at.isoformat(), lease=lease)
+    )
 
 
-def settle(connection: Connection, sending: Sending, external_id: str | None, status: int | None) -> None:
+def settle(
+    connection: Connection, sending: Sending, external_id: str | None, status: int | None
+) -> None:
     """The write exists: keep its id and announce the effect, in one transaction."""
     mine = sa.and_(WRITES.c.slot == sending.slot, WRITES.c.state != "done")
     values = {"state": "done", "external_id": external_id}
     if connection.execute(sa.update(WRITES).where(mine).values(**values)).rowcount != 1:
         return
     write, context = sending.write, sending.context
+    if write.undoes:
+        undo(connection, sending.connection, write.object, write.key)
     payload = VendorCalled(
         system=sending.connection,
         operation=write.kind,
@@ -169,6 +196,19 @@ def settle(connection: Connection, sending: Sending, external_id: str | None, st
         correlation_id=(context.cause or "").partition("/")[0] or None,
     )
     publish(connection, "system", event)
+    audit.record(
+        connection,
+        "system",
+        at=sending.at,
+        actor=context.actor,
+        action=f"{write.object}.{write.kind}",
+        cause=payload.cause,
+        object=write.object,
+        key=write.key,
+        system=sending.connection,
+        before=write.before,
+        after=msgspec.to_builtins(sending.body, enc_hook=str),
+    )
 
 
 def let_go(connection: Connection, sending: Sending, *, refused: bool) -> None:
@@ -187,6 +227,11 @@ def undo(connection: Connection, connection_name: str, object: str, key: str) ->
         WRITES.c.key == key,
     )
     connection.execute(sa.update(WRITES).where(mine).values(state="undone"))
+
+
+def encoded(value: Any) -> str:
+    """A body as the audit record keeps it."""
+    return msgspec.json.encode(value, enc_hook=str).decode()
 
 
 def digest(text: str) -> str:

@@ -15,7 +15,6 @@ DEAL_LINE = Map(
         "product.external_id": "Product2Id",
         "product_code": at("ProductCode", readonly=True),
         "name": at("Name", readonly=True),
-        "role": "Description",
         "quantity": "Quantity",
         "unit": at("Product2.QuantityUnitOfMeasure", readonly=True),
         "unit_price.amount": "UnitPrice",
@@ -37,7 +36,6 @@ DEAL = Map(
             {(True, True): "won", (True, False): "lost", (False, False): "open"},
         ),
         "entity": "TL_Legal_Entity__c",
-        "customer.id": at("Account.TL_Customer_Key__c", readonly=True),
         "customer.external_id": "AccountId",
         "contact.external_id": at("ContactId", readonly=True),
         "value.amount": "Amount",
@@ -93,7 +91,6 @@ CONTACT = Map(
         "name": at("Name", readonly=True),
         "email": "Email",
         "phone": "Phone",
-        "role": "Title",
         "changed_at": at("SystemModstamp", readonly=True),
     },
 )

@@ -21,6 +21,7 @@ TARGETS = ("run", "test", "check", "crash", "bench", "fidelity", "lock", "clean"
 COMMANDS = ("up", "serve gateway", "worker", "sandbox", "check", "journey", "work", "demo")
 TARGET = re.compile(r"^([a-z]+):", re.MULTILINE)
 MENTION = re.compile(r"`make ([a-z]+)|^make ([a-z]+)", re.MULTILINE)
+SETTING = re.compile(r"\b(?:THROUGHLINE_[A-Z_]*[A-Z]|PORT|SANDBOX_PORT)\b")
 LINK = re.compile(r"\]\(([^)#:\s]+)[^):]*\)")
 MACHINE = re.compile(r"(?<![\w.*}-])/(?:root|work|home|Users)/\w|(?<!\w)[A-Z]:\\\\?Users")
 
@@ -90,6 +91,14 @@ def readme_commands(project: Project) -> Iterator[str]:
     yield from (f"README.md: {name} is not named" for name in wanted if name not in text)
 
 
+def readme_settings(project: Project) -> Iterator[str]:
+    text = project.text("README.md")
+    for file in project.code:
+        for name in sorted(set(SETTING.findall(file.text))):
+            if f"`{name}`" not in text:
+                yield f"README.md: {name}, read by {file}, is not explained"
+
+
 def links_lead_somewhere(project: Project) -> Iterator[str]:
     for file in project.files:
         if file.path.suffix == ".md":
@@ -151,6 +160,11 @@ RULES = [
         {"Makefile": "".join(f"{t}:\n" for t in TARGETS), "README.md": "`make coffee`"},
     ),
     Rule("the README names the commands", readme_commands, {"README.md": "`make run`"}),
+    Rule(
+        "the README explains every setting",
+        readme_settings,
+        {"README.md": "`PORT`", "apis/x.py": 'env["THROUGHLINE_HOME"]'},
+    ),
     Rule("links in documents lead somewhere", links_lead_somewhere, {"README.md": "[a](b.md)"}),
     Rule(
         "a decision has a number, context, decision and consequence",

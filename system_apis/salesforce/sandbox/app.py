@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -67,11 +66,7 @@ class Org:
         counted = call.path.rstrip("/") != "/services/data"
         self.kit.db.execute("SAVEPOINT whole")
         try:
-            if len(call.path) + len(str(call.query)) > LONGEST_URI:
-                raise Refused("URI_TOO_LONG", "URI Too Long", status=414)
-            if counted:
-                self.tokens.check(call)
-                self.usage.count()
+            self._admit(call, counted=counted)
             answer = self._route(call)
         except Refused as refused:
             self.kit.db.execute("ROLLBACK TO whole")
@@ -80,6 +75,13 @@ class Org:
         if counted:
             answer.headers["Sforce-Limit-Info"] = self.usage.header()
         return answer
+
+    def _admit(self, call: Call, *, counted: bool) -> None:
+        if call.uri_length > LONGEST_URI:
+            raise Refused("URI_TOO_LONG", "URI Too Long", status=414)
+        if counted:
+            self.tokens.check(call)
+            self.usage.count()
 
     def refusal(self, fault: str, call: Call) -> Answer:
         """A fault of the whole call in the vendor's words."""
@@ -129,7 +131,7 @@ class Org:
         steps = [unquote(step) for step in (found.group(2) or "/").strip("/").split("/")]
         return self._resource(call, version, steps)
 
-    def _resource(self, call: Call, version: int, steps: list[str]) -> Answer:
+    def _resource(self, call: Call, version: int, steps: list[str]) -> Answer:  # noqa: PLR0911 - a table of routes
         base = f"/services/data/v{version}.0"
         match call.method, steps:
             case "GET", [""]:
@@ -158,7 +160,9 @@ class Org:
         page = min(PAGE, max(SMALLEST_PAGE, int(asked.group(1)))) if asked else PAGE
         return self.queries.run(call.query["q"], base, every=every, page=page)
 
-    def _sobject(self, call: Call, method: str, o: Object, rest: list[str], base: str) -> Answer:
+    def _sobject(  # noqa: PLR0911 - a table of routes
+        self, call: Call, method: str, o: Object, rest: list[str], base: str
+    ) -> Answer:
         if call.locked == 0:
             raise errors.row_lock(rest[0] if rest else o.name)
         match method, rest:
@@ -207,24 +211,21 @@ class Org:
         data, allow = body_of(call), _allow_save(call)
         if by[0].lower() == "id":
             return Answer(204, written=[(o.name, self.records.update(o, by[1], data))])
-        record, created = self.records.upsert(
-            o, by, data, base, update_only=only, allow_save=allow
-        )
+        record, created = self.records.upsert(o, by, data, base, update_only=only, allow_save=allow)
         written = [(o.name, record)]
         flagged = int(base.rpartition("v")[2].removesuffix(".0")) >= CREATED_FLAG_SINCE
         if not created and not flagged:
             return Answer(204, written=written)
         body: Record = {"id": record, "success": True, "errors": []}
-        answer = json_answer(201 if created else 200, body | ({"created": created} if flagged else {}))
+        answer = json_answer(
+            201 if created else 200, body | ({"created": created} if flagged else {})
+        )
         place = {"Location": f"{base}/sobjects/{o.name}/{record}"} if created else {}
         return Answer(answer.status, answer.body, place, written)
 
     def _sub_request(self, call: Call) -> Answer:
         """A part of a composite: routed like a call of its own, but not counted."""
         return self._route(call)
-
-
-Route = Callable[[Call], Answer]
 
 
 def body_of(call: Call) -> Record:

@@ -31,7 +31,11 @@ def fill(records: Records, o: Object, row: Row, given: Row, *, creating: bool) -
 
 
 def follow(records: Records, o: Object, row: Row) -> None:
-    """After a line is written or deleted, its opportunity follows."""
+    """After a line or a primary contact is written, its opportunity follows."""
+    if o.name == "OpportunityContactRole" and row["IsPrimary"] and not row["IsDeleted"]:
+        stamps = (row["ContactId"], records.now(), records.now(), row["OpportunityId"])
+        sql = 'UPDATE "Opportunity" SET "ContactId"=?, "SystemModstamp"=?, "LastModifiedDate"=?'
+        records.db.execute(f'{sql} WHERE "Id"=?', stamps)
     if o.name != "OpportunityLineItem":
         return
     opportunity = records.row(OBJECTS["Opportunity"], row["OpportunityId"])

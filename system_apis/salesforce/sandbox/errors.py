@@ -11,7 +11,7 @@ from apis.runtime.sandbox import Answer
 NOT_FOUND = 404
 
 
-class Refused(Exception):  # noqa: N818 - an answer, not a defect
+class Refused(Exception):
     """One error of one record or call; its shape differs for single calls and collections."""
 
     def __init__(
@@ -97,7 +97,9 @@ def refusal(fault: str) -> Answer:
             code, text, status = "INVALID_SESSION_ID", SESSION, 401
         case "maintenance":
             code, status = "SERVER_UNAVAILABLE", 503
-            text = "We are down for maintenance. Sorry for the inconvenience. We'll be back shortly."
+            text = (
+                "We are down for maintenance. Sorry for the inconvenience. We'll be back shortly."
+            )
         case "html":
             return Answer(502, HTML, {"content-type": "text/html"})
         case _:

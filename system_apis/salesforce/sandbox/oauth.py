@@ -13,8 +13,13 @@ from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 
 from apis.runtime.sandbox import Answer, Call, Kit
-from system_apis.salesforce.sandbox.errors import ODD_SESSIONS, SESSION, Refused
-from system_apis.salesforce.sandbox.errors import json_answer, oauth_error
+from system_apis.salesforce.sandbox.errors import (
+    ODD_SESSIONS,
+    SESSION,
+    Refused,
+    json_answer,
+    oauth_error,
+)
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 SHARED_HOSTS = ("login.", "test.")

@@ -160,7 +160,7 @@ def _put(root: Record, path: tuple[str, ...], value: Any) -> None:
 
 def whole(o: Object, row: sqlite3.Row | tuple[Any, ...], base: str) -> Record:
     """A record with all its fields."""
-    shown = {
+    shown: Record = {
         f.name: bool(value) if f.is_boolean else value
         for f, value in zip(o.fields.values(), row, strict=True)
     }

@@ -25,7 +25,7 @@ class Records:
             self.db.execute(statement)
 
     def now(self) -> str:
-        """This moment as the API writes it."""
+        """The moment of a write, as the API shows it."""
         return stamp(self.kit.clock.now())
 
     def next(self, counter: str) -> int:
@@ -80,7 +80,8 @@ class Records:
             text = "cannot specify Id in an insert call"
             raise Refused("INVALID_FIELD_FOR_INSERT_UPDATE", text, "Id")
         given = self.checked(o, data, creating=True)
-        row = {f.name: 0 if f.is_boolean else None for f in o.fields.values()} | given
+        row: Row = {f.name: 0 if f.is_boolean else None for f in o.fields.values()}
+        row |= given
         user = self.well_known("user")
         stamps = ("CreatedDate", "LastModifiedDate", "SystemModstamp")
         row |= dict.fromkeys(stamps, self.now()) | {"CreatedById": user, "LastModifiedById": user}

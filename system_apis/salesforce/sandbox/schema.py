@@ -106,8 +106,16 @@ def _of(kind: str, names: str, *, readonly: bool = False) -> list[Field]:
 
 def _ref(name: str, to: str, *, children: str = "", required: bool = False) -> Field:
     relation = name[:-1] + "r" if name.endswith("__c") else name.removesuffix("Id")
-    kinds = {"required": required, "create_only": required}
-    return Field(name, "reference", 18, to=to, relation=relation, children=children, **kinds)
+    return Field(
+        name,
+        "reference",
+        18,
+        required=required,
+        create_only=required,
+        to=to,
+        relation=relation,
+        children=children,
+    )
 
 
 def _pick(
@@ -175,7 +183,7 @@ OPPORTUNITY = [
     *_text("Type LeadSource NextStep"),
     *_text("Description", 32000),
     _ref("Pricebook2Id", "Pricebook2", children="Opportunities"),
-    _ref("ContactId", "Contact"),
+    Field("ContactId", "reference", 18, create_only=True, to="Contact", relation="Contact"),
     _ref("ContractId", "Contract", children="Opportunities"),
     OWNER,
     MONEY,

@@ -28,6 +28,7 @@ from system_apis.salesforce.sandbox.schema import (
 from system_apis.salesforce.sandbox.values import Literal, Literals, bind, split_literals
 
 DEEPEST = 5
+CUT_OUT = re.compile(r":[sdtn]\d+")
 GRAMMAR = Lark((Path(__file__).parent / "soql.lark").read_text(), parser="lalr")
 SQL_OPERATORS = {"=": "IS", "!=": "IS NOT", "<>": "IS NOT"}
 Slot = Callable[[Literals], Any]
@@ -71,7 +72,7 @@ class Plan:
         return f"{text} {self.order} LIMIT ? OFFSET ?"
 
 
-class BadQuery(Exception):  # noqa: N818 - an answer, not a defect
+class BadQuery(Exception):
     """A query refused at a place of its shape, before the place in the text is known."""
 
     def __init__(self, code: str, message: str, token: Any) -> None:
@@ -93,10 +94,10 @@ def compile_query(text: str, today: str) -> tuple[Plan, Literals]:
 
 def _located(bad: BadQuery, text: str, shape: str, literals: Literals) -> Refused:
     """The refusal with the place in the text, which was parsed with its literals cut out."""
-    before, message = shape[: bad.column - 1], bad.message
-    for name, literal in literals.items():
-        before = re.sub(rf"{name}(?!\d)", lambda _, to=literal: to.text, before)
-        message = re.sub(rf"{name}(?!\d)", lambda _, to=literal: to.text, message)
+    before, message = (
+        CUT_OUT.sub(lambda cut: literals[cut.group()].text, part)
+        for part in (shape[: bad.column - 1], bad.message)
+    )
     column = len(before) + 1
     start = max(0, column - 31)
     near = text[start : column + 20].replace("\n", " ")
@@ -109,11 +110,12 @@ def _compile_shape(shape: str) -> Plan:
     try:
         tree = GRAMMAR.parse(shape)
     except UnexpectedToken as error:
-        at = error.token.column if error.token.type != "$END" else len(shape)
-        found = f"'{error.token}'" if error.token.type != "$END" else "'<EOF>'"
-        raise BadQuery("MALFORMED_QUERY", f"unexpected token: {found}", at) from None
+        ended = error.token.type == "$END"
+        at, found = (len(shape), "<EOF>") if ended else (error.column, error.token)
+        raise BadQuery("MALFORMED_QUERY", f"unexpected token: '{found}'", at) from None
     except UnexpectedCharacters as error:
-        text = f"unexpected token: '{shape[error.pos_in_stream : error.pos_in_stream + 1]}'"
+        found = shape[error.column - 1 : error.column]
+        text = f"unexpected token: '{found}'"
         raise BadQuery("MALFORMED_QUERY", text, error.column) from None
     return _Compiler().query(_tree(tree.children[0]))
 
@@ -208,7 +210,9 @@ class _Compiler:
                 raise BadQuery("INVALID_FIELD", text, token)
             seen = (*seen, link.relation)
             here, next_alias = OBJECTS[link.to], _alias(seen)
-            join = f'LEFT JOIN "{here.name}" {next_alias} ON {next_alias}."Id"={alias}."{link.name}"'
+            join = (
+                f'LEFT JOIN "{here.name}" {next_alias} ON {next_alias}."Id"={alias}."{link.name}"'
+            )
             plan.joins.setdefault(seen, join)
             plan.kinds[seen] = here
             alias = next_alias
@@ -286,7 +290,9 @@ class _Compiler:
         word = str(token)
         kind = token.type if token.type != "LITERAL" else word[1]
         if not _fits(found, kind):
-            quotes = "" if found.type not in {"boolean", *NUMBERS} else " and should not be enclosed"
+            quotes = (
+                "" if found.type not in {"boolean", *NUMBERS} else " and should not be enclosed"
+            )
             text = f"value of filter criterion for field '{found.name}' must be of type"
             tail = f"{quotes} in quotes" if quotes else ""
             raise BadQuery("INVALID_FIELD", f"{text} {found.type}{tail}", at)

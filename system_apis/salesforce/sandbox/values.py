@@ -33,7 +33,7 @@ class Literal:
 
     @property
     def pattern(self) -> str:
-        """As an SQL LIKE pattern with a backslash as escape: `\\_` and `\\%` stay literal."""
+        """As an SQL LIKE pattern, in which a backslash keeps a wildcard literal."""
         return ESCAPE.sub(_keep_wildcards, self.text[1:-1])
 
     @property
@@ -159,7 +159,7 @@ def new_id(prefix: str, number: int) -> str:
     return known
 
 
-def stored(field: Field, value: Any) -> Any:
+def stored(field: Field, value: Any) -> Any:  # noqa: PLR0911 - a table of types
     """A JSON value as the column keeps it; Refused if it is of another type."""
     if value is None or value == "":
         return 0 if field.is_boolean else None
@@ -185,12 +185,10 @@ def stored(field: Field, value: Any) -> Any:
 
 
 def _string(field: Field, value: Any) -> str:
-    if not isinstance(value, str):
-        if isinstance(value, dict | list):
-            text = f"Cannot deserialize instance of string from START_OBJECT value {field.name}"
-            raise Refused("JSON_PARSER_ERROR", text)
-        value = str(value).lower() if isinstance(value, bool) else str(value)
-    text = value.strip()
+    if isinstance(value, dict | list):
+        why = f"Cannot deserialize instance of string from START_OBJECT value {field.name}"
+        raise Refused("JSON_PARSER_ERROR", why)
+    text = str(value).lower() if isinstance(value, bool) else str(value).strip()
     if field.length and len(text) > field.length and not field.is_id:
         message = f"{field.name}: data value too large: {text} (max length={field.length})"
         raise Refused("STRING_TOO_LONG", message, field.name)

@@ -1,0 +1,126 @@
+"""`throughline`: start processes, look at journeys and work, check what is configured."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from apis.runtime import log
+from apis.runtime.clock import simulated_clock_url
+from apis.runtime.settings import Settings
+
+WORKER = "worker"
+
+
+def settings() -> Settings:
+    """The settings of this process, from its environment."""
+    return Settings.from_env(os.environ)
+
+
+def run(part: str, parts: tuple[str, ...], *, port: int | None, worker: bool, edge: bool) -> None:
+    """Be one process until it is told to stop."""
+    import uvloop  # noqa: PLC0415 - a server's need, not a command's
+
+    from apis.runtime.serving import serve  # noqa: PLC0415 - as above
+
+    log.setup(os.environ.get("THROUGHLINE_LOG", "INFO"))
+    known = settings()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(known, part, parts, port=port, worker=worker, edge=edge))
+
+
+@click.group()
+def main() -> None:
+    """Quote-to-cash for professional services: gateway, tiers and workers."""
+
+
+@main.command()
+@click.option("--port", type=int, help="Where the gateway listens (PORT, 8080).")
+def up(port: int | None) -> None:
+    """Gateway, tiers and worker in one process."""
+    run("up", ("all",), port=port or settings().port, worker=True, edge=True)
+
+
+@main.command()
+@click.argument("part")
+@click.option("--port", type=int, help="Where it listens.")
+@click.option("--worker", is_flag=True, help="Run flows in this process too.")
+def serve(part: str, port: int | None, *, worker: bool) -> None:
+    """One part of a deployment: `gateway`, a tier (`process`) or one api (`system/salesforce`)."""
+    if part == "gateway":
+        run("gateway", (), port=port or settings().port, worker=False, edge=True)
+        return
+    if port is None:
+        raise click.UsageError("a tier needs --port")
+    run(part.replace("/", "-"), (part,), port=port, worker=worker, edge=False)
+
+
+@main.command()
+@click.option(
+    "--name", default="1", help="Which worker this is: its pid file is worker-<name>.pid."
+)
+def worker(name: str) -> None:
+    """Flows, feeds, relays and leaderships, without a port."""
+    run(f"{WORKER}-{name}", (), port=None, worker=True, edge=False)
+
+
+@main.command()
+@click.argument("vendor")
+@click.option("--port", type=int, required=True, help="Where the sandbox listens.")
+@click.option("--tls", is_flag=True, help="Serve https with a throw-away authority.")
+def sandbox(vendor: str, port: int, *, tls: bool) -> None:
+    """A vendor's sandbox: its wire format, its quirks, faults on request."""
+    from apis.runtime.sandbox import run as run_sandbox  # noqa: PLC0415 - only this command needs it
+    from apis.runtime.serving import pid_file  # noqa: PLC0415 - as above
+
+    home = settings().home
+    with pid_file(home, f"sandbox-{vendor}"):
+        run_sandbox(vendor, port, home, tls=tls, clock_url=simulated_clock_url(dict(os.environ)))
+
+
+@main.command()
+def check() -> None:
+    """Whether gateway.yaml, entities.yaml and the published contracts fit together."""
+    from apis.checking import findings  # noqa: PLC0415 - only this command needs it
+
+    found = findings(settings())
+    for finding in found:
+        click.echo(finding, err=True)
+    click.echo("nothing is wrong" if not found else f"{len(found)} found")
+    sys.exit(1 if found else 0)
+
+
+@main.command()
+@click.argument("id")
+@click.option("--client", default="demo", help="Which client of clients.json asks.")
+def journey(id: str, client: str) -> None:  # noqa: A002 - what people call it
+    """Where a run is: its steps, owners, times and vendor calls. ID is a run or a deal's id."""
+    from apis.terminal import show_journey  # noqa: PLC0415 - only this command needs it
+
+    sys.exit(show_journey(settings(), client, id))
+
+
+@main.command()
+@click.option("--client", default="demo", help="Which client of clients.json asks.")
+@click.option("--owner", help="Only work items of this role.")
+def work(client: str, owner: str | None) -> None:
+    """What waits for people: what is wrong, where, how much it blocks, who acts and how."""
+    from apis.terminal import show_work  # noqa: PLC0415 - only this command needs it
+
+    sys.exit(show_work(settings(), client, owner))
+
+
+@main.command()
+def demo() -> None:
+    """Win a deal in a sandbox and watch it become a contract (PORT, SANDBOX_PORT, ONCE, DEAL)."""
+    from apis.demo import run_demo  # noqa: PLC0415 - only this command needs it
+
+    sys.exit(run_demo(dict(os.environ), Path(sys.argv[0]).resolve()))
+
+
+if __name__ == "__main__":
+    main()

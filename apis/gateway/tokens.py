@@ -1,0 +1,236 @@
+"""Access tokens (RFC 9068, ES256): made here, checked here, a checked one remembered.
+
+joserfc does the cryptography. What it lets pass (a missing kid, any typ, `exp` of 1e300, other
+spellings of the same bytes) is refused here, before or after.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+from collections.abc import Callable, Collection
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from joserfc import jws, jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, Key, KeySet
+
+from apis.runtime.clock import Clock
+
+ALGORITHM = "ES256"
+TYPE = "at+jwt"
+LIFETIME_S = 300
+LONGEST_S = 600
+LEEWAY_S = 30
+MOST_TOKEN_BYTES = 8_192
+MOST_REMEMBERED = 10_000
+
+
+class Claims(msgspec.Struct, frozen=True):
+    """What a checked token says."""
+
+    client_id: str
+    sub: str
+    scopes: tuple[str, ...]
+    roles: tuple[str, ...]
+    person: str | None
+    exp: int
+
+
+class _Payload(msgspec.Struct, frozen=True):
+    iss: str
+    aud: str | list[str]
+    sub: str
+    client_id: str
+    scope: str
+    jti: str
+    exp: int
+    iat: int
+    nbf: int | None = None
+    roles: tuple[str, ...] = ()
+    person: str | None = None
+
+
+def signing_keys(reference: str | None, home: Path) -> KeySet:
+    """Load the keys `reference` names, or `$THROUGHLINE_HOME/signing.json`, made once."""
+    if reference is None:
+        path = home / "signing.json"
+        if not path.exists():
+            key = ECKey.generate_key("P-256", {"use": "sig", "alg": ALGORITHM}, auto_kid=True)
+            write_private(path, json.dumps({"keys": [key.as_dict(private=True)]}))
+        reference = "home:signing.json"
+    keys = KeySet.import_key_set(json.loads(read_secret(reference, home)))
+    if not keys.keys or not all(key.kid and isinstance(key, ECKey) for key in keys.keys):
+        msg = f"{reference}: ES256 keys with a kid are expected, the first of them signs"
+        raise ValueError(msg)
+    return keys
+
+
+def read_secret(reference: str, home: Path, *, member: str = "", public: bool = False) -> str:
+    """Read `env:NAME`, `file:/path` or `home:name`; of a clients file, that member's secret.
+
+    `file:/path#client` names the member itself. ValueError when others may read a private file.
+    """
+    kind, _, name = reference.partition(":")
+    if kind == "env":
+        if not (value := os.environ.get(name)):
+            msg = f"the environment has no {name}"
+            raise ValueError(msg)
+        return value
+    if kind not in ("file", "home") or not name:
+        msg = "a secret is named as env:NAME, file:/path or home:name, never written here"
+        raise ValueError(msg)
+    name, _, named = name.partition("#")
+    path = home / name if kind == "home" else Path(name)
+    if path.stat().st_mode & 0o077 and not public:
+        msg = f"{path} can be read by others: chmod 600"
+        raise ValueError(msg)
+    text = path.read_text().strip()
+    member = named or (member if path.suffix == ".json" else "")
+    if not member:
+        return text
+    entry = json.loads(text).get(member)
+    if not isinstance(entry, dict) or not entry.get("client_secret"):
+        msg = f"{path} holds no client_secret of {member}"
+        raise ValueError(msg)
+    return str(entry["client_secret"])
+
+
+def write_private(path: Path, text: str, *, replace: bool = False) -> None:
+    """Write a file that only we may read, whole or not at all; an existing one stays as it is."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    if replace:
+        draft.replace(path)
+        return
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return  # another process was first
+    finally:
+        draft.unlink()
+
+
+class Tokens:
+    """Issues and checks the access tokens of one issuer, which is their audience as well."""
+
+    def __init__(
+        self, keys: KeySet, *, issuer: str, clock: Clock, lifetime_s: int = LIFETIME_S
+    ) -> None:
+        if not LIFETIME_S <= lifetime_s <= LONGEST_S:
+            msg = f"a token lives {LIFETIME_S} to {LONGEST_S} seconds, not {lifetime_s}"
+            raise ValueError(msg)
+        self.issuer = issuer
+        self.lifetime_s = lifetime_s
+        self._clock = clock
+        self._keys = {str(key.kid): key for key in keys.keys}
+        self._signer = keys.keys[0]
+        self._known: dict[bytes, Claims] = {}
+
+    def jwks(self) -> dict[str, Any]:
+        """Give the public keys, as `/.well-known/jwks.json` shows them."""
+        return {"keys": [dict(key.as_dict(private=False)) for key in self._keys.values()]}
+
+    def issue(
+        self,
+        client_id: str,
+        scopes: Collection[str],
+        *,
+        roles: Collection[str] = (),
+        person: str | None = None,
+        **claims: Any,
+    ) -> str:
+        """Sign a token for a client acting for itself."""
+        now = int(self._clock.timestamp())
+        payload = {
+            "iss": self.issuer,
+            "aud": self.issuer,
+            "sub": client_id,
+            "client_id": client_id,
+            "scope": " ".join(sorted(scopes)),
+            "roles": sorted(roles),
+            "jti": secrets.token_urlsafe(16),
+            "iat": now,
+            "nbf": now,
+            "exp": now + self.lifetime_s,
+            **({"person": person} if person else {}),
+            **claims,
+        }
+        header = {"alg": ALGORITHM, "typ": TYPE, "kid": self._signer.kid}
+        return jwt.encode(header, payload, self._signer, [ALGORITHM])
+
+    def verify(self, token: bytes) -> Claims | None:
+        """Give the claims of a token that is right in every respect, else None."""
+        if len(token) > MOST_TOKEN_BYTES:
+            return None
+        digest = sha256(token).digest()
+        now = self._clock.timestamp()
+        if (known := self._known.get(digest)) is not None:
+            return known if known.exp + LEEWAY_S > now else None
+        found = opened(token, lambda kid: self._keys.get(kid or ""), [ALGORITHM], {TYPE})
+        if found is None or (claims := self._claims(found, now)) is None:
+            return None
+        if len(self._known) >= MOST_REMEMBERED:
+            del self._known[next(iter(self._known))]
+        self._known[digest] = claims
+        return claims
+
+    def _claims(self, found: dict[str, Any], now: float) -> Claims | None:
+        try:
+            said = msgspec.convert(found, _Payload)
+        except msgspec.ValidationError:
+            return None
+        right = (
+            said.iss == self.issuer
+            and said.aud in (self.issuer, [self.issuer])
+            and now - LEEWAY_S < said.exp <= said.iat + LONGEST_S
+            and said.iat <= now + LEEWAY_S
+            and (said.nbf is None or said.nbf <= now + LEEWAY_S)
+            and bool(said.jti and said.sub and said.client_id)
+        )
+        if not right:
+            return None
+        scopes = tuple(said.scope.split())
+        return Claims(said.client_id, said.sub, scopes, said.roles, said.person, said.exp)
+
+
+def opened(
+    token: bytes,
+    pick: Callable[[str | None], Key | None],
+    algorithms: list[str],
+    types: Collection[str | None],
+) -> dict[str, Any] | None:
+    """Give the payload of a compact JWS whose form, header and signature are right, else None."""
+    parts = token.split(b".")
+    try:
+        header_part, payload_part, _ = (_plain(part) for part in parts)
+        header, payload = json.loads(header_part), json.loads(payload_part)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(header, dict) or not isinstance(payload, dict):
+        return None
+    alg, kid, kind = header.get("alg"), header.get("kid"), header.get("typ")
+    if not header.keys() <= {"alg", "kid", "typ"} or alg not in algorithms or kind not in types:
+        return None
+    key = pick(kid) if kid is None or isinstance(kid, str) else None
+    if key is None:
+        return None
+    try:
+        jws.deserialize_compact(token, key, algorithms)
+    except (JoseError, ValueError):
+        return None
+    return payload
+
+
+def _plain(part: bytes) -> bytes:
+    """Decode base64url in its one right spelling."""
+    decoded = base64.b64decode(part + b"=" * (-len(part) % 4), b"-_", validate=True)
+    if base64.urlsafe_b64encode(decoded).rstrip(b"=") != part:
+        raise ValueError
+    return decoded

@@ -1,0 +1,190 @@
+"""One process of a deployment: what it serves itself, what it reaches elsewhere, what it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from redis.asyncio import Redis
+
+from apis.gateway.policy import Gateway, load_gateway
+from apis.runtime.app import App
+from apis.runtime.clients import Asgi, Local, Remote, Target, client, outgoing, peer_of
+from apis.runtime.clock import Clock, simulated_clock_url
+from apis.runtime.engine import Engine
+from apis.runtime.flow import Runtime
+from apis.runtime.leases import Leases
+from apis.runtime.limits import (
+    Limiter,
+    MemoryLimiter,
+    MemoryPermits,
+    Permits,
+    RedisLimiter,
+    RedisPermits,
+)
+from apis.runtime.metadata import Metadata
+from apis.runtime.records import Records
+from apis.runtime.settings import Settings
+from apis.runtime.store import Store
+from apis.runtime.tokens import InternalTokens
+
+SYSTEM_APP = "system_apis.app:app_for"
+
+
+class Deployment:
+    """Everything a process is made of, wired once."""
+
+    def __init__(self, settings: Settings, parts: tuple[str, ...]) -> None:
+        self.settings = settings
+        self.parts = parts
+        self.gateway: Gateway = load_gateway(settings.gateway.read_text("utf-8"))
+        self.metadata = Metadata.load(settings.entities)
+        self.store = Store(settings.database_url)
+        self.engine = Engine(settings.database_url)
+        self.clock = Clock()
+        self.tokens = InternalTokens(settings.internal_key)
+        self.redis: Redis | None = (
+            Redis.from_url(settings.redis_url) if settings.redis_url else None
+        )
+        self.limiter: Limiter = RedisLimiter(self.redis) if self.redis else MemoryLimiter()
+        self.leases: Leases | None = None
+        self.closing: list[Callable[[], Any]] = []
+        self._http = outgoing()
+        self._clients: dict[tuple[type, str], Any] = {}
+        self._tasks: list[asyncio.Task[Any]] = []
+        self.apps: dict[str, App] = {}
+
+    async def start(self) -> None:
+        """Make the tables, follow the clock if told to, and load the apps of this process."""
+        await asyncio.to_thread(migrated, self)
+        if url := simulated_clock_url(dict(os.environ)):
+            self._tasks.append(asyncio.create_task(self.clock.follow(url)))
+        for name in self.gateway.apis:
+            if self.serves(name):
+                self.apps[name] = self._load(name)
+
+    def serves(self, name: str) -> bool:
+        """Whether the api `tier/name` lives in this process."""
+        tier = name.partition("/")[0]
+        return "all" in self.parts or tier in self.parts or name in self.parts
+
+    def _load(self, name: str) -> App:
+        api, tier_name = self.gateway.apis[name], name.partition("/")[2]
+        if api.vendor:
+            return cast("App", loaded(SYSTEM_APP)(tier_name, deployment=self))
+        return cast("App", loaded(api.app or "")(self.runtime()))
+
+    def runtime(self) -> Runtime:
+        """What flows and process apps stand on."""
+        return Runtime(
+            store=self.store,
+            engine=self.engine,
+            clock=self.clock,
+            metadata=self.metadata,
+            records=Records.from_env(os.environ),
+            connect=self.connect,
+            leases=self.leases,
+        )
+
+    def permits(self, limit: int) -> Permits:
+        """Slots of one connection: shared by all hosts with Redis, of this process without."""
+        return RedisPermits(limit, self.redis) if self.redis else MemoryPermits(limit)
+
+    def connect(self, port: type, api: str) -> Any:
+        """A typed client of an api (`system/salesforce`), wherever it lives."""
+        found = self._clients.get((port, api))
+        if found is None:
+            found = self._clients[port, api] = client(port, self.target(api))
+        return found
+
+    def target(self, api: str) -> Target:
+        """The way to an api: a direct call in this process, HTTP to another."""
+        if api in self.apps:
+            return Local(self.apps[api])
+        return self._remote(api)
+
+    def _remote(self, api: str) -> Remote:
+        peer = peer_of(self.settings.peers, api)
+        if peer is None:
+            msg = f"{api} is not served here and THROUGHLINE_PEERS does not say where it is"
+            raise ValueError(msg)
+        major = max(self.gateway.apis[api].versions)
+        return Remote(f"{peer.rstrip('/')}/{api}/v{major}", api, self.tokens, self._http)
+
+    def mounts(self) -> dict[str, Asgi]:
+        """Every served version of every api as an ASGI app, for the gateway."""
+        mounted: dict[str, Asgi] = {}
+        for name, api in self.gateway.apis.items():
+            for major in api.versions:
+                local = self.apps.get(name)
+                mounted[f"{name}/v{major}"] = local if local else self._remote(name).asgi
+        return mounted
+
+    def inside(self) -> Asgi:
+        """The apps of this process behind the internal token, for other processes."""
+        served = {
+            f"/{name}/v{major}": app.serving(self.tokens, name)
+            for name, app in self.apps.items()
+            for major in self.gateway.apis[name].versions
+        }
+        return Inside(served)
+
+    def spawn(self, work: Any) -> None:
+        """Run a coroutine for as long as the process lives."""
+        self._tasks.append(asyncio.create_task(work))
+
+    async def close(self) -> None:
+        """Stop what runs, then let go of everything."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for close in self.closing:
+            await close()
+        await self._http.aclose()
+        if self.redis is not None:
+            await self.redis.aclose()
+        await self.engine.close()
+        self.store.close()
+
+
+class Inside:
+    """Several apps under their public paths, for calls that show an internal token."""
+
+    def __init__(self, apps: Mapping[str, App]) -> None:
+        self._apps = apps
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Find the app of `/tier/api/vN/...` and call it with the rest of the path."""
+        if scope["type"] != "http":
+            return
+        path: str = scope["path"]
+        prefix = "/".join(path.split("/", 4)[:4])
+        app = self._apps.get(prefix)
+        if app is None:
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": 404,
+                    "headers": [(b"content-length", b"0")],
+                }
+            )
+            await send({"type": "http.response.body", "body": b""})
+            return
+        rest = path[len(prefix) :] or "/"
+        await app(scope | {"path": rest, "raw_path": rest.encode(), "root_path": ""}, receive, send)
+
+
+def migrated(deployment: Deployment) -> None:
+    """Lift the database to this release; one process at a time."""
+    from apis.runtime.migrations import migrate  # noqa: PLC0415 - costs time that only the start has
+
+    migrate(deployment.store, deployment.engine, deployment.settings.home)
+
+
+def loaded(name: str) -> Any:
+    """The object `package.module:attribute` names: how the floor reaches a tier without importing it."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)

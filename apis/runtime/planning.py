@@ -1,0 +1,31 @@
+"""Dry runs: the flow runs unrecorded in the request; reads go out, writes are listed."""
+
+from __future__ import annotations
+
+import msgspec
+
+from apis.runtime.context import CURRENT, Call, Context
+from apis.runtime.flow import Flow, Running, Runtime
+from contracts.canonical.identity import Source
+from contracts.errors import Problem, ThroughlineError, problem_of
+from contracts.runs import Plan, PlannedWrite
+
+
+async def planned(runtime: Runtime, this: Flow, source: Source, context: Context) -> Plan:
+    """What a run for this record would write, keep and ask, and what stands in its way."""
+    running = Running(runtime, "$plan", source, msgspec.structs.replace(context, plan=True))
+    call = Call(running.context, running)
+    token = CURRENT.set(call)
+    problems: list[Problem] = []
+    try:
+        await this.function(source)
+    except ThroughlineError as error:
+        problems.append(problem_of(error))
+    finally:
+        CURRENT.reset(token)
+    return Plan(
+        writes=tuple(msgspec.convert(each, PlannedWrite) for each in call.planned),
+        records=tuple(running.records),
+        approvals=tuple(running.approvals),
+        problems=tuple(problems),
+    )

@@ -1,0 +1,107 @@
+"""What `throughline worker` runs: flows, relays, feeds, starts, the waker, the reaper, the sealer."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from apis.runtime import audit
+from apis.runtime.deployment import Deployment
+from apis.runtime.events import OUTBOXES, relay, waiting
+from apis.runtime.flow import Flow, runner
+from apis.runtime.leases import REAPER, Leases, lead, reap, wake
+
+SOON_S = 0.2
+SEAL_S = 1.0
+SIGN_S = 60
+FLOWS = "process_apis.starts:FLOWS"
+STARTS = "process_apis.starts:start_flows"
+READER = "process_apis.feeds:Reader"
+DRAIN_S = 12
+
+
+def named(name: str) -> Any:
+    """The object `package.module:attribute` names."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+async def start_worker(deployment: Deployment, part: str = "worker") -> Leases:
+    """Claim a worker's lease, run flows as its owner and stand for every leadership."""
+    leases = Leases(deployment.store, part, ttl=deployment.settings.lease_s)
+    deployment.leases = leases
+    leases.start_worker()
+    runtime = deployment.runtime()
+    flows: list[Flow] = named(FLOWS)
+    deployment.engine.launch(
+        {flow.registered: runner(runtime, flow) for flow in flows}, leases.owner
+    )
+    for name, every, work in leaderships(deployment, leases):
+        deployment.spawn(lead(leases, name, every, work))
+    return leases
+
+
+def leaderships(
+    deployment: Deployment, leases: Leases
+) -> list[tuple[str, float, Callable[[], Awaitable[object]]]]:
+    """Each thing that one process at a time does, and how often."""
+    store, engine, clock = deployment.store, deployment.engine, deployment.clock
+    runtime = deployment.runtime()
+    start_flows = named(STARTS)
+    jobs: list[tuple[str, float, Callable[[], Awaitable[object]]]] = [
+        ("waker", SOON_S, lambda: wake(store, engine, clock)),
+        (REAPER, min(2.0, leases.ttl / 5), lambda: reap(store, engine, leases, clock)),
+        ("starts", SOON_S, lambda: start_flows(runtime)),
+    ]
+    for tier in OUTBOXES:
+        jobs.append((f"relay/{tier}", SOON_S, relaying(deployment, tier)))
+    for feed in deployment.metadata.feeds:
+        reader = named(READER)(runtime, deployment.settings.feed(feed))
+        jobs.append((f"feed/{feed.connection}/{feed.object}", SOON_S, reader.tick))
+    signer = audit.Signer(deployment.settings.home)
+    for tier in audit.AUDIT:
+        jobs.append((f"sealer/{tier}", SEAL_S, sealing(deployment, tier, signer)))
+    return jobs
+
+
+def relaying(deployment: Deployment, tier: str) -> Callable[[], Awaitable[object]]:
+    """Copy a tier's outbox to the log whenever it holds something."""
+
+    async def work() -> None:
+        while await deployment.store.read(waiting, tier):
+            await deployment.store.write(relay, tier)
+
+    return work
+
+
+def sealing(
+    deployment: Deployment, tier: str, signer: audit.Signer
+) -> Callable[[], Awaitable[object]]:
+    """Chain a tier's new audit rows; once a minute also sign the head when nothing is new."""
+    quiet = 0
+
+    async def work() -> None:
+        nonlocal quiet
+        quiet += 1
+        if quiet >= SIGN_S or await deployment.store.read(unsealed, tier):
+            quiet = 0
+            await deployment.store.write(audit.seal, tier, signer, deployment.clock.now())
+
+    return work
+
+
+def unsealed(connection: Connection, tier: str) -> bool:
+    """Whether any audit row of the tier is not chained yet."""
+    rows = audit.AUDIT[tier]
+    found = sa.select(rows.c.seq).where(rows.c.position.is_(None)).limit(1)
+    return connection.execute(found).first() is not None
+
+
+async def stop_worker(deployment: Deployment, leases: Leases) -> None:
+    """Take no more flows, let running ones end, hand the rest over."""
+    await deployment.engine.drain(DRAIN_S)
+    leases.stop()

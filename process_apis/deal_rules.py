@@ -1,0 +1,196 @@
+"""When a won deal is ready to become a project: pure rules, each with an owner and a remedy."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+
+import msgspec
+
+from apis.runtime.metadata import Entity
+from contracts.canonical.deal import Deal, DealFile
+from contracts.canonical.money import Money
+from contracts.canonical.party import Customer
+from contracts.errors import FieldError, Rejected
+
+SALES = "sales-operations"
+FINANCE = "finance-master-data"
+NAMES = {
+    "entity": "the selling legal entity",
+    "billing_model": "the billing model",
+    "sow_number": "the statement of work's number",
+    "region": "the region",
+    "service_line": "the service line",
+    "starts_on": "the start date",
+    "closed_on": "the day it was won",
+}
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that is not right: where, what, who sets it right and how."""
+
+    pointer: str
+    code: str
+    message: str
+    owner: str
+    remedy: str
+
+
+def checked(file: DealFile, entities: dict[str, Entity], system: str) -> None:
+    """Pass, or Rejected with every finding; the first one gives code, owner and remedy."""
+    findings = [*commercial(file.deal, entities, system), *fiscal(file, entities, system)]
+    if not findings:
+        return
+    first = findings[0]
+    raise Rejected(
+        first.code,
+        "; ".join(f"{each.message}" for each in findings),
+        errors=tuple(
+            FieldError(pointer=f.pointer, code=f.code, message=f.message) for f in findings
+        ),
+        owner=first.owner,
+        remedy="; ".join(dict.fromkeys(each.remedy for each in findings)),
+        source=system,
+    )
+
+
+def commercial(deal: Deal, entities: dict[str, Entity], system: str) -> Iterator[Finding]:
+    """What sales must have agreed and written down."""
+    place = f"deal {deal.name!r} in {system}"
+    if deal.state != "won":
+        yield Finding(
+            "/state",
+            "deal.not-won",
+            f"{place} is {deal.state}, not won",
+            SALES,
+            "win the deal, or abandon this run",
+        )
+    for field, name in NAMES.items():
+        if getattr(deal, field) is None:
+            code = f"deal.{field.replace('_', '-')}-missing"
+            yield Finding(
+                f"/{field}",
+                code,
+                f"{place} lacks {name}",
+                SALES,
+                f"enter {name} on the deal in {system}",
+            )
+    entity = entities.get(deal.entity or "")
+    if deal.entity and entity is None:
+        known = ", ".join(sorted(entities))
+        yield Finding(
+            "/entity",
+            "deal.entity-unknown",
+            f"{place} is sold by {deal.entity}, which is none of {known}",
+            SALES,
+            f"choose one of {known} as the selling entity in {system}",
+        )
+    if entity and entity.purchase_order_required and not deal.purchase_order:
+        yield Finding(
+            "/purchase_order",
+            "deal.purchase-order-missing",
+            f"{place} lacks a purchase order, which {entity.name} needs",
+            SALES,
+            f"enter the purchase order's number on the deal in {system}",
+        )
+    yield from priced(deal, place, system)
+
+
+def priced(deal: Deal, place: str, system: str) -> Iterator[Finding]:
+    """Lines and header must tell the same story in one currency."""
+    if deal.value is None or deal.value.amount <= 0:
+        yield Finding(
+            "/value",
+            "deal.value-missing",
+            f"{place} has no value",
+            SALES,
+            f"price the deal in {system}",
+        )
+        return
+    if not deal.lines:
+        yield Finding(
+            "/lines",
+            "deal.lines-missing",
+            f"{place} has no lines",
+            SALES,
+            f"add what was sold to the deal in {system}",
+        )
+        return
+    totals = [line.total for line in deal.lines if line.total]
+    if len(totals) < len(deal.lines) or any(
+        total.currency != deal.value.currency for total in totals
+    ):
+        yield Finding(
+            "/lines",
+            "deal.lines-unpriced",
+            f"{place} has lines without a total in {deal.value.currency}",
+            SALES,
+            f"price every line of the deal in {system}",
+        )
+        return
+    total = sum((total.amount for total in totals), Decimal(0))
+    if total != deal.value.amount:
+        told = f"{place} is worth {shown(deal.value)}, its lines add up to {shown(Money(total, deal.value.currency))}"
+        yield Finding(
+            "/value", "deal.lines-differ", told, SALES, f"make lines and value agree in {system}"
+        )
+
+
+def fiscal(file: DealFile, entities: dict[str, Entity], system: str) -> Iterator[Finding]:
+    """What finance must know of the customer to send an invoice."""
+    customer, entity = file.customer, entities.get(file.deal.entity or "")
+    if customer is None:
+        yield Finding(
+            "/customer",
+            "deal.customer-missing",
+            f"deal {file.deal.name!r} in {system} has no customer",
+            SALES,
+            f"link the deal to its account in {system}",
+        )
+        return
+    place = f"customer {customer.name!r} in {system}"
+    if not customer.country:
+        yield Finding(
+            "/customer/country",
+            "customer.country-missing",
+            f"{place} has no country in its billing address",
+            FINANCE,
+            f"complete the billing address in {system}",
+        )
+    if entity and entity.tax_code_required and not customer.tax_code:
+        yield Finding(
+            "/customer/tax_code",
+            "customer.tax-code-missing",
+            f"{place} has no tax code, so no invoice can be taxed",
+            FINANCE,
+            f"enter the tax code on the account in {system}, then retry",
+        )
+    if entity and (module := entity.tax_ids.get(customer.country or "")):
+        yield from tax_identity(customer, module, place, system)
+
+
+def tax_identity(customer: Customer, module: str, place: str, system: str) -> Iterator[Finding]:
+    """The tax id must be there and pass its country's own check."""
+    if not customer.tax_id:
+        yield Finding(
+            "/customer/tax_id",
+            "customer.tax-id-missing",
+            f"{place} has no tax id",
+            FINANCE,
+            f"enter the tax id on the account in {system}, then retry",
+        )
+    elif not importlib.import_module(f"stdnum.{module}").is_valid(customer.tax_id):
+        yield Finding(
+            "/customer/tax_id",
+            "customer.tax-id-invalid",
+            f"the tax id of {place} is not a valid one of {customer.country}",
+            FINANCE,
+            f"correct the tax id on the account in {system}, then retry",
+        )
+
+
+def shown(money: Money) -> str:
+    """Money as people write it."""
+    return f"{money.amount:,.2f} {money.currency}"

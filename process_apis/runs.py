@@ -1,0 +1,91 @@
+"""The routes every flow shares: start a run, look at it, and see what it would do."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import Parameter
+from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
+from litestar.types import ControllerRouterHandler
+from msgspec import Struct
+from sqlalchemy import Connection
+
+from apis.runtime import runs
+from apis.runtime.app import caller
+from apis.runtime.flow import Flow, Runtime
+from apis.runtime.planning import planned
+from contracts.canonical.identity import Source
+from contracts.errors import NotFound
+from contracts.runs import Plan, Run
+
+RunId = Annotated[str, Parameter(description="`<flow>:<connection>:<external id>:<turn>`")]
+TurnOf = Callable[[Connection, str, Source], int]
+Planned = Callable[[Runtime, Flow, Source, Any], Awaitable[Plan]]
+
+
+class StartRun(Struct, frozen=True, forbid_unknown_fields=True):
+    """The deal whose run is asked for."""
+
+    deal: Source
+
+
+def run_routes(this: Flow, api: str, turn_of: TurnOf) -> list[ControllerRouterHandler]:
+    """`POST /runs`, `GET /runs/{id}` of one flow."""
+
+    @post("/runs", operation_id="startRun", status_code=HTTP_202_ACCEPTED)
+    async def start_run(
+        data: StartRun,
+        runtime: NamedDependency[Any],
+        dry_run: bool = False,  # noqa: FBT001, FBT002 - a query parameter
+    ) -> Response[Run | Plan]:
+        """Start the flow for a deal, or answer the run it has; `dry_run` shows what it would do."""
+        if dry_run:
+            return Response(
+                await planned(runtime, this, data.deal, caller()), status_code=HTTP_200_OK
+            )
+        begun, run = await runtime.store.write(begin, runtime, this, data.deal, turn_of)
+        ended = not begun.new and begun.state not in runs.OPEN
+        headers = {"Location": f"/process/{api}/v{this.version}/runs/{run.id}"}
+        return Response(
+            run, status_code=HTTP_200_OK if ended else HTTP_202_ACCEPTED, headers=headers
+        )
+
+    @get("/runs/{id:str}", operation_id="getRun")
+    async def get_run(id: RunId, runtime: NamedDependency[Any]) -> Run:  # noqa: A002 - the path's own word
+        """How far a run is, what it did and what it waits for."""
+        run = await runtime.store.read(runs.view, id)
+        if run is None or run.flow != this.name:
+            raise NotFound("run.unknown", f"there is no run {id}")
+        found: Run = run
+        return found
+
+    return [start_run, get_run]
+
+
+def begin(
+    connection: Connection, runtime: Runtime, this: Flow, source: Source, turn_of: TurnOf
+) -> tuple[runs.Begun, Run]:
+    """Start or find the run in one transaction; a person's start after an abandoned run is a new one."""
+    asked = runs.Start(
+        flow=this.name,
+        source=source,
+        turn=turn_of(connection, "deal", source),
+        argument=argument(runtime, source, caller()),
+        context=caller(),
+        at=runtime.clock.now(),
+        again=True,
+    )
+    begun = runs.start(connection, runtime.engine, asked)
+    run = runs.view(connection, begun.run_id)
+    assert run is not None  # noqa: S101 - written or found just above
+    return begun, run
+
+
+def argument(runtime: Runtime, source: Source, context: Any) -> dict[str, Any]:
+    """What the engine keeps as a run's input."""
+    lasting = msgspec.structs.replace(context, request_key=None, deadline=None, plan=False)
+    return {"source": runtime.records.dump(source), "context": msgspec.to_builtins(lasting)}

@@ -1,0 +1,235 @@
+"""The Crm port on Salesforce: what is not a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from apis.runtime.metadata import Metadata
+from apis.runtime.vendor import VendorHttp
+from apis.runtime.wire import error_for
+from apis.runtime.writes import Write
+from contracts.canonical.deal import Deal, DealFile, DealMark, DealMarking, DealPage, Gap
+from contracts.canonical.identity import Ref
+from contracts.canonical.party import Contact, Customer
+from contracts.errors import Conflict, NotFound, Rejected, ThroughlineError, problem_of
+from contracts.ports import About, Outcome
+from system_apis.salesforce.maps import Maps
+from system_apis.salesforce.soql import columns, soql
+
+MOST_RECORDS = 200
+MOST_PARTS = 25
+SUCCESS = range(200, 300)
+Record = dict[str, Any]
+
+
+def adapter(http: VendorHttp, metadata: Metadata) -> Salesforce:
+    """The port on one connection."""
+    return Salesforce(http, metadata)
+
+
+class Salesforce:
+    """The Crm port on Salesforce."""
+
+    def __init__(self, http: VendorHttp, metadata: Metadata) -> None:
+        self._http = http
+        self._maps = Maps(metadata, http.name)
+
+    async def about(self) -> About:
+        """Vendor, pinned version and the day it retires."""
+        connection = self._http.connection
+        return About(
+            vendor=self._http.vendor.name,
+            version=connection.api.version,
+            retires_on=connection.api.retires_on,
+            connection=self._http.name,
+            docs=self._http.vendor.docs,
+        )
+
+    async def get_deal(self, external_id: str) -> Deal:
+        """One deal, as the CRM knows it now."""
+        query = f"SELECT {columns(self._maps.deal_paths())} FROM Opportunity WHERE Id = {{}}"
+        return self._maps.deal(await self._one("deal", query, external_id))
+
+    async def get_deal_file(self, external_id: str) -> DealFile:
+        """A deal with its lines, customer, parents and contact: one query."""
+        query = f"SELECT {columns(self._maps.file_paths())} FROM Opportunity WHERE Id = {{}}"
+        return self._maps.file(await self._one("deal", query, external_id))
+
+    async def list_deals(
+        self, changed_since: datetime, cursor: str | None = None, state: str | None = None
+    ) -> DealPage:
+        """Deals changed since a moment, in that order, with the gaps met on the way."""
+        if cursor is not None:
+            records, link = await self._http.page("/query/{}", cursor)
+        else:
+            changed = self._maps.path("deal", "changed_at")
+            condition = f" AND {self._maps.state_is(state)}" if state else ""
+            query = soql(
+                f"SELECT {columns(self._maps.deal_paths())} FROM Opportunity"
+                f" WHERE {changed} >= {{}}{condition} ORDER BY {changed}, Id",
+                changed_since,
+            )
+            records, link = await self._http.page("/query", params={"q": query})
+        read = [self._maps.deal_or_gap(await self._whole(record)) for record in records]
+        deals = tuple(each for each in read if isinstance(each, Deal))
+        gaps = tuple(each for each in read if isinstance(each, Gap))
+        moments = [deal.changed_at for deal in deals] + [gap.at for gap in gaps]
+        return DealPage(
+            items=deals,
+            gaps=gaps,
+            next=locator(link),
+            until=max((each for each in moments if each is not None), default=None),
+        )
+
+    async def get_customer(self, external_id: str) -> Customer:
+        """One customer, as the CRM knows it now."""
+        query = f"SELECT {columns(self._maps.customer_paths())} FROM Account WHERE Id = {{}}"
+        return self._maps.customer(await self._one("customer", query, external_id))
+
+    async def find_customer(self, key: str) -> Ref | None:
+        """The customer that carries our key, if there is one."""
+        query = f"SELECT Id FROM Account WHERE {self._maps.path('customer', 'key')} = {{}} LIMIT 2"
+        found, _ = await self._http.page("/query", params={"q": soql(query, key)})
+        if len(found) > 1:
+            raise Conflict("salesforce.MULTIPLE_CHOICES", f"several accounts carry the key {key}")
+        return Ref(None, found[0]["Id"]) if found else None
+
+    async def mark_customer(self, external_id: str, key: str) -> Ref:
+        """Our key on the account the deal came with: an update, never an upsert by key."""
+        write = Write(object="customer", key=key, kind="update")
+        body = self._maps.key(key)
+        return await self._http.write(
+            write, "PATCH", "/sobjects/Account/{}", external_id, body=body
+        )
+
+    async def mark_deal(self, external_id: str, mark: DealMark) -> Ref:
+        """The project's key and status on its deal."""
+        body = self._maps.mark(mark)
+        return await self._http.write(
+            marking(mark), "PATCH", "/sobjects/Opportunity/{}", external_id, body=body
+        )
+
+    async def upsert_customers(self, customers: list[Customer]) -> list[Outcome]:
+        """Customers made or updated by our key: 200 a call, each with its own outcome."""
+        key_field = self._maps.path("customer", "key")
+        told: dict[int, Ref | ThroughlineError] = {}
+        keyed = [(at, each) for at, each in enumerate(customers) if each.key]
+        for part in chunks(keyed, MOST_RECORDS):
+            results = await self._http.write_many(
+                [Write(object="customer", key=each.key or "", kind="upsert") for _, each in part],
+                "PATCH",
+                "/composite/sobjects/Account/{}",
+                key_field,
+                bodies=[self._maps.account(each) for _, each in part],
+                pack=collection,
+                outcomes=self._of_collection,
+            )
+            told |= {at: result for (at, _), result in zip(part, results, strict=True)}
+        missing = Rejected("customer.key-missing", "a customer is written by our key: it has none")
+        return [
+            outcome(each.external_id, told.get(at, missing)) for at, each in enumerate(customers)
+        ]
+
+    async def mark_deals(self, marks: list[DealMarking]) -> list[Outcome]:
+        """Marks on many deals: 25 a call, each with its own outcome."""
+        told: list[Ref | ThroughlineError] = []
+        for part in chunks(marks, MOST_PARTS):
+            told += await self._http.write_many(
+                [marking(each.mark) for each in part],
+                "POST",
+                "/composite",
+                bodies=[self._part(each) for each in part],
+                pack=composite,
+                outcomes=self._of_composite,
+            )
+        return [outcome(each.external_id, one) for each, one in zip(marks, told, strict=True)]
+
+    async def _one(self, word: str, query: str, external_id: str) -> Record:
+        found, _ = await self._http.page("/query", params={"q": soql(query, external_id)})
+        if not found:
+            raise NotFound(f"{word}.not-found", f"Salesforce has no {word} {external_id}")
+        return await self._whole(found[0])
+
+    async def _whole(self, record: Record) -> Record:
+        """The record with all its lines: a long list comes in pages of its own."""
+        lines = record.get("OpportunityLineItems") or {}
+        while link := lines.get("nextRecordsUrl"):
+            more, link = await self._http.page("/query/{}", locator(link) or "")
+            records = [*lines["records"], *more]
+            lines = {"done": link is None, "records": records, "nextRecordsUrl": link}
+        return record | {"OpportunityLineItems": lines or None}
+
+    def _part(self, marking: DealMarking) -> Record:
+        """A subrequest of a composite, less its reference: its path is made like any other."""
+        path = self._http.path("/sobjects/Opportunity/{}", marking.external_id)
+        return {"method": "PATCH", "url": path, "body": self._maps.mark(marking.mark)}
+
+    def _of_collection(self, answer: Any) -> list[Ref | ThroughlineError]:
+        return [
+            Ref(None, each["id"]) if each["success"] else self._refused(each["errors"])
+            for each in answer
+        ]
+
+    def _of_composite(self, answer: Any) -> list[Ref | ThroughlineError]:
+        return [
+            Ref(None, None)
+            if part["httpStatusCode"] in SUCCESS
+            else self._refused(part["body"], part["httpStatusCode"])
+            for part in answer["compositeResponse"]
+        ]
+
+    def _refused(self, errors: Any, status: int = 400) -> ThroughlineError:
+        """One record's refusal; collections call the code otherwise than single calls do."""
+        first = errors[0] if isinstance(errors, list) and errors else {}
+        code = first.get("statusCode") or first.get("errorCode") or ""
+        vendor = self._http.vendor
+        return error_for(
+            vendor.name,
+            vendor.errors,
+            code,
+            first.get("message", ""),
+            status=status,
+            fields=first.get("fields"),
+        )
+
+
+def marking(mark: DealMark) -> Write:
+    """The write of a mark, by the project's key."""
+    return Write(object="deal", key=mark.project_key, kind="update")
+
+
+def locator(link: str | None) -> str | None:
+    """What names the next page in the vendor's link to it: all that a caller may choose."""
+    return link.rpartition("/")[2] if link else None
+
+
+def collection(records: list[Any]) -> Record:
+    """The body of a collection: every record names its type and stands alone."""
+    typed = [{"attributes": {"type": "Account"}, **record} for record in records]
+    return {"allOrNone": False, "records": typed}
+
+
+def composite(parts: list[Any]) -> Record:
+    """The body of a composite: every part has a name and stands alone."""
+    named = [{**part, "referenceId": f"part{at}"} for at, part in enumerate(parts)]
+    return {"allOrNone": False, "compositeRequest": named}
+
+
+def outcome(external_id: str | None, told: Ref | ThroughlineError) -> Outcome:
+    """What became of one record."""
+    if isinstance(told, ThroughlineError):
+        return Outcome(external_id=external_id, problem=problem_of(told))
+    known = told.external_id or external_id
+    return Outcome(external_id=known, ok=Ref(None, known))
+
+
+def chunks(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
+    """The items in lists of at most `size`."""
+    left = iter(items)
+    while part := list(islice(left, size)):
+        yield part

@@ -1,0 +1,100 @@
+"""A gateway over one small published API, whose target tells what arrived."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+from joserfc.jwk import ECKey
+
+from apis.gateway.app import Edge, gateway_app
+from apis.gateway.guard import Receive, Scope, Send
+from apis.gateway.oauth import (
+    AuthorizationServer,
+    MemoryOnce,
+    ensure_clients,
+    load_credentials,
+)
+from apis.gateway.policy import compile_policy, load_documents, load_gateway
+from apis.gateway.tokens import Tokens, signing_keys
+from apis.runtime.clock import Clock
+from apis.runtime.context import SCOPE_KEY
+from apis.runtime.limits import MemoryLimiter
+from contracts.errors import Throttled
+
+HERE = Path(__file__).parent
+ISSUER = "http://127.0.0.1:8080"
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer what arrived; some ids make it fail."""
+    if scope["path"] == "/orders/broken":
+        raise RuntimeError("secret-canary")
+    if scope["path"] == "/orders/throttled":
+        raise Throttled("vendor.throttled", "The vendor is busy.", retry_after=7)
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            break
+    seen = {
+        "path": scope["path"],
+        "root_path": scope["root_path"],
+        "raw_path": scope["raw_path"].decode(),
+        "query": scope["query_string"].decode(),
+        "body": body.decode(),
+        "context": msgspec.to_builtins(scope[SCOPE_KEY]),
+    }
+    answer = json.dumps(seen).encode()
+    headers = [(b"content-type", b"application/json"), (b"X-Request-Id", b"not-ours")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": answer})
+
+
+class Bench:
+    """The gateway and all that a test may turn."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.robot = ECKey.generate_key("P-256", auto_kid=True)
+        (home / "robot.json").write_text(json.dumps({"keys": [self.robot.as_dict(private=False)]}))
+        self.clock = Clock()
+        self.clock.set(NOW)
+        gateway = load_gateway((HERE / "gateway.yaml").read_text())
+        ensure_clients(home, gateway)
+        self.secrets: dict[str, str] = {
+            name: entry["client_secret"]
+            for name, entry in json.loads((home / "clients.json").read_bytes()).items()
+        }
+        self.policy = compile_policy(gateway, load_documents(HERE / "published"))
+        self.tokens = Tokens(signing_keys(None, home), issuer=ISSUER, clock=self.clock)
+        self.oauth = AuthorizationServer(
+            gateway, load_credentials(gateway, home), self.tokens, MemoryOnce(), self.clock
+        )
+        self.missing: list[str] = []
+        self.log: list[dict[str, Any]] = []
+        edge = Edge(
+            ISSUER, self.clock, MemoryLimiter(), self.tokens, self.oauth, self.ready,
+            self.log.append,
+        )  # fmt: skip
+        self.app = gateway_app(self.policy, dict.fromkeys(self.policy.mounts, echo), edge)
+        transport = httpx.ASGITransport(self.app)  # type: ignore[arg-type] # the same shape
+        self.http = httpx.AsyncClient(transport=transport, base_url=ISSUER)
+
+    async def ready(self) -> list[str]:
+        return self.missing
+
+    def token(self, client: str = "clerk", **claims: Any) -> str:
+        known = self.policy.gateway.clients[client]
+        return self.tokens.issue(
+            client, known.scopes, roles=known.roles, person=known.person, **claims
+        )
+
+    def bearer(self, client: str = "clerk", **claims: Any) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.token(client, **claims)}"}

@@ -1,0 +1,166 @@
+"""A wrong `gateway.yaml` refuses the start and names the place."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apis.gateway.app import Edge, gateway_app
+from apis.gateway.oauth import ensure_clients, load_credentials
+from apis.gateway.policy import PolicyError, compile_policy, load_documents, load_gateway
+from tests.gateway.bench import HERE, Bench
+
+GOOD = (HERE / "gateway.yaml").read_text()
+ROOT = HERE.parents[1]
+
+WRONG = [
+    ("version: 1", "version: 2", "version: "),
+    ("version: 1\n", "version: 1\nplan: {}\n", "unknown field `plan`"),
+    ("version: 1\n", "", "missing required field `version`"),
+    ("rate: 5/h", "rates: 5/h", "plans.small: Object contains unknown field `rates`"),
+    ("rate: 5/h", "rate: 5/hour", "plans.small.rate: a limit is written like 600/min"),
+    ("quota: 20/day", "quota: many", "plans.small.quota: a limit is written like"),
+    ("{rate: 5/h, quota: 20/day}", "{}", "plans.small: a plan needs a rate or a quota"),
+    ("{rate: 5/h,", "{burst: 0, rate: 5/h,", "plans.small.burst: a burst is at least 1"),
+    ("{rate: 5/h,", "{on_store_loss: ajar, rate: 5/h,", "plans.small.on_store_loss: "),
+    ("plan: internal, secret", "plan: gold, secret", "clients.reader.plan: there is no plan gold"),
+    ("roles: [finance]", "role: finance", "clients.clerk: Object contains unknown field `role`"),
+    ("roles: [finance]", "roles: 7", "clients.clerk.roles: "),
+    ("rows: {entities", "rows: {entity", "clients.clerk.rows"),
+    ("rows: {entities: [DE]}", "rows: {}", "clients.clerk.rows: name customers or entities"),
+    ("salesforce.read]", "netsuite.read]", "clients.clerk.scopes: no API grants netsuite.read"),
+    ("  slow:", "  reader:", "line 15: reader is named twice"),
+    (
+        "vendor: salesforce",
+        "vendors: salesforce",
+        "apis.system.salesforce: Object contains unknown",
+    ),
+    ("vendor: salesforce", "vendor: x, scopes: {a: [about]}", "apis.system.salesforce.scopes: "),
+    ("  system:", "  systems:", "apis: Object contains unknown field `systems`"),
+    (
+        " getLine]",
+        " getLines]",
+        "apis.process.orders.scopes.orders.read: operation getLines is not",
+    ),
+    (", getLine]", "]", "apis.process.orders.scopes: operation getLine has no scope"),
+    (
+        "[createOrder,",
+        "[createOrder, getOrder,",
+        "orders.write: operation getOrder is in orders.read",
+    ),
+    ("3: {status", "4: {status", "apis.process.orders.versions.4: there is no published document"),
+    ("since: 2026-06-01, ", "", "apis.process.orders.versions.2: deprecated since when?"),
+    ("status: current", "status: newest", "apis.process.orders.versions.3.status: "),
+    ("{deleteOrder: 2/h}", "{dropOrder: 2/h}", "limits.dropOrder: operation dropOrder is not in"),
+    ("{deleteOrder: 2/h}", "{deleteOrder: 2}", "apis.process.orders.limits.deleteOrder: "),
+    ("version: 1\n", "version: [1\n", "gateway.yaml: while parsing"),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong", "told"), WRONG, ids=[row[2] for row in WRONG])
+def test_a_mistake_refuses_the_start_and_names_its_place(right: str, wrong: str, told: str) -> None:
+    assert right in GOOD
+
+    with pytest.raises(PolicyError) as refused:
+        compile_policy(load_gateway(GOOD.replace(right, wrong, 1)), documents())
+
+    assert all(line.startswith("gateway.yaml: ") for line in refused.value.mistakes)
+    assert told in str(refused.value)
+
+
+def documents() -> dict[str, Any]:
+    return load_documents(HERE / "published")
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    text = GOOD.replace("rate: 5/h", "rate: 5/x").replace("salesforce.read]", "a.read, b.read]")
+
+    with pytest.raises(PolicyError) as refused:
+        compile_policy(load_gateway(text), documents())
+
+    assert len(refused.value.mistakes) == 3
+
+
+def test_a_version_that_is_served_needs_a_target(bench: Bench) -> None:
+    edge = Edge("", bench.clock, None, bench.tokens, bench.oauth, bench.ready, print)  # type: ignore[arg-type] # never used
+
+    with pytest.raises(ValueError, match="no target for process/orders/v1, "):
+        gateway_app(bench.policy, {}, edge)
+
+
+@pytest.mark.parametrize(
+    ("secret", "told"),
+    [
+        ("env:THROUGHLINE_NO_SUCH", "clients.reader.secret: the environment has no"),
+        ("hunter2", "clients.reader.secret: a secret is named as env:NAME"),
+        ("file:/nowhere/secret", "clients.reader.secret: "),
+        ("home:open.json", "clients.reader.secret: .*open.json can be read by others"),
+        ("home:empty.json", "clients.reader.secret: .*empty.json holds no client_secret of reader"),
+    ],
+)
+def test_a_secret_that_leads_nowhere_refuses_the_start(
+    bench: Bench, secret: str, told: str
+) -> None:
+    (bench.home / "open.json").write_text("{}")
+    (bench.home / "open.json").chmod(0o644)
+    (bench.home / "empty.json").write_text("{}")
+    (bench.home / "empty.json").chmod(0o600)
+    text = GOOD.replace(
+        "reader: {plan: internal, secret: home:clients.json",
+        f"reader: {{plan: internal, secret: '{secret}'",
+        1,
+    )
+
+    with pytest.raises(PolicyError, match=told):
+        load_credentials(load_gateway(text), bench.home)
+
+
+def test_private_keys_of_a_client_are_refused(bench: Bench) -> None:
+    keys = {"keys": [bench.robot.as_dict(private=True)]}
+    (bench.home / "robot.json").write_text(json.dumps(keys))
+
+    with pytest.raises(PolicyError, match=r"clients.robot.keys: only public keys belong here"):
+        load_credentials(load_gateway(GOOD), bench.home)
+
+
+def test_clients_are_made_once_and_kept_private(tmp_path: Path) -> None:
+    gateway = load_gateway(GOOD)
+    ensure_clients(tmp_path, gateway)
+    first = json.loads((tmp_path / "clients.json").read_bytes())
+
+    ensure_clients(tmp_path, gateway)
+
+    assert json.loads((tmp_path / "clients.json").read_bytes()) == first
+    assert (tmp_path / "clients.json").stat().st_mode & 0o777 == 0o600
+    assert first.keys() == {"clerk", "reader", "slow"}
+    assert first["clerk"].keys() == {"client_secret", "scopes", "roles"}
+    assert len({entry["client_secret"] for entry in first.values()}) == 3
+
+
+def test_a_new_client_joins_and_the_others_keep_their_secrets(tmp_path: Path) -> None:
+    ensure_clients(tmp_path, load_gateway(GOOD.replace("  slow:", "  # slow:")))
+    first = json.loads((tmp_path / "clients.json").read_bytes())
+
+    ensure_clients(tmp_path, load_gateway(GOOD))
+
+    second = json.loads((tmp_path / "clients.json").read_bytes())
+    assert second["clerk"] == first["clerk"]
+    assert second.keys() - first.keys() == {"slow"}
+
+
+def test_the_demo_clients_are_those_the_documentation_names() -> None:
+    clients = load_gateway((ROOT / "gateway.yaml").read_text()).clients
+
+    everything = {"runs.start", "runs.read", "work-items.read", "work-items.decide", "catalog.read"}
+    assert clients["demo"].scopes == everything
+    assert clients["demo"].roles == ("integration", "resource-management")
+    assert clients["demo-finance"].scopes == {"runs.read", "work-items.read", "work-items.decide"}
+    assert clients["demo-finance"].roles == ("finance-master-data",)
+    assert clients["demo-approver"].scopes == everything
+    assert clients["demo-approver"].roles == ("delivery-director",)
+    assert clients["demo-partner"].scopes == {"catalog.read"}
+    assert clients["demo-partner"].rows is not None
+    assert clients["demo-partner"].rows.customers == ()
