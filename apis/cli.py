@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from pathlib import Path
 
 import click
 
@@ -85,7 +84,7 @@ def sandbox(vendor: str, port: int, *, tls: bool) -> None:
 @main.command()
 def check() -> None:
     """Whether gateway.yaml, entities.yaml and the published contracts fit together."""
-    from apis.checking import findings  # noqa: PLC0415 - only this command needs it
+    from apis.console.checking import findings  # noqa: PLC0415 - only this command needs it
 
     found = findings(settings())
     for finding in found:
@@ -99,7 +98,7 @@ def check() -> None:
 @click.option("--client", default="demo", help="Which client of clients.json asks.")
 def journey(id: str, client: str) -> None:  # noqa: A002 - what people call it
     """Where a run is: its steps, owners, times and vendor calls. ID is a run or a deal's id."""
-    from apis.terminal import show_journey  # noqa: PLC0415 - only this command needs it
+    from apis.console.journeys import show_journey  # noqa: PLC0415 - only this command needs it
 
     sys.exit(show_journey(settings(), client, id))
 
@@ -109,7 +108,7 @@ def journey(id: str, client: str) -> None:  # noqa: A002 - what people call it
 @click.option("--owner", help="Only work items of this role.")
 def work(client: str, owner: str | None) -> None:
     """What waits for people: what is wrong, where, how much it blocks, who acts and how."""
-    from apis.terminal import show_work  # noqa: PLC0415 - only this command needs it
+    from apis.console.journeys import show_work  # noqa: PLC0415 - only this command needs it
 
     sys.exit(show_work(settings(), client, owner))
 
@@ -117,9 +116,9 @@ def work(client: str, owner: str | None) -> None:
 @main.command()
 def demo() -> None:
     """Win a deal in a sandbox and watch it become a contract (PORT, SANDBOX_PORT, ONCE, DEAL)."""
-    from apis.demo import run_demo  # noqa: PLC0415 - only this command needs it
+    from apis.console.demo import run_demo  # noqa: PLC0415 - only this command needs it
 
-    sys.exit(run_demo(dict(os.environ), Path(sys.argv[0]).resolve()))
+    sys.exit(run_demo(dict(os.environ)))
 
 
 if __name__ == "__main__":

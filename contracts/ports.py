@@ -21,7 +21,7 @@ from contracts.canonical.project import Project, StaffingRequest
 from contracts.canonical.resource import Resource
 from contracts.canonical.revenue import RevenueSchedule
 from contracts.errors import Problem
-from contracts.runs import DecisionKind, Run, WorkItem, WorkItemPage
+from contracts.runs import DecisionKind, Run, RunPage, WorkItem, WorkItemPage
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -292,9 +292,17 @@ class DealToProject(Protocol):
     async def start_run(self, deal: Source) -> Run:
         """Start the flow for a deal, or the run it already has."""
 
+    @operation("GET", "/runs")
+    async def list_runs(self, deal: str) -> RunPage:
+        """Runs of a deal, the newest first."""
+
     @operation("GET", "/runs/{id}")
     async def get_run(self, id: str) -> Run:  # noqa: A002 - the path's own word
         """How far a run is, what it did and what it waits for."""
+
+    @operation("GET", "/runs")
+    async def list_runs(self, deal: str | None = None, cursor: str | None = None) -> RunPage:
+        """Runs of the flow, the newest first; those of one deal when its id in the CRM is given."""
 
 
 class WorkQueue(Protocol):

@@ -62,6 +62,19 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     kept: tuple[Any, ...] = ()
 
 
+class RunPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Runs of one record, the newest first."""
+
+    items: tuple[Run, ...] = ()
+
+
+class RunPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Runs, the newest first."""
+
+    items: tuple[Run, ...] = ()
+    next: str | None = None
+
+
 class PlannedWrite(msgspec.Struct, frozen=True, kw_only=True):
     """A write that a dry run would have sent."""
 

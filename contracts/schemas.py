@@ -19,7 +19,7 @@ import msgspec
 from contracts.canonical import billing, contract, deal, party, project, resource, revenue, time
 from contracts.errors import Problem
 from contracts.events import CATALOG, Event
-from contracts.runs import Plan, Run, WorkItem, WorkItemPage
+from contracts.runs import Plan, Run, RunPage, WorkItem, WorkItemPage
 from contracts.versions import current
 
 PUBLISHED = Path(__file__).parent / "published"
@@ -51,6 +51,8 @@ RECORDS: dict[str, type[msgspec.Struct]] = {
     "payment": billing.Payment,
     "revenue-schedule": revenue.RevenueSchedule,
     "run": Run,
+    "run-page": RunPage,
+    "run-page": RunPage,
     "plan": Plan,
     "work-item": WorkItem,
     "work-item-page": WorkItemPage,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import Parameter
+from litestar.params import FromQuery, JSONBody, PathParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct
@@ -20,9 +20,9 @@ from apis.runtime.flow import Flow, Runtime
 from apis.runtime.planning import planned
 from contracts.canonical.identity import Source
 from contracts.errors import NotFound
-from contracts.runs import Plan, Run
+from contracts.runs import Plan, Run, RunPage
 
-RunId = Annotated[str, Parameter(description="`<flow>:<connection>:<external id>:<turn>`")]
+RunId = Annotated[str, PathParameter(description="`<flow>:<connection>:<external id>:<turn>`")]
 TurnOf = Callable[[Connection, str, Source], int]
 Planned = Callable[[Runtime, Flow, Source, Any], Awaitable[Plan]]
 
@@ -38,9 +38,9 @@ def run_routes(this: Flow, api: str, turn_of: TurnOf) -> list[ControllerRouterHa
 
     @post("/runs", operation_id="startRun", status_code=HTTP_202_ACCEPTED)
     async def start_run(
-        data: StartRun,
+        data: JSONBody[StartRun],
         runtime: NamedDependency[Any],
-        dry_run: bool = False,  # noqa: FBT001, FBT002 - a query parameter
+        dry_run: FromQuery[bool] = False,  # noqa: FBT001, FBT002 - a query parameter
     ) -> Response[Run | Plan]:
         """Start the flow for a deal, or answer the run it has; `dry_run` shows what it would do."""
         if dry_run:
@@ -54,6 +54,16 @@ def run_routes(this: Flow, api: str, turn_of: TurnOf) -> list[ControllerRouterHa
             run, status_code=HTTP_200_OK if ended else HTTP_202_ACCEPTED, headers=headers
         )
 
+    @get("/runs", operation_id="listRuns")
+    async def list_runs(
+        runtime: NamedDependency[Any],
+        deal: FromQuery[str | None] = None,
+        cursor: FromQuery[str | None] = None,
+    ) -> RunPage:
+        """Runs of this flow, the newest first; those of one deal when its id in the CRM is given."""
+        page: RunPage = await runtime.store.read(runs.listed, this.name, deal, cursor)
+        return page
+
     @get("/runs/{id:str}", operation_id="getRun")
     async def get_run(id: RunId, runtime: NamedDependency[Any]) -> Run:  # noqa: A002 - the path's own word
         """How far a run is, what it did and what it waits for."""
@@ -63,7 +73,7 @@ def run_routes(this: Flow, api: str, turn_of: TurnOf) -> list[ControllerRouterHa
         found: Run = run
         return found
 
-    return [start_run, get_run]
+    return [start_run, list_runs, get_run]
 
 
 def begin(

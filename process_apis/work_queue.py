@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from litestar import get, post
 from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 from msgspec import Struct
 
@@ -14,6 +15,9 @@ from apis.runtime.flow import Runtime
 from apis.runtime.work_items import Deciding, decide, get_item, list_items
 from contracts.canonical.identity import Source
 from contracts.runs import DecisionKind, WorkItem, WorkItemPage
+
+
+ItemState = Literal["open", "decided"]
 
 
 class Decide(Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,25 +31,25 @@ class Decide(Struct, frozen=True, forbid_unknown_fields=True):
 @get("/work-items", operation_id="listWorkItems")
 async def list_work_items(
     runtime: NamedDependency[Any],
-    owner: str | None = None,
-    state: Literal["open", "decided"] | None = None,
-    run_id: str | None = None,
-    cursor: str | None = None,
+    owner: FromQuery[str | None] = None,
+    in_state: Annotated[ItemState | None, QueryParameter(name="state")] = None,  # `state` is Litestar's
+    run_id: FromQuery[str | None] = None,
+    cursor: FromQuery[str | None] = None,
 ) -> WorkItemPage:
     """Work items of a role or a run, the longest waiting first."""
-    page: WorkItemPage = await runtime.store.read(list_items, owner, state, cursor, run_id)
+    page: WorkItemPage = await runtime.store.read(list_items, owner, in_state, cursor, run_id)
     return page
 
 
 @get("/work-items/{id:str}", operation_id="getWorkItem")
-async def get_work_item(id: str, runtime: NamedDependency[Any]) -> WorkItem:  # noqa: A002 - the path's own word
+async def get_work_item(id: FromPath[str], runtime: NamedDependency[Any]) -> WorkItem:  # noqa: A002 - the path's own word
     """One work item with its evidence."""
     item: WorkItem = await runtime.store.read(get_item, id)
     return item
 
 
 @post("/work-items/{id:str}/decisions", operation_id="decideWorkItem", status_code=HTTP_200_OK)
-async def decide_work_item(id: str, data: Decide, runtime: NamedDependency[Any]) -> WorkItem:  # noqa: A002 - the path's own word
+async def decide_work_item(id: FromPath[str], data: JSONBody[Decide], runtime: NamedDependency[Any]) -> WorkItem:  # noqa: A002 - the path's own word
     """Retry, abandon, approve, reject or adopt; a second decision is a conflict."""
     deciding = Deciding(
         decision=data.decision,

@@ -7,6 +7,7 @@ look-ups; what is refused is a row of `guard.REFUSALS`.
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -252,7 +253,14 @@ class Gateway:
     async def _failed(self, exchange: Exchange, error: Exception) -> None:
         """Answer for a target that raised; nothing of an unknown error leaves."""
         self._edge.log(
-            {"event": "request.failed", "request_id": exchange.request_id, "error": error}
+            {
+                "event": "request.failed",
+                "request_id": exchange.request_id,
+                "error": getattr(error, "code", type(error).__name__),
+                "stack": None
+                if isinstance(error, ThroughlineError)
+                else "".join(traceback.format_exception(error)),
+            }
         )
         if exchange.status:
             raise error  # the answer has begun: the server must cut it off

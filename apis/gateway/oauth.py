@@ -134,7 +134,7 @@ def load_credentials(gateway: Gateway, home: Path) -> Credentials:
         try:
             if client.keys is not None:
                 found.keys[name] = _public_keys(client.keys, home)
-        except (ValueError, OSError, JoseError) as error:
+        except (ValueError, LookupError, TypeError, OSError, JoseError) as error:
             mistakes.append(f"{FILE}: clients.{name}.keys: {error}")
     if mistakes:
         raise PolicyError(mistakes)

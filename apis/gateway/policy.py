@@ -353,22 +353,23 @@ def _body_of(operation: dict[str, Any]) -> tuple[Literal["none", "optional", "re
 def _scopes_of(
     name: str, api: Api, place: str, mounts: Mapping[str, Mount], mistakes: list[str]
 ) -> set[str]:
+    tier, _, connection = name.partition("/")
+    system = {f"{connection}.read", f"{connection}.write"}
+    granted = system if tier == "system" else set(api.scopes)
+    if any(f"{name}/v{major}" not in mounts for major in api.versions):
+        return granted  # its document is missing, which has been told
     served = {
-        route.operation
-        for major in api.versions
-        if (mount := mounts.get(f"{name}/v{major}"))
-        for _, route in mount.routes
+        route.operation for major in api.versions for _, route in mounts[f"{name}/v{major}"].routes
     }
     mistakes += [
         f"{FILE}: {place}.limits.{operation}: operation {operation} is not in {name}"
         for operation in api.limits
         if operation not in served
     ]
-    if name.startswith("system/"):
+    if tier == "system":
         if api.scopes:
             mistakes.append(f"{FILE}: {place}.scopes: a connection's scopes are read and write")
-        connection = name.removeprefix("system/")
-        return {f"{connection}.read", f"{connection}.write"}
+        return granted
     named: dict[str, str] = {}
     for scope, operations in api.scopes.items():
         for operation in operations:
@@ -382,4 +383,4 @@ def _scopes_of(
         f"{FILE}: {place}.scopes: operation {operation} has no scope"
         for operation in sorted(served - set(named))
     ]
-    return set(api.scopes)
+    return granted

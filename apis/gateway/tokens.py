@@ -20,6 +20,7 @@ from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, KeySet
 
+from apis.gateway.policy import FILE, PolicyError
 from apis.runtime.clock import Clock
 
 ALGORITHM = "ES256"
@@ -64,11 +65,18 @@ def signing_keys(reference: str | None, home: Path) -> KeySet:
             key = ECKey.generate_key("P-256", {"use": "sig", "alg": ALGORITHM}, auto_kid=True)
             write_private(path, json.dumps({"keys": [key.as_dict(private=True)]}))
         reference = "home:signing.json"
-    keys = KeySet.import_key_set(json.loads(read_secret(reference, home)))
-    if not keys.keys or not all(key.kid and isinstance(key, ECKey) for key in keys.keys):
-        msg = f"{reference}: ES256 keys with a kid are expected, the first of them signs"
-        raise ValueError(msg)
+    try:
+        keys = KeySet.import_key_set(json.loads(read_secret(reference, home)))
+    except (ValueError, LookupError, TypeError, OSError, JoseError) as error:
+        raise PolicyError([f"{FILE}: signing: {error}"]) from error
+    if not keys.keys or not all(_signs(key) for key in keys.keys):
+        what = "private ES256 keys, each with a kid, are expected; the first of them signs"
+        raise PolicyError([f"{FILE}: signing: {reference}: {what}"])
     return keys
+
+
+def _signs(key: Key) -> bool:
+    return isinstance(key, ECKey) and key.curve_name == "P-256" and bool(key.kid and key.is_private)
 
 
 def read_secret(reference: str, home: Path, *, member: str = "", public: bool = False) -> str:

@@ -36,7 +36,7 @@ class Budget:
         if until := maintenance_until(self._connection, clock.now()):
             wait = (until - clock.now()).total_seconds()
             raise Unavailable(
-                f"{self._name}.MAINTENANCE_WINDOW",
+                self._code("MAINTENANCE_WINDOW"),
                 f"{self._name} is in its maintenance window until {until:%Y-%m-%d %H:%M} UTC",
                 retry_after=wait + jitter(),
             )
@@ -45,7 +45,7 @@ class Budget:
             return
         if now < self._closed_until:
             raise Unavailable(
-                f"{self._name}.BREAKER_OPEN",
+                self._code("BREAKER_OPEN"),
                 f"{self._name} does not work now: one call in {PROBE_S:.0f} s tries it",
                 retry_after=self._closed_until - now + jitter(),
             )
@@ -82,17 +82,20 @@ class Budget:
                 await held.enter_async_context(slot)
             except TimeoutError as error:
                 told = f"all slots of {self._name} are in use"
-                raise Throttled(f"{self._name}.NO_SLOT", told, retry_after=1.0) from error
+                raise Throttled(self._code("NO_SLOT"), told, retry_after=1.0) from error
             for limit in self._limits:
                 key = f"vendor:{self._name}:{'quota' if limit.quota else 'rate'}"
                 verdict = await self._limiter.take(key, limit, clock.timestamp())
                 if not verdict.allowed:
                     raise Throttled(
-                        f"{self._name}.BUDGET_SPENT",
+                        self._code("BUDGET_SPENT"),
                         f"our own budget for {self._name} is spent",
                         retry_after=verdict.retry_after,
                     )
             yield
+
+    def _code(self, reason: str) -> str:
+        return f"{self._connection.vendor}.{reason}"
 
 
 def limits_of(connection: Connection) -> list[Limit]:

@@ -35,6 +35,7 @@ LEASES = table(
 WORKER = "worker/"
 REAPER = "reaper"
 POISON = 4
+FAILED_S = 2.0
 log = get_logger(__name__)
 
 
@@ -145,6 +146,7 @@ async def lead(
             raise
         except Exception as error:  # a leader outlives what it meets: it is logged and tried again
             log.exception("leader.failed", leader=name, error=type(error).__name__)
+            await asyncio.sleep(FAILED_S)
         await asyncio.sleep(every)
 
 

@@ -19,7 +19,7 @@ from apis.runtime.events import publish
 from apis.runtime.store import insert_new, table
 from contracts.canonical.identity import Source
 from contracts.events import RunEnded, RunStarted, event_id, event_of
-from contracts.runs import Run, RunStep, Waiting
+from contracts.runs import Run, RunPage, RunStep, Waiting
 
 RUNS = table(
     "process",
@@ -66,6 +66,7 @@ TAKEOVERS = table(
 )
 OPEN = ("queued", "running", "waiting")
 SOURCE = "/process/runs"
+PAGE = 50
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -250,6 +251,24 @@ def view(connection: Connection, run_id: str) -> Run | None:
         result=msgspec.json.decode(row.result) if row.result else None,
         kept=tuple(msgspec.json.decode(row.kept)) if row.kept else (),
     )
+
+
+def listed(
+    connection: Connection, flow: str, external_id: str | None, cursor: str | None
+) -> RunPage:
+    """Runs of a flow, the newest first; `cursor` is the last page's `next`."""
+    wanted = [RUNS.c.flow == flow]
+    if external_id:
+        wanted.append(RUNS.c.record == external_id)
+    if cursor:
+        queued_at, _, last = cursor.partition("~")
+        wanted.append(sa.tuple_(RUNS.c.queued_at, RUNS.c.id) < sa.tuple_(queued_at, last))
+    asked = sa.select(RUNS.c.id, RUNS.c.queued_at).where(*wanted)
+    newest = asked.order_by(RUNS.c.queued_at.desc(), RUNS.c.id.desc()).limit(PAGE + 1)
+    rows = connection.execute(newest).all()
+    found = [view(connection, row.id) for row in rows[:PAGE]]
+    after = f"{rows[PAGE - 1].queued_at}~{rows[PAGE - 1].id}" if len(rows) > PAGE else None
+    return RunPage(items=tuple(run for run in found if run is not None), next=after)
 
 
 def moment(text: str | None) -> datetime | None:

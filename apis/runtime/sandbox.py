@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import hashlib
 import importlib
+import logging
 import os
 import sqlite3
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -31,6 +32,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+LOG = logging.getLogger(__name__)
 DROP = "throughline.drop"
 NO_ANSWER = {"timeout-before-commit", "timeout-after-commit"}
 INSIDE = {"lock", "hide", "truncate", "drift", "timeout-after-commit"}
@@ -106,6 +108,11 @@ class Kit:
     def credentials(self, make: Callable[[], dict[str, str]]) -> dict[str, str]:
         """The credentials this sandbox accepts, made at the first start."""
         return credentials(self.folder, self.name, make)
+
+    def set(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Turn some of the vendor's switches; answers how all of them stand."""
+        self.settings |= settings
+        return self.settings
 
     def hide(self, kind: str, record: str, seconds: float) -> None:
         """Keep a record out of search for a while."""
@@ -217,9 +224,10 @@ class Sandbox:
         self.kit.db.execute("BEGIN")
         try:
             answer = self.vendor.refusal(fault, call) if fault else self.vendor.answer(call)
-        except BaseException:
+        except Exception:  # a vendor answers even what it cannot make sense of
             self.kit.db.execute("ROLLBACK")
-            raise
+            LOG.exception("%s %s", call.method, call.path)
+            return self.vendor.refusal("error", call)
         self.kit.db.execute("COMMIT")
         self.kit.created.update(answer.written)
         return answer
@@ -234,7 +242,7 @@ class Sandbox:
             "GET /__sandbox__/faults": lambda: self.faults.plan,
             "PUT /__sandbox__/faults": lambda: self.faults.put(call.body),
             "GET /__sandbox__/settings": lambda: self.kit.settings,
-            "PUT /__sandbox__/settings": lambda: self.kit.settings.update(_json(call)),
+            "PUT /__sandbox__/settings": lambda: self.kit.set(_json(call)),
             "PUT /__sandbox__/latency": lambda: self._set_latency(_json(call)),
         }
         if name and call.method == "GET":
@@ -253,8 +261,9 @@ class Sandbox:
             raise LookupError(msg)
         return calls
 
-    def _set_latency(self, body: dict[str, Any]) -> None:
+    def _set_latency(self, body: dict[str, Any]) -> dict[str, Any]:
         self.latency_s = float(body["ms"]) / 1000
+        return body
 
     def _set_clock(self, body: dict[str, Any]) -> dict[str, datetime]:
         if "now" in body:
@@ -279,12 +288,13 @@ class Sandbox:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        follow = asyncio.create_task(self.kit.clock.follow(self.clock_url or ""))
-        if not self.clock_url:
-            follow.cancel()
+        follow = None
+        if self.clock_url:
+            follow = asyncio.create_task(self.kit.clock.follow(self.clock_url))
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        follow.cancel()
+        if follow:
+            follow.cancel()
         await send({"type": "lifespan.shutdown.complete"})
 
 

@@ -41,12 +41,13 @@ class Faults:
         self.plan: list[Fault] = []
         self._dice: list[random.Random] = []
 
-    def put(self, body: bytes) -> None:
+    def put(self, body: bytes) -> list[Fault]:
         """Replace the plan; all counts begin again."""
         self.plan = msgspec.json.decode(body, type=list[Fault])
         for fault in self.plan:
             fault.seen, fault.fired, fault.until = 0, 0, 0
         self._dice = [random.Random(f.seed) for f in self.plan]  # noqa: S311 - repeatable dice
+        return self.plan
 
     def meet(self, operations: list[str], now: float) -> tuple[Fault, int] | None:
         """The fault this call meets and which of its operations met it; maintenance first."""

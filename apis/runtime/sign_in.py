@@ -66,6 +66,7 @@ Fetch = Callable[[], Awaitable[Token]]
 
 def fetcher(
     system: str,
+    connection: str,
     sign_in: SignIn,
     account: Callable[[], Account],
     *,
@@ -73,7 +74,7 @@ def fetcher(
     clock: Clock,
     deadline_s: float,
 ) -> Fetch:
-    """What asks the vendor for a token, with credentials as they are at that moment."""
+    """What asks the vendor (`system`) for a token, with credentials as they are at that moment."""
 
     async def fetch() -> Token:
         try:
@@ -82,7 +83,7 @@ def fetcher(
             told = f"the credentials of {system} lack a part or cannot be read"
             raise Misconfigured(f"{system}.CREDENTIALS", told, owner="integration") from error
         try:
-            with noted(system, "sign in", clock.now()) as call:
+            with noted(connection, "sign in", clock.now()) as call:
                 async with asyncio.timeout(deadline_s), _posted(http, asked) as answer:
                     call.status = answer.status_code
                     data = await received(answer, LARGEST_TOKEN)

@@ -145,7 +145,7 @@ def insert_new(connection: Connection, into: Table, /, **values: Any) -> bool:
     """Insert unless a unique key is taken; True when the row is new."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     statement = dialect.insert(into).values(**values).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount == 1
+    return connection.execute(statement.returning(sa.literal(1))).first() is not None
 
 
 def database_now(connection: Connection) -> float:

@@ -36,8 +36,8 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True):
     """A vendor's error table: where its code and text are, and which class each code is.
 
     `statuses` name and class an answer without a known code; `refused` is for any other 4xx.
-    A code in `wraps` is classed by another one in its text, if there is one. `pause_s` is for throttling that does not
-    say how long; `fields` is where the names of refused fields are.
+    A code in `wraps` is classed by another one in its text, if there is one. `pause_s` is for
+    throttling that does not say how long; `fields` is where the names of refused fields are.
     """
 
     code: str

@@ -7,24 +7,27 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-import msgspec
-
 from apis.runtime.metadata import Metadata
 from apis.runtime.vendor import VendorHttp
-from apis.runtime.wire import error_for
+from apis.runtime.wire import at, error_for
 from apis.runtime.writes import Write
 from contracts.canonical.deal import Deal, DealFile, DealMark, DealMarking, DealPage, Gap
 from contracts.canonical.identity import Ref
-from contracts.canonical.party import Contact, Customer
+from contracts.canonical.party import Customer
 from contracts.errors import Conflict, NotFound, Rejected, ThroughlineError, problem_of
 from contracts.ports import About, Outcome
 from system_apis.salesforce.maps import Maps
-from system_apis.salesforce.soql import columns, soql
+from system_apis.salesforce.soql import select
 
 MOST_RECORDS = 200
 MOST_PARTS = 25
+LINES = "OpportunityLineItems"
 SUCCESS = range(200, 300)
 Record = dict[str, Any]
+
+
+PORT = "crm"
+BY_ID = "WHERE Id = {}"
 
 
 def adapter(http: VendorHttp, metadata: Metadata) -> Salesforce:
@@ -52,13 +55,13 @@ class Salesforce:
 
     async def get_deal(self, external_id: str) -> Deal:
         """One deal, as the CRM knows it now."""
-        query = f"SELECT {columns(self._maps.deal_paths())} FROM Opportunity WHERE Id = {{}}"
+        query = select(self._maps.deal_columns, "Opportunity", BY_ID, external_id)
         return self._maps.deal(await self._one("deal", query, external_id))
 
     async def get_deal_file(self, external_id: str) -> DealFile:
         """A deal with its lines, customer, parents and contact: one query."""
-        query = f"SELECT {columns(self._maps.file_paths())} FROM Opportunity WHERE Id = {{}}"
-        return self._maps.file(await self._one("deal", query, external_id))
+        query = select(self._maps.file_columns, "Opportunity", BY_ID, external_id)
+        return self._maps.deal_file(await self._one("deal", query, external_id))
 
     async def list_deals(
         self, changed_since: datetime, cursor: str | None = None, state: str | None = None
@@ -68,12 +71,9 @@ class Salesforce:
             records, link = await self._http.page("/query/{}", cursor)
         else:
             changed = self._maps.path("deal", "changed_at")
-            condition = f" AND {self._maps.state_is(state)}" if state else ""
-            query = soql(
-                f"SELECT {columns(self._maps.deal_paths())} FROM Opportunity"
-                f" WHERE {changed} >= {{}}{condition} ORDER BY {changed}, Id",
-                changed_since,
-            )
+            only = f" AND {self._maps.state_is(state)}" if state else ""
+            rest = f"WHERE {changed} >= {{}}{only} ORDER BY {changed}, Id"
+            query = select(self._maps.deal_columns, "Opportunity", rest, changed_since)
             records, link = await self._http.page("/query", params={"q": query})
         read = [self._maps.deal_or_gap(await self._whole(record)) for record in records]
         deals = tuple(each for each in read if isinstance(each, Deal))
@@ -88,13 +88,14 @@ class Salesforce:
 
     async def get_customer(self, external_id: str) -> Customer:
         """One customer, as the CRM knows it now."""
-        query = f"SELECT {columns(self._maps.customer_paths())} FROM Account WHERE Id = {{}}"
+        query = select(self._maps.customer_columns, "Account", BY_ID, external_id)
         return self._maps.customer(await self._one("customer", query, external_id))
 
     async def find_customer(self, key: str) -> Ref | None:
         """The customer that carries our key, if there is one."""
-        query = f"SELECT Id FROM Account WHERE {self._maps.path('customer', 'key')} = {{}} LIMIT 2"
-        found, _ = await self._http.page("/query", params={"q": soql(query, key)})
+        rest = f"WHERE {self._maps.path('customer', 'key')} = {{}} LIMIT 2"
+        query = select("Id", "Account", rest, key)
+        found, _ = await self._http.page("/query", params={"q": query})
         if len(found) > 1:
             raise Conflict("salesforce.MULTIPLE_CHOICES", f"several accounts carry the key {key}")
         return Ref(None, found[0]["Id"]) if found else None
@@ -118,7 +119,7 @@ class Salesforce:
         """Customers made or updated by our key: 200 a call, each with its own outcome."""
         key_field = self._maps.path("customer", "key")
         told: dict[int, Ref | ThroughlineError] = {}
-        keyed = [(at, each) for at, each in enumerate(customers) if each.key]
+        keyed = [(n, each) for n, each in enumerate(customers) if each.key]
         for part in chunks(keyed, MOST_RECORDS):
             results = await self._http.write_many(
                 [Write(object="customer", key=each.key or "", kind="upsert") for _, each in part],
@@ -129,11 +130,9 @@ class Salesforce:
                 pack=collection,
                 outcomes=self._of_collection,
             )
-            told |= {at: result for (at, _), result in zip(part, results, strict=True)}
+            told |= {n: result for (n, _), result in zip(part, results, strict=True)}
         missing = Rejected("customer.key-missing", "a customer is written by our key: it has none")
-        return [
-            outcome(each.external_id, told.get(at, missing)) for at, each in enumerate(customers)
-        ]
+        return [outcome(each.external_id, told.get(n, missing)) for n, each in enumerate(customers)]
 
     async def mark_deals(self, marks: list[DealMarking]) -> list[Outcome]:
         """Marks on many deals: 25 a call, each with its own outcome."""
@@ -150,19 +149,21 @@ class Salesforce:
         return [outcome(each.external_id, one) for each, one in zip(marks, told, strict=True)]
 
     async def _one(self, word: str, query: str, external_id: str) -> Record:
-        found, _ = await self._http.page("/query", params={"q": soql(query, external_id)})
+        found, _ = await self._http.page("/query", params={"q": query})
         if not found:
             raise NotFound(f"{word}.not-found", f"Salesforce has no {word} {external_id}")
         return await self._whole(found[0])
 
     async def _whole(self, record: Record) -> Record:
         """The record with all its lines: a long list comes in pages of its own."""
-        lines = record.get("OpportunityLineItems") or {}
-        while link := lines.get("nextRecordsUrl"):
+        link = at(record, f"{LINES}.nextRecordsUrl")
+        if not link:
+            return record
+        lines = list(record[LINES]["records"])
+        while link:
             more, link = await self._http.page("/query/{}", locator(link) or "")
-            records = [*lines["records"], *more]
-            lines = {"done": link is None, "records": records, "nextRecordsUrl": link}
-        return record | {"OpportunityLineItems": lines or None}
+            lines += more
+        return record | {LINES: {"done": True, "records": lines}}
 
     def _part(self, marking: DealMarking) -> Record:
         """A subrequest of a composite, less its reference: its path is made like any other."""
@@ -177,7 +178,7 @@ class Salesforce:
 
     def _of_composite(self, answer: Any) -> list[Ref | ThroughlineError]:
         return [
-            Ref(None, None)
+            Ref(None, part["referenceId"].partition("_")[2] or None)
             if part["httpStatusCode"] in SUCCESS
             else self._refused(part["body"], part["httpStatusCode"])
             for part in answer["compositeResponse"]
@@ -216,7 +217,9 @@ def collection(records: list[Any]) -> Record:
 
 def composite(parts: list[Any]) -> Record:
     """The body of a composite: every part has a name and stands alone."""
-    named = [{**part, "referenceId": f"part{at}"} for at, part in enumerate(parts)]
+    ids = [part["url"].rpartition("/")[2] for part in parts]
+    names = [f"part{n}_{id_ if id_.isalnum() else ''}" for n, id_ in enumerate(ids)]
+    named = [{**part, "referenceId": name} for part, name in zip(parts, names, strict=True)]
     return {"allOrNone": False, "compositeRequest": named}
 
 

@@ -1,43 +1,157 @@
-"""The maps of one connection, as its metadata has them for each legal entity."""
+"""The maps of one connection, as its metadata has them for each legal entity.
+
+A query asks for what any entity maps; a record is read by the maps of the entity it names.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import msgspec
 
+from apis.runtime.context import CURRENT
 from apis.runtime.mapping import Map, Overrides, inside
 from apis.runtime.metadata import Metadata, effective_mapping
-from apis.runtime.places import Flags
+from apis.runtime.places import At, Const, Flags
+from apis.runtime.wire import at
 from contracts.canonical.deal import Deal, DealFile, DealMark, Gap
 from contracts.canonical.party import Contact, Customer
 from contracts.errors import Rejected
-from system_apis.salesforce.mapping import CONTACT, CUSTOMER, DEAL, MARK
+from system_apis.salesforce.mapping import CONTACT, CUSTOMER, DEAL
+from system_apis.salesforce.soql import columns, select, soql
 
-C = TypeVar("C")
 Record = dict[str, Any]
-PARENT = CUSTOMER.over(Overrides(fields={"account_manager": None}))
 PARENTS = 4
 """A path may name five relationships: the account and four above it."""
+NO_OWNER = Overrides(fields={"account_manager": None})
 ROLES = "OpportunityContactRoles"
 
 
-class Variant(msgspec.Struct, frozen=True):
-    """The maps of one legal entity (None: of all that have no entity)."""
+@dataclass(frozen=True)
+class Variant:
+    """The maps of one legal entity; those of None serve all that name no entity."""
 
     deal: Map[Deal]
     customer: Map[Customer]
-    parent: Map[Customer]
     contact: Map[Contact]
-    mark: Map[DealMark]
+    file: Map[DealFile]
+
+
+class Maps:
+    """How this connection's records are asked for, read and written."""
+
+    def __init__(self, metadata: Metadata, connection: str) -> None:
+        self._variants = {
+            entity: variant(metadata, connection, entity) for entity in (None, *metadata.entities)
+        }
 
     @property
-    def file(self) -> Map[DealFile]:
-        """A deal with the account it is sold to and those above it."""
-        above = {
-            f"parents.{n}": inside("Account" + ".Parent" * (n + 1), self.parent)
-            for n in range(PARENTS)
-        }
-        places = {"deal": inside(None, self.deal), "customer": inside("Account", self.customer)}
-        return Map(DealFile, places | above)
+    def deal_columns(self) -> str:
+        """What a query for deals selects."""
+        return columns(path for each in self._all() for path in each.deal.paths)
+
+    @property
+    def customer_columns(self) -> str:
+        """What a query for accounts selects."""
+        return columns(path for each in self._all() for path in each.customer.paths)
+
+    @property
+    def file_columns(self) -> str:
+        """What the query for a deal file selects: the contact comes by its role on the deal."""
+        mine = [path for each in self._all() for path in each.file.paths]
+        contact = columns(path for each in self._all() for path in each.contact.paths)
+        named = ", ".join(f"Contact.{path}" for path in contact.split(", "))
+        order = "ORDER BY IsPrimary DESC, Id LIMIT 1"
+        return columns([*mine, f"({select(f'Role, IsPrimary, {named}', ROLES, order)})"])
+
+    def path(self, word: Literal["deal", "customer"], field: str) -> str:
+        """Where the vendor keeps a field: for conditions and upserts."""
+        own = self._own()
+        return own.deal.path(field) if word == "deal" else own.customer.path(field)
+
+    def state_is(self, state: str) -> str:
+        """The condition for deals in this state."""
+        place = self._own().deal.fields["state"]
+        found = [key for key, value in table_of(place).items() if value == state]
+        if not found:
+            raise Rejected("deal.unknown-state", f"there is no deal state {state}")
+        if isinstance(place, Flags):
+            each = [zip(place.paths, values, strict=True) for values in found]
+            ways = [" AND ".join(soql(f"{path} = {{}}", v) for path, v in way) for way in each]
+            return f"({ways[0]})" if len(ways) == 1 else f"(({') OR ('.join(ways)}))"
+        return soql(f"{self.path('deal', 'state')} IN {{}}", found)
+
+    def deal(self, record: Record) -> Deal:
+        """A deal by the maps of its entity."""
+        return self._of(record).deal.read(record)
+
+    def deal_or_gap(self, record: Record) -> Deal | Gap:
+        """A deal, or the gap that it is in a feed."""
+        return self._of(record).deal.read_or_gap(record)
+
+    def deal_file(self, record: Record) -> DealFile:
+        """A deal with its account, those above it, and who plays the first part in it."""
+        maps = self._of(record)
+        file = maps.file.read(record)
+        role = at(record, f"{ROLES}.records.0")
+        if not role or not role.get("Contact"):
+            return file
+        contact = msgspec.structs.replace(
+            maps.contact.read(role["Contact"]),
+            role=role.get("Role"),
+            primary=role.get("IsPrimary") is True,
+        )
+        return msgspec.structs.replace(file, contact=contact)
+
+    def customer(self, record: Record) -> Customer:
+        """An account by the maps of the entity that asks."""
+        return self._own().customer.read(record)
+
+    def key(self, key: str) -> Record:
+        """Our key, as an account keeps it."""
+        return self._own().customer.write({"key": key})
+
+    def mark(self, mark: DealMark) -> Record:
+        """The project's key and status, as a deal keeps them."""
+        marked = {"project_key": mark.project_key, "project_status": mark.status}
+        return self._own().deal.write(marked)
+
+    def account(self, customer: Customer) -> Record:
+        """A customer as an account."""
+        maps = self._variants.get(customer.entity) or self._own()
+        return maps.customer.write(customer)
+
+    def _all(self) -> Iterable[Variant]:
+        return self._variants.values()
+
+    def _own(self) -> Variant:
+        """The maps of the entity that the call is for."""
+        return self._variants.get(CURRENT.get().context.entity) or self._variants[None]
+
+    def _of(self, record: Record) -> Variant:
+        """The maps of the entity that a deal names; where it is kept is the same for all."""
+        place = self._variants[None].deal.fields.get("entity")
+        entity = place.value if isinstance(place, Const) else None
+        if isinstance(place, At):
+            told = at(record, place.path)
+            entity = place.table.get(told) if place.table else told
+        return self._variants.get(entity) or self._variants[None]
+
+
+def variant(metadata: Metadata, connection: str, entity: str | None) -> Variant:
+    """The maps with what the metadata says for this entity."""
+    deal = DEAL.over(effective_mapping(metadata, connection, "deal", entity))
+    customer = CUSTOMER.over(effective_mapping(metadata, connection, "customer", entity))
+    contact = CONTACT.over(effective_mapping(metadata, connection, "contact", entity))
+    above = customer.over(NO_OWNER)
+    places = {"deal": inside(None, deal), "customer": inside("Account", customer)}
+    for n in range(PARENTS):
+        places[f"parents.{n}"] = inside("Account" + ".Parent" * (n + 1), above)
+    return Variant(deal, customer, contact, Map(DealFile, places))
+
+
+def table_of(place: Any) -> dict[Any, Any]:
+    """Vendor value -> canonical value, where a place has a code list."""
+    return dict(getattr(place, "table", None) or {})

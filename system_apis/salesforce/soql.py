@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
@@ -15,6 +16,11 @@ ESCAPES = str.maketrans(
 CHILDREN = re.compile(r"\(SELECT (.*) (FROM .*)\)")
 
 
+def select(names: str, source: str, rest: str, *values: Any) -> str:
+    """The query for these columns of an object, its conditions filled as by `soql`."""
+    return f"SELECT {names} FROM {source} {soql(rest, *values)}"  # noqa: S608 - names are metadata
+
+
 def soql(query: str, *values: Any) -> str:
     """The query with each `{}` filled by a value as a literal."""
     return query.format(*map(literal, values))
@@ -22,10 +28,8 @@ def soql(query: str, *values: Any) -> str:
 
 def literal(value: Any) -> str:
     """A value as SOQL writes it; a moment in whole seconds, rounded down."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
     if isinstance(value, datetime):
         return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
     if isinstance(value, date):

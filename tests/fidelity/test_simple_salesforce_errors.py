@@ -172,7 +172,7 @@ def test_a_retired_version_says_so(login):
     with pytest.raises(SalesforceGeneralError) as refused:
         login(version="29.0").query("SELECT Id FROM Account")
 
-    assert (refused.value.status, code(refused)) == (410, "UNSUPPORTED_API_VERSION")
+    assert (refused.value.status, code(refused)) == (410, "GONE")
 
 
 def test_a_query_too_long_for_an_address_is_refused(salesforce):

@@ -6,6 +6,7 @@ import base64
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import pytest
 import yaml
@@ -23,8 +24,9 @@ def rows() -> list[Any]:
     for path in sorted(CASES.glob("*.yaml")):
         group = yaml.safe_load(path.read_text())
         base = {**group["request"], "expect": group["expect"]}
-        for row in group["rows"]:
-            found.append(pytest.param({**base, **row}, id=f"{path.stem}: {row['name']}"))
+        found += [
+            pytest.param({**base, **row}, id=f"{path.stem}: {row['name']}") for row in group["rows"]
+        ]
     return found
 
 
@@ -33,7 +35,6 @@ class Answer(NamedTuple):
     headers: dict[str, str]
     body: bytes
     reads: int
-    read_all: bool
 
     def json(self) -> Any:
         return json.loads(self.body)
@@ -54,7 +55,7 @@ def filled(bench: Bench, text: str) -> str:
     return text
 
 
-def body_of(bench: Bench, case: dict[str, Any]) -> bytes:
+def body_of(bench: Bench, case: dict[str, Any]) -> bytes:  # noqa: PLR0911 - one way each
     if "json" in case:
         return json.dumps(case["json"]).encode()
     if "hex" in case:
@@ -91,7 +92,7 @@ def headers_of(bench: Bench, case: dict[str, Any], body: bytes) -> list[tuple[by
         headers["authorization"] = f"Basic {base64.b64encode(pair).decode()}"
     elif case.get("client"):
         headers["authorization"] = f"Bearer {bench.token(case['client'])}"
-    headers |= {name: value for name, value in case.get("headers", {}).items()}
+    headers |= case.get("headers", {})
     more = [(name, filled(bench, value)) for name, value in case.get("more", [])]
     more += [(f"x-{n}", "1") for n in range(case.get("many", 0))]
     more += [("x-same", "x" * 2000) for _ in range(case.get("many_same", 0))]
@@ -126,7 +127,7 @@ async def call(bench: Bench, case: dict[str, Any]) -> Answer:
         "http_version": "1.1",
         "method": case.get("method", "GET"),
         "scheme": "http",
-        "path": _unquoted(path),
+        "path": unquote(path),
         "raw_path": path.encode(),
         "query_string": query.encode(),
         "root_path": "",
@@ -137,13 +138,7 @@ async def call(bench: Bench, case: dict[str, Any]) -> Answer:
     await bench.app(scope, receive, send)
     assert [each["type"] for each in sent] == ["http.response.start", "http.response.body"]
     answered = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
-    return Answer(sent[0]["status"], answered, sent[1]["body"], reads, reads == len(parts))
-
-
-def _unquoted(path: str) -> str:
-    from urllib.parse import unquote  # noqa: PLC0415 - as servers do it
-
-    return unquote(path)
+    return Answer(sent[0]["status"], answered, sent[1]["body"], reads)
 
 
 @pytest.mark.parametrize("case", rows())

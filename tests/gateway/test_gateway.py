@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from joserfc.jwk import KeySet
 
+from apis.gateway.policy import PolicyError
 from apis.gateway.tokens import Tokens, signing_keys
 from tests.gateway.bench import ISSUER, Bench
 
@@ -139,7 +140,8 @@ async def test_a_defect_behind_the_gateway_tells_nothing(bench: Bench) -> None:
     assert answer.status_code == 500
     assert answer.json()["code"] == "internal"
     assert "canary" not in answer.text
-    assert str(bench.log[0]["error"]) == "secret-canary"
+    assert bench.log[0]["error"] == "RuntimeError"
+    assert "secret-canary" in bench.log[0]["stack"]
     assert bench.log[1]["status"] == 500
 
 
@@ -253,6 +255,32 @@ def test_keys_are_made_once_and_kept_private(tmp_path: Path) -> None:
 
     assert signing_keys(None, tmp_path).as_dict() == first
     assert (tmp_path / "signing.json").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        '{"keys": []}',
+        '{"keys": [{"kty": "oct", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQ", "kid": "a"}]}',
+        "no",
+    ],
+)
+def test_keys_that_cannot_sign_refuse_the_start(tmp_path: Path, text: str) -> None:
+    (tmp_path / "keys.json").write_text(text)
+    (tmp_path / "keys.json").chmod(0o600)
+
+    with pytest.raises(PolicyError, match=r"gateway.yaml: signing: "):
+        signing_keys("home:keys.json", tmp_path)
+
+
+def test_keys_that_others_may_read_refuse_the_start(tmp_path: Path) -> None:
+    signing_keys(None, tmp_path)
+    (tmp_path / "signing.json").chmod(0o640)
+
+    with pytest.raises(PolicyError, match="can be read by others"):
+        signing_keys(None, tmp_path)
 
 
 def test_a_second_key_checks_what_it_signed_before(bench: Bench, tmp_path: Path) -> None:

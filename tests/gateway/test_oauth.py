@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -117,13 +118,14 @@ async def test_the_metadata_leads_to_everything(bench: Bench) -> None:
 
 
 @pytest.fixture(params=["memory", "store"])
-def once(request: pytest.FixtureRequest, tmp_path: Path) -> Once:
+def once(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Once]:
     if request.param == "memory":
-        return MemoryOnce()
+        yield MemoryOnce()
+        return
     store = Store(f"sqlite:///{tmp_path}/once.sqlite")
     store.create()
-    request.addfinalizer(store.close)
-    return StoreOnce(store)
+    yield StoreOnce(store)
+    store.close()
 
 
 async def test_a_name_is_new_once_until_it_is_forgotten(once: Once) -> None:

@@ -252,7 +252,9 @@ async def test_transient_failures_run_out_of_attempts_and_park(bench: Bench) -> 
     run_id = await bench.starts("three_steps", "A")
 
     async def jumping() -> Any:
-        bench.clock.advance(60)
+        waiting = (await bench.run(run_id)).waiting
+        if waiting and waiting.due_at and waiting.due_at > bench.clock.now():
+            bench.clock.set(waiting.due_at)
         return (await bench.store.read(list_items, None, "open", None, run_id)).items
 
     items = await bench.see(jumping, bool)

@@ -124,8 +124,7 @@ class Org:
             raise not_found()
         version = int(found.group(1))
         if version < OLDEST:
-            text = f"The API version v{version}.0 is no longer supported"
-            raise Refused("UNSUPPORTED_API_VERSION", text, status=410)
+            raise Refused("GONE", "The requested resource is no longer available", status=410)
         if version > NEWEST:
             raise not_found()
         steps = [unquote(step) for step in (found.group(2) or "/").strip("/").split("/")]

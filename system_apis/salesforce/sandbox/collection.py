@@ -39,8 +39,8 @@ class Collections:
             raise not_found()
         envelope = _decoded(call, dict[str, Any])
         records = envelope.get("records")
-        if not isinstance(records, list):
-            raise Refused("JSON_PARSER_ERROR", "records is missing or no list")
+        if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
+            raise Refused("JSON_PARSER_ERROR", "records is missing or no list of records")
         whole = bool(envelope.get("allOrNone", False))
         return self._each(call, records, verb, place, base, whole=whole)
 

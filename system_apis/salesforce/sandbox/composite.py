@@ -78,7 +78,7 @@ class Composite:
         self.kit.db.execute("SAVEPOINT part")
         try:
             inner = _inner(call, filled(part, done))
-            if call.locked == index + 1:
+            if call.locked in {0, index + 1}:
                 raise row_lock(inner.path.rpartition("/")[2])
             answer = self.route(inner)
         except Refused as refused:
@@ -89,8 +89,9 @@ class Composite:
 
     def _batch(self, call: Call, base: str) -> Answer:
         envelope = decoded(call)
-        parts = envelope.get("batchRequests")
-        if not isinstance(parts, list) or not 0 < len(parts) <= MOST_PARTS:
+        given = envelope.get("batchRequests")
+        parts = [p for p in given if isinstance(p, dict)] if isinstance(given, list) else []
+        if given != parts or not 0 < len(parts) <= MOST_PARTS:
             text = f"batchRequests must hold 1 to {MOST_PARTS} requests"
             raise Refused("BATCH_PROCESSING_EXCEPTION", text)
         results: list[Record] = []

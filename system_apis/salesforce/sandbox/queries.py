@@ -79,15 +79,23 @@ class Queries:
             raise Refused("NUMBER_OUTSIDE_VALID_RANGE", text)
         return self.kit.db.execute(plan.sql(extra), [*values, limit, offset]).fetchall()
 
-    def children(
-        self, plan: Plan, literals: Literals, parent: str, base: str, *, every: bool
-    ) -> Record | None:
-        """The rows of a child relationship, or null where there is none."""
-        rows = self._rows(plan, literals, every=every, parent=parent)
+    def children(self, plan: Plan, parent: str, cursor: Cursor) -> Record | None:
+        """The rows of a child relationship, paged like any other; null where there is none."""
+        rows = self._rows(plan, cursor.literals, every=cursor.every, parent=parent)
         if not rows:
             return None
-        records = [record(plan, row, base) for row in rows]
-        return {"totalSize": len(rows), "done": True, "records": records}
+        inner = Cursor(
+            self,
+            plan,
+            cursor.literals,
+            rows,
+            cursor.base,
+            every=cursor.every,
+            page=cursor.page,
+        )
+        if len(rows) > cursor.page:
+            self._keep(inner)
+        return inner.page_from(0)
 
 
 class Cursor:
@@ -121,9 +129,7 @@ class Cursor:
     def _record(self, row: tuple[Any, ...]) -> Record:
         found = record(self.plan, row, self.base)
         for relation, child in self.plan.children.items():
-            found[relation] = self.queries.children(
-                child, self.literals, row[0], self.base, every=self.every
-            )
+            found[relation] = self.queries.children(child, row[0], self)
         return found
 
 

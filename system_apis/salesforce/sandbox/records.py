@@ -230,9 +230,14 @@ class Records:
             raise Refused("ENTITY_IS_DELETED", "entity is deleted")
         return known
 
-    def _by_external_id(self, link: Field, value: Any) -> str:
+    def _by_external_id(self, link: Field, value: Any) -> str | None:
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            text = f"Cannot deserialize instance of {link.relation} from {value}"
+            raise Refused("JSON_PARSER_ERROR", text)
         parent = OBJECTS[link.to]
-        keys = {k: v for k, v in dict(value).items() if k != "attributes"}
+        keys = {k: v for k, v in value.items() if k != "attributes"}
         if len(keys) != 1:
             text = "The relationship must be given by exactly one external ID field"
             raise Refused("INVALID_FIELD", text)

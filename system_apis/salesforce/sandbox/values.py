@@ -90,14 +90,10 @@ def bind(field: Field, literal: Literal, known: Literals) -> Any:
             return float(literal.text)
         case "s":
             return _bind_string(field, literal.string)
-        case "t":
-            return as_datetime(literal.text)
-        case "d":
-            _check_date(literal.text)
-            day = literal.text
+        case "t" | "d":
+            return _bind_moment(field, literal)
         case _:
-            day = _relative(literal.text, date.fromisoformat(known["today"].text))
-    return day if field.type == "date" else f"{day}T00:00:00.000+0000"
+            return _bind_day(field, _relative(literal.text, known["today"].text))
 
 
 def _bind_string(field: Field, text: str) -> str:
@@ -108,19 +104,25 @@ def _bind_string(field: Field, text: str) -> str:
     return known
 
 
-def _check_date(text: str) -> None:
+def _bind_moment(field: Field, literal: Literal) -> str:
     try:
-        date.fromisoformat(text)
+        if literal.kind == "t":
+            return as_datetime(literal.text)
+        return _bind_day(field, date.fromisoformat(literal.text))
     except ValueError:
-        raise Refused("MALFORMED_QUERY", f"Invalid date: {text}") from None
+        raise Refused("MALFORMED_QUERY", f"Invalid date: {literal.text}") from None
 
 
-def _relative(word: str, today: date) -> str:
+def _bind_day(field: Field, day: date) -> str:
+    return f"{day}" if field.type == "date" else f"{day}T00:00:00.000+0000"
+
+
+def _relative(word: str, today: str) -> date:
     name, _, days = word.upper().partition(":")
     shift = {"TODAY": 0, "YESTERDAY": -1, "TOMORROW": 1}.get(name)
     if shift is None:
         shift = int(days) * (-1 if name.startswith("LAST") else 1)
-    return (today + timedelta(days=shift)).isoformat()
+    return date.fromisoformat(today) + timedelta(days=shift)
 
 
 def as_datetime(text: str) -> str:

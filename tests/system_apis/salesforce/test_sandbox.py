@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stdnum import get_cc_module
@@ -282,6 +283,35 @@ async def test_pages_can_be_smaller_and_locators_grow_old(org: Org) -> None:
     assert (len(first.json()["records"]), first.json()["done"]) == (200, False)
     assert (len(rest.json()["records"]), rest.json()["done"]) == (200, True)
     assert late.json()[0]["errorCode"] == "INVALID_QUERY_LOCATOR"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("sobjects/Account", [1]),
+        ("sobjects/Contact", {"LastName": "Vega", "Account": "Northwind"}),
+        ("composite", {"compositeRequest": [1]}),
+        ("composite/batch", {"batchRequests": [1]}),
+        ("composite/sobjects", {"records": [1]}),
+    ],
+)
+async def test_a_body_of_another_shape_is_a_bad_request(org: Org, path: str, body: Any) -> None:
+    assert (await org.call("POST", path, body)).status_code == 400
+
+
+async def test_many_children_come_in_pages_of_their_own(org: Org) -> None:
+    account = await org.creates("Account", Name="Northwind")
+    person = {"attributes": {"type": "Contact"}, "LastName": "Vega", "AccountId": account}
+    for count in (200, 1):
+        await org.call("POST", "composite/sobjects", {"records": [person] * count})
+
+    query = "query?q=SELECT+Name,(SELECT+Id+FROM+Contacts)+FROM+Account"
+    answer = await org.call("GET", query, **{"Sforce-Query-Options": "batchSize=200"})
+    contacts = answer.json()["records"][0]["Contacts"]
+    rest = (await org.call("GET", contacts["nextRecordsUrl"])).json()
+
+    assert (contacts["totalSize"], len(contacts["records"]), contacts["done"]) == (201, 200, False)
+    assert (len(rest["records"]), rest["done"]) == (1, True)
 
 
 async def test_a_session_ends_by_the_sandboxs_clock(org: Org) -> None:

@@ -1,0 +1,152 @@
+"""The gateway as one of its clients sees it: a token, runs, work items, decisions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from apis.runtime.clients import outgoing
+from contracts.canonical.identity import Source
+from contracts.errors import NotFound, Problem, ThroughlineError, Unavailable, error_of
+from contracts.runs import DecisionKind, Run, RunPage, WorkItem, WorkItemPage
+
+FLOWS = ("deal_to_project",)
+ITEMS = "/process/work-queue/v1/work-items"
+UNAUTHORIZED = 401
+REFUSED = 400
+
+
+def runs_path(flow: str) -> str:
+    """Where a flow's runs are found: `deal_to_project` is the api `deal-to-project`."""
+    return f"/process/{flow.replace('_', '-')}/v1/runs"
+
+
+def run_path(run_id: str) -> str:
+    """Where one run is found; its id begins with its flow."""
+    return f"{runs_path(run_id.partition(':')[0])}/{quote(run_id, safe=':')}"
+
+
+class Calls:
+    """Calls of one client; every refusal arrives as the error it stands for."""
+
+    def __init__(self, base: str, client: str, secret: str, http: httpx.AsyncClient) -> None:
+        self.base = base
+        self._proof = (client, secret)
+        self._http = http
+        self._token = ""
+
+    async def token(self) -> str:
+        """A fresh token, by client credentials."""
+        form = {"grant_type": "client_credentials"}
+        answer = await self._send("POST", "/oauth/token", data=form, auth=self._proof)
+        if answer.status_code >= REFUSED:
+            told = f"{self.base} does not know the client {self._proof[0]!r} of this home"
+            raise ThroughlineError("client.refused", told, status=answer.status_code)
+        self._token = str(answer.json()["access_token"])
+        return self._token
+
+    async def run(self, run_id: str) -> Run:
+        """One run; NotFound if there is none."""
+        return msgspec.json.decode(await self._ask("GET", run_path(run_id)), type=Run)
+
+    async def runs_of(self, deal: str) -> tuple[Run, ...]:
+        """Every run of a deal, the newest of each flow first."""
+        found: tuple[Run, ...] = ()
+        for flow in FLOWS:
+            body = await self._ask("GET", runs_path(flow), params={"deal": deal})
+            found += msgspec.json.decode(body, type=RunPage).items
+        return found
+
+    async def find(self, name: str) -> Run:
+        """The run of that id, or the newest run of the deal of that id."""
+        if name.partition(":")[0] in FLOWS:
+            return await self.run(name)
+        if found := await self.runs_of(name):
+            return found[0]
+        raise NotFound("run.unknown", f"no run or deal with a run is called {name}")
+
+    async def start(self, deal: Source) -> Run:
+        """Start the flow of a deal, or the run it already has."""
+        told = {"deal": msgspec.to_builtins(deal)}
+        body = await self._ask("POST", runs_path(FLOWS[0]), json=told)
+        return msgspec.json.decode(body, type=Run)
+
+    async def work_items(
+        self, *, owner: str | None = None, run_id: str | None = None
+    ) -> tuple[WorkItem, ...]:
+        """Every open work item, the longest waiting first."""
+        asked = {"state": "open", "owner": owner, "run_id": run_id}
+        items: tuple[WorkItem, ...] = ()
+        while True:
+            given = {name: value for name, value in asked.items() if value}
+            body = await self._ask("GET", ITEMS, params=given)
+            page = msgspec.json.decode(body, type=WorkItemPage)
+            items += page.items
+            if page.next is None:
+                return items
+            asked["cursor"] = page.next
+
+    async def decide(
+        self, item: str, decision: DecisionKind, comment: str = "", record: Source | None = None
+    ) -> WorkItem:
+        """A decision on a work item; Conflict if somebody was quicker."""
+        told: dict[str, Any] = {"decision": decision, "comment": comment}
+        if record is not None:
+            told["record"] = msgspec.to_builtins(record)
+        body = await self._ask("POST", f"{ITEMS}/{quote(item, safe='')}/decisions", json=told)
+        return msgspec.json.decode(body, type=WorkItem)
+
+    async def _ask(self, method: str, path: str, **more: Any) -> bytes:
+        answer = await self._send(method, path, headers=await self._bearer(), **more)
+        if answer.status_code == UNAUTHORIZED:  # the token ran out: one more, once
+            await self.token()
+            answer = await self._send(method, path, headers=await self._bearer(), **more)
+        if answer.status_code >= REFUSED:
+            raise refusal(answer)
+        return answer.content
+
+    async def _bearer(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token or await self.token()}"}
+
+    async def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
+        try:
+            return await self._http.request(method, self.base + path, **more)
+        except httpx.HTTPError as error:
+            told = f"nothing answers at {self.base}"
+            remedy = "start it with `throughline up`, or say where it is with PORT="
+            raise Unavailable("gateway.not-reached", told, remedy=remedy) from error
+
+
+def refusal(answer: httpx.Response) -> ThroughlineError:
+    """The error an answer stands for, whatever its body."""
+    try:
+        return error_of(msgspec.json.decode(answer.content, type=Problem))
+    except msgspec.DecodeError:
+        told = f"answer {answer.status_code} without a problem document"
+        return ThroughlineError("answer.unreadable", told, status=answer.status_code)
+
+
+def secret_of(home: Path, client: str) -> str:
+    """A client's secret, from the home's `clients.json`."""
+    path = home / "clients.json"
+    try:
+        return str(json.loads(path.read_text("utf-8"))[client]["client_secret"])
+    except (OSError, ValueError, LookupError):
+        told = f"{path} holds no client {client!r}"
+        remedy = "`throughline up` writes it at its first start; THROUGHLINE_HOME says where"
+        raise NotFound("client.unknown", told, remedy=remedy) from None
+
+
+@asynccontextmanager
+async def calling(home: Path, port: int, client: str) -> AsyncIterator[Calls]:
+    """The gateway of this home on a loopback port, for one client."""
+    secret = secret_of(home, client)
+    async with outgoing() as http:
+        yield Calls(f"http://127.0.0.1:{port}", client, secret, http)

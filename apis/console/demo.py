@@ -1,0 +1,247 @@
+"""`make run`: a sandbox, Throughline, one won deal and its journey, for somebody new to it."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import signal
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from rich.console import Console
+
+from apis.console.calls import Calls, calling, run_path
+from apis.console.journeys import follow, show_items
+from apis.console.processes import NotReadyError, Part, PortHeldError, Processes
+from apis.console.terminal import Change, console, journey, money, trouble
+from apis.console.terminal import changes as changes_table
+from apis.console.winning import SYSTEM, TITLE, Org, SandboxError, Sold, changes
+from apis.runtime.clients import outgoing
+from apis.runtime.clock import Clock
+from contracts.canonical.contract import Contract
+from contracts.canonical.identity import Source
+from contracts.errors import ThroughlineError
+from contracts.runs import Run
+
+DONE, NOT_DONE, NO_PORT = 0, 1, 2
+CLIENT = "demo"
+FEED_S = 15.0
+LOOK_S = 0.1
+STAY_S = 0.5
+FIRST = 1
+
+
+class Asked(NamedTuple):
+    """What the environment asks of the demo."""
+
+    home: Path
+    port: int
+    sandbox_port: int
+    once: bool
+    new: bool
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Asked:
+        """`THROUGHLINE_HOME`, `PORT`, `SANDBOX_PORT`, `ONCE=1`, `DEAL=new`."""
+        return cls(
+            home=Path(env.get("THROUGHLINE_HOME") or "./var").resolve(),
+            port=int(env.get("PORT") or "8080"),
+            sandbox_port=int(env.get("SANDBOX_PORT") or "9101"),
+            once=env.get("ONCE", "") not in {"", "0"},
+            new=env.get("DEAL") == "new",
+        )
+
+
+class NotDoneError(Exception):
+    """The flow did not come to its end; the reason is a sentence."""
+
+
+def run_demo(env: Mapping[str, str]) -> int:
+    """Run the demo: 0 done, 1 not done and why, 2 a port is held by another program."""
+    asked, screen = Asked.from_env(env), console()
+    (asked.home / "run").mkdir(parents=True, exist_ok=True)
+    try:
+        return asyncio.run(until_stopped(asked, env, screen))
+    except PortHeldError as held:
+        console(stderr=True).print(str(held))
+        return NO_PORT
+    except (NotDoneError, NotReadyError, SandboxError) as reason:
+        console(stderr=True).print(f"Not done: {reason}", markup=False)
+        return NOT_DONE
+    except ThroughlineError as error:
+        console(stderr=True).print(f"Not done: {trouble(error)}", markup=False)
+        return NOT_DONE
+
+
+async def until_stopped(asked: Asked, env: Mapping[str, str], screen: Console) -> int:
+    """The demo, until it is done or told to stop; what it started ends with it."""
+    showing = asyncio.create_task(whole(asked, env, screen))
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(each, showing.cancel)
+    try:
+        return await showing
+    except asyncio.CancelledError:
+        screen.print("\nStopped before the flow was done.")
+        return NOT_DONE
+
+
+async def whole(asked: Asked, env: Mapping[str, str], screen: Console) -> int:
+    """Processes, deal, journey, summary; then stay up."""
+    async with outgoing() as http:
+        processes = Processes(asked.home, http)
+        try:
+            up, sandbox = await both(asked, env, processes, screen)
+            async with calling(asked.home, up.port, CLIENT) as calls:
+                org = Org(sandbox.url(), asked.home, http)
+                await shown(asked, org, calls, screen)
+            if not asked.once:
+                await stay(processes, screen)
+        finally:
+            processes.stop()
+    return DONE
+
+
+async def both(
+    asked: Asked, env: Mapping[str, str], processes: Processes, screen: Console
+) -> tuple[Part, Part]:
+    """The sandbox and Throughline, ready: this home's own if they run, else started here."""
+    up = Part("up", "Throughline", ("up",), asked.port, "PORT", "/readyz")
+    wanted = ("sandbox", SYSTEM, "--port", str(asked.sandbox_port))
+    sandbox = Part(
+        f"sandbox-{SYSTEM}", f"{TITLE} sandbox", wanted, asked.sandbox_port, "SANDBOX_PORT",
+        "/__clock__",
+    )  # fmt: skip
+    found = [await processes.running(part) for part in (sandbox, up)]
+    at_sandbox = found[0] or sandbox
+    told = dict(env) | {
+        "THROUGHLINE_HOME": str(asked.home),
+        "THROUGHLINE_ENV": "demo",
+        "THROUGHLINE_FEED_EVERY": "1",
+        "PORT": str(asked.port),
+        "SALESFORCE_URL": at_sandbox.url(),
+        "SALESFORCE_LOGIN_URL": at_sandbox.url(),
+    }
+    starting = (
+        ready(part, running, told, processes, screen)
+        for part, running in zip((sandbox, up), found, strict=True)
+    )
+    with screen.status("Starting") if screen.is_terminal else nullcontext():
+        here = await asyncio.gather(*starting)
+    return here[1], here[0]
+
+
+async def ready(
+    part: Part,
+    running: Part | None,
+    env: Mapping[str, str],
+    processes: Processes,
+    screen: Console,
+) -> Part:
+    """One part, ready, and a line that says so."""
+    if running is not None:
+        line(screen, part.title, f"{running.url()}  is running already")
+        return running
+    seconds = await processes.start(part, env)
+    line(screen, part.title, f"{part.url()}  ready in {seconds:.1f} s")
+    return part
+
+
+async def shown(asked: Asked, org: Org, calls: Calls, screen: Console) -> None:
+    """Win the deal unless it is won, show its journey and what changed where."""
+    await org.sign_in()
+    recipe = await org.example(await org.first_unused() if asked.new else FIRST)
+    before = None
+    sold = await org.sold(recipe)
+    earlier = sold is not None and sold.won
+    if sold is None or not sold.won:
+        sold = before = await org.win(recipe)
+    line(screen, "Already won" if earlier else "Deal won", deal_line(sold))
+    run = await run_of(sold, calls, screen)
+    screen.print()
+    earlier = earlier and run.state == "done"
+    if earlier:
+        screen.print(journey(run, Clock().now()))
+    else:
+        run = await follow(calls, run, screen)
+    if run.state != "done":
+        await show_items(calls, run, screen)
+        raise NotDoneError(reason(run))
+    after = await org.sold(recipe)
+    screen.print()
+    title = "Already done: nothing was sent twice" if earlier else "What changed where"
+    screen.print(f"  {title}", style="bold")
+    rows = changes(before, after or sold) + ours(run)
+    screen.print(changes_table(rows, earlier=before is None))
+    await closing(run, sold, calls, screen)
+
+
+async def run_of(sold: Sold, calls: Calls, screen: Console) -> Run:
+    """The run that the feed starts; started by us if the feed does not see the deal in time."""
+    clock = Clock()
+    until = clock.timestamp() + FEED_S
+    while clock.timestamp() < until:
+        if found := await calls.runs_of(sold.deal_id):
+            return found[0]
+        await clock.sleep(LOOK_S)
+    line(screen, "Feed", f"has not seen the deal within {FEED_S:.0f} s; its run is started by hand")
+    return await calls.start(Source(SYSTEM, sold.deal_id))
+
+
+def reason(run: Run) -> str:
+    """Why a run is not done, in a sentence."""
+    if run.waiting and run.waiting.owner:
+        item = run.waiting.work_item_id
+        return f"the run waits for {run.waiting.owner}, who decides work item {item}"
+    return f"the run {run.id} is {run.state}"
+
+
+def ours(run: Run) -> list[Change]:
+    """What Throughline keeps of the deal: customer, contract, project."""
+    contract = msgspec.convert(run.result, Contract)
+    named = f"contract {contract.name}"
+    version = contract.current
+    rows = [
+        (f"customer {contract.customer.external_id}", "golden id", contract.customer.id),
+        (named, "id", contract.id),
+        (named, f"version {version.number}, {contract.state}", money(version.value)),
+    ]
+    return [Change("Throughline", record, what, None, value) for record, what, value in rows]
+
+
+async def closing(run: Run, sold: Sold, calls: Calls, screen: Console) -> None:
+    """How to look at it again, with a token that works now."""
+    url = calls.base + run_path(run.id)
+    command = f"curl -s {shlex.quote(url)} -H 'Authorization: Bearer {await calls.token()}'"
+    screen.print()
+    screen.print("  Ask the gateway yourself (the token holds for five minutes):")
+    screen.print()
+    screen.print(command, soft_wrap=True, markup=False)
+    screen.print()
+    screen.print(f"  The journey again: .venv/bin/throughline journey {sold.deal_id}", style="dim")
+
+
+async def stay(processes: Processes, screen: Console) -> None:
+    """Stay up until told to stop, or until a process ends by itself."""
+    screen.print("  Everything stays up until Ctrl-C.", style="dim")
+    clock = Clock()
+    try:
+        while (ended := processes.ended()) is None:
+            await clock.sleep(STAY_S)
+    except asyncio.CancelledError:
+        screen.print("\n  Stopping.", style="dim")
+        return
+    raise NotDoneError(f"{ended} ended by itself")
+
+
+def deal_line(sold: Sold) -> str:
+    """What was sold, to whom, for how much."""
+    return f"{sold.title}, {money(sold.value)}  ({sold.deal_id})"
+
+
+def line(screen: Console, title: str, text: str) -> None:
+    """One line of the story so far."""
+    screen.print(f"  {title:<20}", end="", style="bold")
+    screen.print(text, soft_wrap=True, markup=False)

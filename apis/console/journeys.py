@@ -1,0 +1,109 @@
+"""`throughline journey` and `throughline work`: asked of the gateway, shown in the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from rich.console import Console
+from rich.live import Live
+
+from apis.console.calls import Calls, calling
+from apis.console.terminal import (
+    console,
+    headline,
+    journey,
+    settled,
+    step_line,
+    trouble,
+    waiting,
+    work_item,
+    work_table,
+)
+from apis.runtime.clock import Clock
+from apis.runtime.settings import Settings
+from contracts.errors import ThroughlineError
+from contracts.runs import Run
+
+ENDED = frozenset({"done", "abandoned", "failed"})
+LOOK_S = 0.15
+PATIENCE_S = 120.0
+
+
+def show_journey(settings: Settings, client: str, name: str) -> int:
+    """Print where the run of that id, or of that deal, is; answers the exit code."""
+
+    async def show(calls: Calls) -> None:
+        run, screen = await calls.find(name), console()
+        screen.print(journey(run, Clock().now()))
+        await show_items(calls, run, screen)
+
+    return asyncio.run(asked(settings, client, show))
+
+
+def show_work(settings: Settings, client: str, owner: str | None) -> int:
+    """Print what waits for people; answers the exit code."""
+
+    async def show(calls: Calls) -> None:
+        console().print(work_table(await calls.work_items(owner=owner)))
+
+    return asyncio.run(asked(settings, client, show))
+
+
+async def asked(settings: Settings, client: str, show: Callable[[Calls], Awaitable[None]]) -> int:
+    """Ask the gateway; what it refuses is told in a sentence."""
+    try:
+        async with calling(settings.home, settings.port, client) as calls:
+            await show(calls)
+    except ThroughlineError as error:
+        console(stderr=True).print(trouble(error))
+        return 1
+    return 0
+
+
+async def show_items(calls: Calls, run: Run, screen: Console) -> None:
+    """The open work items of a run, in full."""
+    if run.state != "waiting":
+        return
+    for item in await calls.work_items(run_id=run.id):
+        screen.print()
+        screen.print(work_item(item))
+
+
+async def follow(calls: Calls, run: Run, screen: Console) -> Run:
+    """Show a run until it ends, waits for a person, or takes longer than anybody watches."""
+    if not screen.is_terminal:
+        return await follow_in_lines(calls, run, screen)
+    clock = Clock()
+    with Live(console=screen, refresh_per_second=12, transient=False) as live:
+        until = clock.timestamp() + PATIENCE_S
+        while True:
+            live.update(journey(run, clock.now()))
+            if rests(run) or clock.timestamp() > until:
+                return run
+            await clock.sleep(LOOK_S)
+            run = await calls.run(run.id)
+
+
+async def follow_in_lines(calls: Calls, run: Run, screen: Console) -> Run:
+    """The same for a file or a pipe: a line when something is settled."""
+    clock, told = Clock(), set()
+    until = clock.timestamp() + PATIENCE_S
+    while True:
+        for at, step in enumerate(run.steps):
+            mark = (at, step.state, step.attempts)
+            if settled(step) and mark not in told:
+                told.add(mark)
+                screen.print(step_line(run, step), soft_wrap=True)
+        if rests(run) or clock.timestamp() > until:
+            screen.print(headline(run, clock.now()), soft_wrap=True)
+            if run.waiting:
+                screen.print("  ", waiting(run), sep="", soft_wrap=True)
+            return run
+        await clock.sleep(LOOK_S)
+        run = await calls.run(run.id)
+
+
+def rests(run: Run) -> bool:
+    """Whether nothing will happen until a person acts."""
+    return run.state in ENDED or (run.waiting is not None and run.waiting.work_item_id is not None)

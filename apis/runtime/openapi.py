@@ -1,0 +1,134 @@
+"""The published OpenAPI 3.1 documents, made from the routes; the gateway is compiled from them.
+
+`python -m apis.runtime.openapi` publishes what `gateway.yaml` mounts and is not published yet, and
+refuses to change what is; `--draft` rewrites documents that have not been released.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+from litestar.handlers import HTTPRouteHandler
+
+from apis.gateway.policy import Api, load_gateway
+from apis.runtime.app import PROBLEM, App
+from contracts.errors import Problem
+
+PUBLISHED = Path("contracts/published/openapi")
+REFS = "#/components/schemas/{name}"
+NOISE = {"deprecated": False, "allowEmptyValue": False, "allowReserved": False, "headers": {}}
+REFUSED = {
+    "description": "Refused, or failed: a problem document (RFC 9457)",
+    "content": {PROBLEM: {"schema": {"$ref": REFS.format(name="Problem")}}},
+}
+Document = dict[str, Any]
+
+
+def document(app: App, tier: str, api: str, major: int) -> Document:
+    """What an app serves, under its public path; every refusal is a problem document."""
+    made: Document = json.loads(msgspec.json.encode(app.litestar.openapi_schema.to_schema()))
+    made["servers"] = [{"url": f"/{tier}/{api}/v{major}"}]
+    summaries = {each.operation_id: _sentence(each) for each in _handlers(app)}
+    for path, item in made["paths"].items():
+        for method, operation in item.items():
+            told = {status: r for status, r in operation["responses"].items() if status < "400"}
+            operation["responses"] = told | {"default": REFUSED}
+            operation["summary"] = summaries.get(operation["operationId"], "")
+            if not operation["summary"]:
+                msg = f"{method.upper()} {path} has no sentence that says what it is"
+                raise ValueError(msg)
+    structs = {Problem, *_structs(app)}
+    _, contracts = msgspec.json.schema_components(structs, ref_template=REFS)
+    made.setdefault("components", {}).setdefault("schemas", {}).update(contracts)
+    return {part: made[part] if part == "components" else _plain(made[part]) for part in made}
+
+
+def publish(
+    documents: Mapping[str, Document], folder: Path = PUBLISHED, *, draft: bool = False
+) -> list[str]:
+    """Write documents by their `<tier>/<api>/v<major>`; ValueError if a published one changes."""
+    written = []
+    for name, made in documents.items():
+        path, text = folder / f"{name}.json", json.dumps(made, indent=2, sort_keys=True) + "\n"
+        if path.exists() and path.read_text("utf-8") == text:
+            continue
+        if path.exists() and not draft:
+            msg = f"{path} is published: make another version of it"
+            raise ValueError(msg)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+        written.append(name)
+    return written
+
+
+def documents_of(apis: Mapping[str, Api]) -> dict[str, Document]:
+    """The documents of everything that is mounted from a package; vendors once, by their name."""
+    made = {}
+    for mounted, api in apis.items():
+        tier, name = mounted.split("/")
+        app: App
+        if api.vendor:
+            name, app = api.vendor, _loaded("system_apis.app:described")(api.vendor)
+        elif api.app:
+            app = _loaded(api.app)(None)
+        else:
+            continue
+        for major in api.versions:
+            made[f"{tier}/{name}/v{major}"] = document(app, tier, name, major)
+    return made
+
+
+def _handlers(app: App) -> Iterator[HTTPRouteHandler]:
+    for route in app.litestar.routes:
+        for handler in getattr(route, "route_handlers", ()):
+            if isinstance(handler, HTTPRouteHandler) and handler.operation_id:
+                yield handler
+
+
+def _sentence(handler: HTTPRouteHandler) -> str:
+    return (handler.fn.__doc__ or "").strip().partition("\n")[0]
+
+
+def _structs(app: App) -> Iterator[type[msgspec.Struct]]:
+    """The contracts that go in and out: described as they are published, not by the framework."""
+    for handler in _handlers(app):
+        signature = handler.parsed_fn_signature
+        yield from _inside(signature.return_type.raw)
+        if field := signature.parameters.get("data"):
+            yield from _inside(field.raw)
+
+
+def _inside(hint: Any) -> Iterator[type[msgspec.Struct]]:
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        yield hint
+    for each in get_args(hint):
+        yield from _inside(each)
+
+
+def _plain(value: Any) -> Any:
+    """Without members that say nothing."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items() if NOISE.get(k, value) != v}
+    return [_plain(each) for each in value] if isinstance(value, list) else value
+
+
+def _loaded(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def main() -> None:
+    """Publish; say what was written."""
+    gateway = load_gateway(Path("gateway.yaml").read_text("utf-8"))
+    for name in publish(documents_of(gateway.apis), draft="--draft" in sys.argv):
+        sys.stdout.write(f"{name}\n")
+
+
+if __name__ == "__main__":
+    main()
