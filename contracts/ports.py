@@ -292,10 +292,6 @@ class DealToProject(Protocol):
     async def start_run(self, deal: Source) -> Run:
         """Start the flow for a deal, or the run it already has."""
 
-    @operation("GET", "/runs")
-    async def list_runs(self, deal: str) -> RunPage:
-        """Runs of a deal, the newest first."""
-
     @operation("GET", "/runs/{id}")
     async def get_run(self, id: str) -> Run:  # noqa: A002 - the path's own word
         """How far a run is, what it did and what it waits for."""

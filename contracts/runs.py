@@ -63,12 +63,6 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Runs of one record, the newest first."""
-
-    items: tuple[Run, ...] = ()
-
-
-class RunPage(msgspec.Struct, frozen=True, kw_only=True):
     """Runs, the newest first."""
 
     items: tuple[Run, ...] = ()

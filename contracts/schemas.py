@@ -52,7 +52,6 @@ RECORDS: dict[str, type[msgspec.Struct]] = {
     "revenue-schedule": revenue.RevenueSchedule,
     "run": Run,
     "run-page": RunPage,
-    "run-page": RunPage,
     "plan": Plan,
     "work-item": WorkItem,
     "work-item-page": WorkItemPage,

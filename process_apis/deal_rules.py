@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
-from datetime import date
 from decimal import Decimal
 
 import msgspec
@@ -132,7 +131,8 @@ def priced(deal: Deal, place: str, system: str) -> Iterator[Finding]:
         return
     total = sum((total.amount for total in totals), Decimal(0))
     if total != deal.value.amount:
-        told = f"{place} is worth {shown(deal.value)}, its lines add up to {shown(Money(total, deal.value.currency))}"
+        lines = shown(Money(total, deal.value.currency))
+        told = f"{place} is worth {shown(deal.value)}, its lines add up to {lines}"
         yield Finding(
             "/value", "deal.lines-differ", told, SALES, f"make lines and value agree in {system}"
         )

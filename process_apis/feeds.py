@@ -72,7 +72,7 @@ class Reader:
             self._next_at = now + (error.retry_after or self._feed.every_s)
 
     async def read(self) -> None:
-        """Everything since the watermark less the overlap; once a day everything since the start."""
+        """All since the watermark less the overlap; once a day all since the start."""
         now = self._runtime.clock.now()
         place = await self._runtime.store.write(place_of, self._feed, now)
         sweep = self._feed.sweep_at is not None and sweep_due(
@@ -158,7 +158,7 @@ def take_in(connection: Connection, feed: Feed, page: DealPage, now: datetime) -
 
 
 def sighted(connection: Connection, system: str, deal: Deal, now: datetime) -> None:
-    """Announce what a sighting means: won or lost only when the state turns; older news is dropped."""
+    """Announce what a sighting means: won or lost when the state turns; old news is dropped."""
     external_id = deal.external_id or ""
     changed_at = deal.changed_at.isoformat() if deal.changed_at else None
     this = sa.and_(
@@ -191,7 +191,7 @@ def sighted(connection: Connection, system: str, deal: Deal, now: datetime) -> N
         announce(connection, "deal.changed", system, deal, turn, now)
 
 
-def announce(
+def announce(  # noqa: PLR0917 - one sighting, told in full
     connection: Connection, name: str, system: str, deal: Deal, turn: int, now: datetime
 ) -> None:
     """Publish with both ids: ours and the system's."""
@@ -227,7 +227,7 @@ def open_gap(connection: Connection, system: str, gap: Gap, now: datetime) -> No
         title=f"A {gap.object} cannot be read from {system}",
         detail=gap.detail,
         owner="integration",
-        remedy="complete the mapping, or correct the record; it is read again when it changes and every night",
+        remedy="complete the mapping or correct the record; it is read again every night",
         amount=None,
         record=WorkRecord(system=system, object=gap.object, external_id=gap.external_id),
         since=now,

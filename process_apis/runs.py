@@ -40,7 +40,7 @@ def run_routes(this: Flow, api: str, turn_of: TurnOf) -> list[ControllerRouterHa
     async def start_run(
         data: JSONBody[StartRun],
         runtime: NamedDependency[Any],
-        dry_run: FromQuery[bool] = False,  # noqa: FBT001, FBT002 - a query parameter
+        dry_run: FromQuery[bool] = False,  # noqa: FBT002 - a query parameter
     ) -> Response[Run | Plan]:
         """Start the flow for a deal, or answer the run it has; `dry_run` shows what it would do."""
         if dry_run:
@@ -60,7 +60,7 @@ def run_routes(this: Flow, api: str, turn_of: TurnOf) -> list[ControllerRouterHa
         deal: FromQuery[str | None] = None,
         cursor: FromQuery[str | None] = None,
     ) -> RunPage:
-        """Runs of this flow, the newest first; those of one deal when its id in the CRM is given."""
+        """Runs of this flow, the newest first; of one deal when its id in the CRM is given."""
         page: RunPage = await runtime.store.read(runs.listed, this.name, deal, cursor)
         return page
 
@@ -79,7 +79,7 @@ def run_routes(this: Flow, api: str, turn_of: TurnOf) -> list[ControllerRouterHa
 def begin(
     connection: Connection, runtime: Runtime, this: Flow, source: Source, turn_of: TurnOf
 ) -> tuple[runs.Begun, Run]:
-    """Start or find the run in one transaction; a person's start after an abandoned run is a new one."""
+    """Start or find the run in one transaction; after an abandoned run it is a new one."""
     asked = runs.Start(
         flow=this.name,
         source=source,

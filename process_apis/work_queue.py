@@ -16,7 +16,6 @@ from apis.runtime.work_items import Deciding, decide, get_item, list_items
 from contracts.canonical.identity import Source
 from contracts.runs import DecisionKind, WorkItem, WorkItemPage
 
-
 ItemState = Literal["open", "decided"]
 
 
@@ -32,7 +31,7 @@ class Decide(Struct, frozen=True, forbid_unknown_fields=True):
 async def list_work_items(
     runtime: NamedDependency[Any],
     owner: FromQuery[str | None] = None,
-    in_state: Annotated[ItemState | None, QueryParameter(name="state")] = None,  # `state` is Litestar's
+    in_state: Annotated[ItemState | None, QueryParameter(name="state")] = None,
     run_id: FromQuery[str | None] = None,
     cursor: FromQuery[str | None] = None,
 ) -> WorkItemPage:
@@ -49,7 +48,11 @@ async def get_work_item(id: FromPath[str], runtime: NamedDependency[Any]) -> Wor
 
 
 @post("/work-items/{id:str}/decisions", operation_id="decideWorkItem", status_code=HTTP_200_OK)
-async def decide_work_item(id: FromPath[str], data: JSONBody[Decide], runtime: NamedDependency[Any]) -> WorkItem:  # noqa: A002 - the path's own word
+async def decide_work_item(
+    id: FromPath[str],  # noqa: A002 - the path's own word
+    data: JSONBody[Decide],
+    runtime: NamedDependency[Any],
+) -> WorkItem:
     """Retry, abandon, approve, reject or adopt; a second decision is a conflict."""
     deciding = Deciding(
         decision=data.decision,

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 from rich.console import Console
+from rich.text import Text
 
 from apis.console.calls import Calls, calling, run_path
 from apis.console.journeys import follow, show_items
@@ -19,6 +20,7 @@ from apis.console.processes import NotReadyError, Part, PortHeldError, Processes
 from apis.console.terminal import Change, console, journey, money, trouble
 from apis.console.terminal import changes as changes_table
 from apis.console.winning import SYSTEM, TITLE, Org, SandboxError, Sold, changes
+from apis.gateway.tokens import LIFETIME_S
 from apis.runtime.clients import outgoing
 from apis.runtime.clock import Clock
 from contracts.canonical.contract import Contract
@@ -66,13 +68,13 @@ def run_demo(env: Mapping[str, str]) -> int:
     try:
         return asyncio.run(until_stopped(asked, env, screen))
     except PortHeldError as held:
-        console(stderr=True).print(str(held))
+        say(str(held))
         return NO_PORT
     except (NotDoneError, NotReadyError, SandboxError) as reason:
-        console(stderr=True).print(f"Not done: {reason}", markup=False)
+        say(f"Not done: {reason}")
         return NOT_DONE
     except ThroughlineError as error:
-        console(stderr=True).print(f"Not done: {trouble(error)}", markup=False)
+        say(f"Not done: {trouble(error)}")
         return NOT_DONE
 
 
@@ -173,7 +175,7 @@ async def shown(asked: Asked, org: Org, calls: Calls, screen: Console) -> None:
     screen.print()
     title = "Already done: nothing was sent twice" if earlier else "What changed where"
     screen.print(f"  {title}", style="bold")
-    rows = changes(before, after or sold) + ours(run)
+    rows = changes(before, after or sold) + ours(run, sold)
     screen.print(changes_table(rows, earlier=before is None))
     await closing(run, sold, calls, screen)
 
@@ -198,17 +200,17 @@ def reason(run: Run) -> str:
     return f"the run {run.id} is {run.state}"
 
 
-def ours(run: Run) -> list[Change]:
-    """What Throughline keeps of the deal: customer, contract, project."""
+def ours(run: Run, sold: Sold) -> list[Change]:
+    """What Throughline keeps of the deal: its customer and its contract."""
     contract = msgspec.convert(run.result, Contract)
-    named = f"contract {contract.name}"
-    version = contract.current
-    rows = [
-        (f"customer {contract.customer.external_id}", "golden id", contract.customer.id),
-        (named, "id", contract.id),
-        (named, f"version {version.number}, {contract.state}", money(version.value)),
+    customer = f"customer {sold.records['account']['Name']}"
+    agreed, version = f"contract {contract.name}", contract.current
+    told = f"version {version.number}, {contract.state}"
+    return [
+        Change("Throughline", customer, None, "golden id", None, contract.customer.id),
+        Change("Throughline", agreed, None, "id", None, contract.id),
+        Change("Throughline", agreed, None, told, None, money(version.value)),
     ]
-    return [Change("Throughline", record, what, None, value) for record, what, value in rows]
 
 
 async def closing(run: Run, sold: Sold, calls: Calls, screen: Console) -> None:
@@ -216,7 +218,7 @@ async def closing(run: Run, sold: Sold, calls: Calls, screen: Console) -> None:
     url = calls.base + run_path(run.id)
     command = f"curl -s {shlex.quote(url)} -H 'Authorization: Bearer {await calls.token()}'"
     screen.print()
-    screen.print("  Ask the gateway yourself (the token holds for five minutes):")
+    screen.print(f"  Ask the gateway yourself (the token holds for {LIFETIME_S // 60} minutes):")
     screen.print()
     screen.print(command, soft_wrap=True, markup=False)
     screen.print()
@@ -236,6 +238,11 @@ async def stay(processes: Processes, screen: Console) -> None:
     raise NotDoneError(f"{ended} ended by itself")
 
 
+def say(sentence: str) -> None:
+    """Why the demo ends, where errors are told."""
+    console(stderr=True).print(sentence, markup=False, soft_wrap=True)
+
+
 def deal_line(sold: Sold) -> str:
     """What was sold, to whom, for how much."""
     return f"{sold.title}, {money(sold.value)}  ({sold.deal_id})"
@@ -243,5 +250,4 @@ def deal_line(sold: Sold) -> str:
 
 def line(screen: Console, title: str, text: str) -> None:
     """One line of the story so far."""
-    screen.print(f"  {title:<20}", end="", style="bold")
-    screen.print(text, soft_wrap=True, markup=False)
+    screen.print(Text.assemble((f"  {title:<20}", "bold"), text), soft_wrap=True)

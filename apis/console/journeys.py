@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 
 from apis.console.calls import Calls, calling
+from apis.console.processes import known_port
 from apis.console.terminal import (
     console,
     headline,
@@ -53,10 +54,11 @@ def show_work(settings: Settings, client: str, owner: str | None) -> int:
 async def asked(settings: Settings, client: str, show: Callable[[Calls], Awaitable[None]]) -> int:
     """Ask the gateway; what it refuses is told in a sentence."""
     try:
-        async with calling(settings.home, settings.port, client) as calls:
+        port = known_port(settings.home, "up", settings.port)
+        async with calling(settings.home, port, client) as calls:
             await show(calls)
     except ThroughlineError as error:
-        console(stderr=True).print(trouble(error))
+        console(stderr=True).print(trouble(error), markup=False, soft_wrap=True)
         return 1
     return 0
 

@@ -59,7 +59,7 @@ class Processes:
     async def running(self, part: Part) -> Part | None:
         """The part as this home runs it already; PortHeldError if its port is somebody else's."""
         if alive(self._home / "run" / f"{part.name}.pid"):
-            for port in dict.fromkeys((self._known_port(part), part.port)):
+            for port in dict.fromkeys((known_port(self._home, part.name, part.port), part.port)):
                 found = part._replace(port=port)
                 if await self._answers(found):
                     return found
@@ -120,12 +120,6 @@ class Processes:
             return False
         return answer.status_code == OK
 
-    def _known_port(self, part: Part) -> int:
-        try:
-            return int(self._port_file(part).read_text())
-        except (OSError, ValueError):
-            return part.port
-
     def _port_file(self, part: Part) -> Path:
         return self._home / "run" / f"{part.name}.port"
 
@@ -135,6 +129,16 @@ class Processes:
     def _told(self, log: Path) -> str:
         last = log.read_text("utf-8", errors="replace").splitlines()[-TAIL:]
         return "\n".join([f"The end of {log}:", *(f"  {line}" for line in last)])
+
+
+def known_port(home: Path, name: str, default: int) -> int:
+    """Where a part of this home listens, if it was started by the demo and lives."""
+    if not alive(home / "run" / f"{name}.pid"):
+        return default
+    try:
+        return int((home / "run" / f"{name}.port").read_text())
+    except (OSError, ValueError):
+        return default
 
 
 def alive(pid_file: Path) -> bool:

@@ -28,6 +28,7 @@ SHOWN_AS = {
     "abandoned": "magenta",
     "failed": "red",
 }
+WIDTHS = (18, 19, 7, 7)  # so that a table does not jump about while it grows
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
@@ -43,8 +44,8 @@ def money(value: Money | None) -> str:
 
 
 def words(name: str) -> str:
-    """A step's name as words."""
-    return name.replace("_", " ")
+    """What exists after a step, as words: `customer_key_for` is the customer key."""
+    return name.replace("_", " ").removesuffix(" for").removesuffix(" of")
 
 
 def took(began: datetime | None, ended: datetime | None) -> str:
@@ -52,6 +53,8 @@ def took(began: datetime | None, ended: datetime | None) -> str:
     if began is None or ended is None:
         return NOTHING
     seconds = max(0.0, (ended - began).total_seconds())
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < MINUTE:
         return f"{seconds:.1f} s"
     if seconds < HOUR:
@@ -66,12 +69,18 @@ def state(name: str) -> Text:
 
 def at(moment: datetime | None) -> str:
     """A moment in the reader's own zone."""
-    return moment.astimezone().strftime("%d %b %Y %H:%M:%S") if moment else NOTHING
+    return moment.astimezone().strftime("%d %b %Y %H:%M") if moment else NOTHING
 
 
 def table(*columns: str) -> Table:
     """A table with one rule, under its head."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    made = Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+        header_style="bold",
+    )
     for column in columns:
         made.add_column(column, overflow="fold")
     return made
@@ -80,13 +89,15 @@ def table(*columns: str) -> Table:
 def call_line(call: VendorCall) -> str:
     """One call to a system: what, its status, how long it took."""
     status = str(call.status) if call.status is not None else "no answer"
-    time = f"{call.ms:.0f} ms" if call.ms is not None else ""
-    return "  ".join(part for part in (call.system, call.operation, status, time) if part)
+    spent = f" in {call.ms:.0f} ms" if call.ms is not None else ""
+    return f"{call.system} {call.operation.replace('{}', '...')}: {status}{spent}"
 
 
 def journey(run: Run, now: datetime) -> RenderableType:
     """A run as it is now: every step, its owner, the time it took and what it called."""
     steps = table("Step", "Owner", "State", "Took", "Calls to systems")
+    for column, width in zip(steps.columns, WIDTHS, strict=False):
+        column.min_width = width
     steps.columns[3].justify = "right"
     for step in run.steps:
         tries = Text(f" (try {step.attempts})" if step.attempts > 1 else "", style="dim")
@@ -136,7 +147,7 @@ def work_item(item: WorkItem) -> RenderableType:
     rows.add_row("What is wrong", Text(item.title, style="bold"))
     if item.detail:
         rows.add_row("", item.detail)
-    rows.add_row("Where", place(item))
+    rows.add_row("Where", place(item).replace("\n", ", "))
     rows.add_row("Amount blocked", money(item.amount))
     rows.add_row("Who acts", item.owner)
     rows.add_row("What to do", item.remedy or NOTHING)
@@ -149,43 +160,41 @@ def place(item: WorkItem) -> str:
     record = item.record
     if record is None:
         return item.entity or NOTHING
-    name = " ".join(part for part in (record.object, record.external_id or record.id) if part)
-    text = ", ".join(part for part in (record.system, name) if part)
-    return f"{text}\n{record.url}" if record.url else text
+    name = " ".join(part for part in (record.system, record.object) if part)
+    return "\n".join(part for part in (name, record.external_id or record.id, record.url) if part)
 
 
 def work_table(items: Sequence[WorkItem]) -> RenderableType:
     """Open work items, the longest waiting first."""
     if not items:
         return Text("Nothing waits for anybody.")
-    rows = table("What is wrong, and what to do", "Where", "Amount blocked", "Owner, since", "Id")
+    rows = table("What is wrong, and what to do", "Where", "Amount blocked", "Owner, since")
     rows.show_lines = True
+    rows.columns[0].ratio = 1
     rows.columns[2].justify = "right"
+    rows.expand = True
     for item in items:
-        rows.add_row(
-            Text("\n").join(wrong(item)),
-            place(item),
-            money(item.amount),
-            f"{item.owner}\n{at(item.since)}",
-            Text(item.id, style="dim"),
-        )
+        told = Text("\n").join(wrong(item))
+        rows.add_row(told, place(item), money(item.amount), f"{item.owner}\n{at(item.since)}")
     return rows
 
 
 def wrong(item: WorkItem) -> Iterable[Text]:
-    """What is wrong, in a line or two, then what to do about it."""
+    """What is wrong, in a line or two, what to do about it, and under which id."""
     yield Text(item.title, style="bold")
     if item.detail:
         yield Text(item.detail)
     if item.remedy:
         yield Text(f"To do: {item.remedy}", style="cyan")
+    yield Text(item.id, style="dim")
 
 
 class Change(NamedTuple):
-    """One thing that is different now, and where."""
+    """One thing that is different now, and where: the system, the record and its id."""
 
     system: str
     record: str
+    id: str | None
     what: str
     before: str | None
     after: str | None
@@ -198,7 +207,8 @@ def changes(rows: Sequence[Change], *, earlier: bool) -> RenderableType:
     last = ("", "")
     for row in rows:
         here = (row.system, row.record)
-        named = (row.system if row.system != last[0] else "", row.record if here != last else "")
+        name = Text(row.record).append(f"\n{row.id}" if row.id else "", style="dim")
+        named = (row.system if row.system != last[0] else "", name if here != last else "")
         values = (row.after,) if earlier else (row.before, row.after)
         made.add_row(*named, row.what, *(value or NOTHING for value in values))
         last = here
@@ -215,7 +225,7 @@ def step_line(run: Run, step: RunStep) -> str:
     since = took(run.started_at, step.ended_at or step.started_at)
     calls = "; ".join(call_line(call) for call in step.calls)
     name, owner = words(step.name), step.owner or NOTHING
-    return f"  {since:>8}  {name:<22} {step.state:<8} {owner:<22} {calls}".rstrip()
+    return f"  {since:>8}  {name:<20} {step.state:<8} {owner:<20} {calls}".rstrip()
 
 
 def trouble(error: ThroughlineError) -> str:

@@ -94,9 +94,9 @@ class Org:
     async def sold(self, calls: list[dict[str, Any]]) -> Sold | None:
         """The deal these calls win and its account, or None before they were sent."""
         records = {}
-        for part in parts(calls):
-            if (name := part["referenceId"]) in SHOWN:
-                records[name] = await self._call("GET", part["url"], may_miss=True)
+        urls = {part["referenceId"]: part["url"] for part in parts(calls)}
+        for name in SHOWN:
+            records[name] = await self._call("GET", urls[name], may_miss=True)
         return Sold(records) if all(records.values()) else None
 
     async def win(self, calls: list[dict[str, Any]]) -> Sold:
@@ -131,7 +131,8 @@ def changes(before: Sold | None, after: Sold) -> list[Change]:
     return [
         Change(
             TITLE,
-            f"{CALLED[name]} {record['Name']} ({record['Id']})",
+            f"{CALLED[name]} {record['Name']}",
+            str(record["Id"]),
             called,
             before.records[name].get(field) if before else None,
             record.get(field),

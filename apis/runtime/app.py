@@ -1,19 +1,18 @@
-"""`make_app`: errors, context, health, OpenAPI and logging, the same for every app of every tier."""
+"""`make_app`: errors, context, health, OpenAPI and logging, the same for every app."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 from litestar import Litestar, Request, Response, get
-from litestar.config.app import AppConfig
 from litestar.di import Provide
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.types import ControllerRouterHandler
 
-from apis.runtime.clients import CALLS, PLANNED, Asgi, Receive, Scope, Send
+from apis.runtime.clients import CALLS, PLANNED, Receive, Scope, Send
 from apis.runtime.context import CURRENT, SCOPE_KEY, Call, Context, trace_id_of
 from apis.runtime.log import get_logger
 from apis.runtime.tokens import InternalTokens
@@ -125,7 +124,7 @@ def make_app(
     dependencies: Mapping[str, Any] | None = None,
     description: str = "",
 ) -> App:
-    """An app that states its own version; `dependencies` are values or providers by argument name."""
+    """An app that states its own version; `dependencies` are values by argument name."""
     provided = {name: provide(value) for name, value in (dependencies or {}).items()}
     litestar = Litestar(
         route_handlers=[health, *routes],
@@ -135,21 +134,11 @@ def make_app(
             ThroughlineError: on_error,
             HTTPException: on_refusal,
         },
-        openapi_config=OpenAPIConfig(
-            title=title, version=version, description=description or None, path=None
-        )
-        if False
-        else OpenAPIConfig(title=title, version=version, description=description or None),
-        on_app_init=[without_sessions],
+        openapi_config=OpenAPIConfig(title=title, version=version, description=description or None),
         debug=False,
         logging_config=None,
     )
     return App(litestar, None, "")
-
-
-def without_sessions(config: AppConfig) -> AppConfig:
-    """Nothing that a browser needs: these apps answer programs."""
-    return config
 
 
 def provide(value: Any) -> Provide:
@@ -173,14 +162,13 @@ def on_error(request: Request[Any, Any, Any], error: ThroughlineError) -> Respon
 
 def on_refusal(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
     """What the framework refused: an unknown path, a wrong method, a body that does not fit."""
-    del request
     if isinstance(error, ValidationException):
         status, code = UNPROCESSABLE, "validation-failed"
         errors = tuple(field_error(each) for each in fields_of(error))
     else:
         status, code, errors = error.status_code, CODES.get(error.status_code, "refused"), ()
     if status >= SERVER_ERROR:
-        return on_defect(request_of(), error)
+        return on_defect(request, error)
     problem = Problem(
         title=code.replace("-", " "),
         status=status,
@@ -189,11 +177,6 @@ def on_refusal(request: Request[Any, Any, Any], error: HTTPException) -> Respons
         detail="" if errors else error.detail,
     )
     return Response(problem, status_code=status, media_type=PROBLEM, headers=error.headers or {})
-
-
-def request_of() -> Any:
-    """No request is needed to report a defect."""
-    return None
 
 
 def fields_of(error: ValidationException) -> list[dict[str, str]]:
@@ -237,12 +220,6 @@ async def refuse(send: Send, error: ThroughlineError) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-Caller = Callable[[], Context]
-
-
 def caller() -> Context:
     """Who asks: the context of the request being answered."""
     return CURRENT.get().context
-
-
-__all__ = ["App", "Asgi", "caller", "make_app"]

@@ -15,8 +15,8 @@ from apis.runtime.log import get_logger
 from contracts.errors import (
     Misconfigured,
     Problem,
-    ThroughlineError,
     Throttled,
+    ThroughlineError,
     Transient,
     Unavailable,
     problem_of,
@@ -138,7 +138,7 @@ def problem_in(outcome: dict[str, Any]) -> Problem:
     return msgspec.convert(outcome["park"], Problem)
 
 
-def shown(
+def shown(  # noqa: PLR0917 - what people see, in one place
     step: Step[Any, Any],
     state: str,
     began: datetime,

@@ -1,7 +1,7 @@
 """Calls between tiers and out of the product: one typed client per port, two ways to get there.
 
-In one process a call is a direct ASGI call and the context travels in the scope; across processes it
-is HTTP with a 60-second internal token. Every outgoing HTTP client of the product is made here.
+In one process a call is a direct ASGI call and the context travels in the scope; across processes
+it is HTTP with a 60-second internal token. Every outgoing HTTP client is made here.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SUCCESS = range(200, 300)
 def outgoing(
     *, transport: str = "httpx", pool: int = POOL, ca: str | None = None
 ) -> httpx.AsyncClient:
-    """A client for calls out of this process: small pool, no redirects, nothing from the environment."""
+    """A client for calls out of this process: small pool, no redirects, no proxies."""
     limits = httpx.Limits(max_connections=pool, max_keepalive_connections=pool)
     verify = httpx.create_ssl_context(verify=ca) if ca else True
     carried: httpx.AsyncBaseTransport | None = None
@@ -100,7 +100,7 @@ class Remote:
     async def __call__(
         self, method: str, path: str, query: str, body: bytes, context: Context
     ) -> Answer:
-        """One request; Unavailable when the process cannot be reached, Transient without an answer."""
+        """One request; Unavailable if the process is not there, Transient without an answer."""
         url = f"{self._base}{path}" + (f"?{query}" if query else "")
         headers = self._tokens.headers(context, self._audience)
         if body:
@@ -219,7 +219,7 @@ def _onward(work: Call, route: Operation, *, reads: bool) -> Context:
 
 
 def _may_write(work: Call) -> None:
-    """Straight before a write: is the run still ours, and has its step said how it is undone?"""
+    """Refuse a write of a run that is no longer ours, or of a step without undo or keep."""
     running = work.run
     if running is None or running.plan:
         return

@@ -24,7 +24,7 @@ class Clock:
         self.offset = timedelta(0)
 
     def now(self) -> datetime:
-        """This moment, with a zone (UTC)."""
+        """The present moment, with a zone (UTC)."""
         return datetime.now(UTC) + self.offset
 
     def timestamp(self) -> float:
@@ -32,7 +32,7 @@ class Clock:
         return time.time() + self.offset.total_seconds()
 
     def set(self, moment: datetime) -> None:
-        """Make this moment now; time runs on from there."""
+        """Make `moment` now; time runs on from there."""
         self.offset = moment - datetime.now(UTC)
 
     def advance(self, seconds: float) -> None:
@@ -42,11 +42,11 @@ class Clock:
     async def sleep(self, seconds: float) -> None:
         """Wait until this much clock time has passed; a jump of the clock ends the wait."""
         due = self.timestamp() + seconds
-        while (left := due - self.timestamp()) > 0:
+        while (left := due - self.timestamp()) > 0:  # noqa: ASYNC110 - the clock may jump
             await asyncio.sleep(min(left, TICK_S))
 
     async def follow(self, url: str) -> None:
-        """Follow the clock served at `url` for ever; a clock that does not answer changes nothing."""
+        """Follow the clock served at `url` for ever; without an answer nothing changes."""
         async with httpx.AsyncClient(trust_env=False, timeout=2) as http:
             while True:
                 try:

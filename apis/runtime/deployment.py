@@ -120,7 +120,7 @@ class Deployment:
         for name, api in self.gateway.apis.items():
             for major in api.versions:
                 local = self.apps.get(name)
-                mounted[f"{name}/v{major}"] = local if local else self._remote(name).asgi
+                mounted[f"{name}/v{major}"] = local or self._remote(name).asgi
         return mounted
 
     def inside(self) -> Asgi:
@@ -185,6 +185,6 @@ def migrated(deployment: Deployment) -> None:
 
 
 def loaded(name: str) -> Any:
-    """The object `package.module:attribute` names: how the floor reaches a tier without importing it."""
+    """The object `package.module:attribute` names: the floor does not import the tiers."""
     module, _, attribute = name.partition(":")
     return getattr(importlib.import_module(module), attribute)

@@ -1,7 +1,7 @@
 """The flow engine (DBOS) as a journal and a queue; the only module that knows it.
 
-Recipe: every flow is enqueued, one attempt of a step is one recorded step, values are JSON, the owner
-is new at every process start, the application version never changes.
+Recipe: every flow is enqueued, one attempt of a step is one recorded step, values are JSON, the
+owner is new at every process start, the application version never changes.
 """
 
 from __future__ import annotations
@@ -38,14 +38,17 @@ class Json(Serializer):
     """Values as JSON text. `tl_json_1` is stored per row: its meaning never changes."""
 
     def name(self) -> str:
+        """What rows are marked with."""
         return "tl_json_1"
 
     def serialize(self, data: Any) -> str:
+        """Text of a value; an error keeps its name and message."""
         if isinstance(data, BaseException):
             data = {"$error": type(data).__name__, "message": str(data)}
         return msgspec.json.encode(data).decode()
 
     def deserialize(self, serialized_data: str) -> Any:
+        """The value again; an error comes back as `StoredError`."""
         value = msgspec.json.decode(serialized_data)
         if isinstance(value, dict) and "$error" in value:
             return StoredError(f"{value['$error']}: {value['message']}")
@@ -186,7 +189,7 @@ class Engine:
 
 
 def journal_database(url: str) -> sa.Engine:
-    """The engine's connections: a lost step result is repeated safely, so SQLite need not flush each."""
+    """The engine's connections: a lost step is repeated safely, so SQLite need not flush each."""
     if not url.startswith("sqlite"):
         return engine_for(url, pool=5)
     database = sa.create_engine(url, pool_size=5, max_overflow=0, connect_args={"timeout": BUSY_S})

@@ -112,7 +112,7 @@ def unread(
 
 
 def passed(connection: Connection, reader: str, logged: Logged) -> bool:
-    """Move the reader past an event, in the transaction of its effect; False if it had been there."""
+    """Move the reader past an event, in its effect's transaction; False if it had been there."""
     new = insert_new(connection, INBOX, reader=reader, id=logged.event.id)
     if not insert_new(connection, CURSORS, reader=reader, seq=logged.seq):
         mine = sa.and_(CURSORS.c.reader == reader, CURSORS.c.seq < logged.seq)

@@ -39,7 +39,7 @@ log = get_logger(__name__)
 
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):
-    """What every run of this process stands on; `connect(port, "tier/api")` gives a typed client."""
+    """What every run here stands on; `connect(port, "tier/api")` gives a typed client."""
 
     store: Store
     engine: Engine
@@ -51,7 +51,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Running:
-    """One run in memory: rebuilt by every replay from recorded outcomes, never a source of truth."""
+    """One run in memory: rebuilt from recorded outcomes, never a source of truth."""
 
     def __init__(self, runtime: Runtime, run_id: str, source: Source, context: Context) -> None:
         self.runtime = runtime
@@ -114,7 +114,7 @@ class Step(Generic[P, T]):
         running.step = self
         if running.plan:
             return await self.function(*args, **kwargs)
-        return cast(T, await run_step(running, self, args))
+        return cast("T", await run_step(running, self, args))
 
     def undo(
         self, function: Callable[[Any], Awaitable[object]]
@@ -124,7 +124,7 @@ class Step(Generic[P, T]):
         return function
 
     def adopt(self, function: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
-        """Declare how a record made by hand is linked; gets the record, then the step's arguments."""
+        """Declare how a record made by hand is linked; gets it, then the step's arguments."""
         self.adopting = Step(function, f"{self.name}.adopt", self.owner, "a link stays")
         return function
 

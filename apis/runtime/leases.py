@@ -117,7 +117,7 @@ class Leases:
                 log.warning("leases.renewal-failed", owner=self.owner)
                 self._check(mine)
                 continue
-            self._held = {name: began + self.ttl for name in mine}
+            self._held = dict.fromkeys(mine, began + self.ttl)
             self._check(mine)
 
     def _check(self, mine: set[str]) -> None:

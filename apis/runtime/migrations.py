@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import importlib
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa

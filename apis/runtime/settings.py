@@ -67,7 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def internal_key(env: Mapping[str, str], home: Path) -> bytes:
-    """The key of internal tokens: from the environment, else `$THROUGHLINE_HOME/internal.key`, made once."""
+    """The key of internal tokens: given, or `$THROUGHLINE_HOME/internal.key`, made once."""
     if given := env.get("THROUGHLINE_INTERNAL_KEY"):
         return given.encode()
     path = home / "internal.key"

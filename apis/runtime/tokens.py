@@ -1,4 +1,4 @@
-"""Internal tokens: what one process of a deployment shows another (HS256, 60 seconds, one audience)."""
+"""Internal tokens: what one process of a deployment shows another (HS256, 60 s, one audience)."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 from apis.runtime import runs
 from apis.runtime.work_items import open_item
 from contracts.canonical.money import Money
-from contracts.events import event_id
 from contracts.errors import Problem
+from contracts.events import event_id
 from contracts.runs import WorkItem, WorkRecord
 
 if TYPE_CHECKING:

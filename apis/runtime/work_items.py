@@ -115,7 +115,7 @@ class Deciding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def decide(connection: Connection, item_id: str, deciding: Deciding) -> WorkItem:
-    """Decide an item and let its run go on; Conflict `work-item.already-decided` the second time."""
+    """Decide an item and let its run go on; a second decision is a Conflict."""
     row = connection.execute(sa.select(WORK_ITEMS).where(WORK_ITEMS.c.id == item_id)).first()
     if row is None:
         raise NotFound("work-item.unknown", f"there is no work item {item_id}")

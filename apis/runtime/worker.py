@@ -1,4 +1,4 @@
-"""What `throughline worker` runs: flows, relays, feeds, starts, the waker, the reaper, the sealer."""
+"""What `throughline worker` runs: flows, relays, feeds, starts, waker, reaper, sealers."""
 
 from __future__ import annotations
 
@@ -57,15 +57,15 @@ def leaderships(
         (REAPER, min(2.0, leases.ttl / 5), lambda: reap(store, engine, leases, clock)),
         ("starts", SOON_S, lambda: start_flows(runtime)),
     ]
-    for tier in OUTBOXES:
-        jobs.append((f"relay/{tier}", SOON_S, relaying(deployment, tier)))
+    jobs += [(f"relay/{tier}", SOON_S, relaying(deployment, tier)) for tier in OUTBOXES]
     for feed in deployment.metadata.feeds:
         reader = named(READER)(runtime, deployment.settings.feed(feed))
         jobs.append((f"feed/{feed.connection}/{feed.object}", SOON_S, reader.tick))
     signer = audit.Signer(deployment.settings.home)
-    for tier in audit.AUDIT:
-        jobs.append((f"sealer/{tier}", SEAL_S, sealing(deployment, tier, signer)))
-    return jobs
+    sealers = [
+        (f"sealer/{tier}", SEAL_S, sealing(deployment, tier, signer)) for tier in audit.AUDIT
+    ]
+    return [*jobs, *sealers]
 
 
 def relaying(deployment: Deployment, tier: str) -> Callable[[], Awaitable[object]]:

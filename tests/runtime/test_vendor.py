@@ -7,6 +7,7 @@ import gzip
 import time
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from typing import Any
 
 import httpx
 import pytest
@@ -103,10 +104,11 @@ TABLE = [
 ]
 
 
-@pytest.mark.parametrize(("status", "body", "kind", "code"), TABLE)
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row[0]} {row[3]}")
 async def test_the_code_decides_first_and_the_status_second(
-    store: Store, httpx_mock: HTTPXMock, status: int, body: object, kind: type, code: str
+    store: Store, httpx_mock: HTTPXMock, row: tuple[int, Any, type, str]
 ) -> None:
+    status, body, kind, code = row
     asks()
     hands_out_tokens(httpx_mock)
     headers = {"Location": "https://elsewhere.test/"} if status == 302 else {}
