@@ -95,7 +95,7 @@ async def validated_customer(source: Source, file: DealFile) -> Customer:
     if kept.id != customer.id:
         raise Rejected(
             "customer.duplicate-account",
-            f"{customer.name!r} has the tax id of a customer that another account already stands for",
+            f"{customer.name!r} has the tax id of a customer that another account already is",
             owner=FINANCE,
             remedy=f"merge the two accounts in {source.connection}, then retry",
         )

@@ -85,7 +85,7 @@ class Answer:
         """Pass a message on, or hold it until the end of a dry run."""
         if message["type"] == "http.response.start":
             self._start = message
-            if self._call.calls:
+            if self._call.calls and self._call.context.actor.startswith("svc:"):
                 message["headers"] = [
                     *message["headers"],
                     (CALLS, msgspec.json.encode(self._call.calls)),

@@ -37,7 +37,7 @@ SYSTEM_APP = "system_apis.app:app_for"
 class Deployment:
     """Everything a process is made of, wired once."""
 
-    def __init__(self, settings: Settings, parts: tuple[str, ...]) -> None:
+    def __init__(self, settings: Settings, part: str, parts: tuple[str, ...]) -> None:
         self.settings = settings
         self.parts = parts
         self.gateway: Gateway = load_gateway(settings.gateway.read_text("utf-8"))
@@ -50,7 +50,7 @@ class Deployment:
             Redis.from_url(settings.redis_url) if settings.redis_url else None
         )
         self.limiter: Limiter = RedisLimiter(self.redis) if self.redis else MemoryLimiter()
-        self.leases: Leases | None = None
+        self.leases = Leases(self.store, part, ttl=settings.lease_s)
         self.closing: list[Callable[[], Any]] = []
         self._http = outgoing()
         self._clients: dict[tuple[type, str], Any] = {}
@@ -65,6 +65,16 @@ class Deployment:
         for name in self.gateway.apis:
             if self.serves(name):
                 self.apps[name] = self._load(name)
+        if self.redis is None:
+            for name in self.apps:
+                if name.startswith("system/"):
+                    await self.alone(name)
+
+    async def alone(self, name: str) -> None:
+        """Refuse to be the second one: without Redis, budgets and limits are this process's."""
+        if not await self.leases.hold(name):
+            msg = f"another process serves {name}: without THROUGHLINE_REDIS_URL only one may"
+            raise SystemExit(msg)
 
     def serves(self, name: str) -> bool:
         """Whether the api `tier/name` lives in this process."""
@@ -147,6 +157,7 @@ class Deployment:
         if self.redis is not None:
             await self.redis.aclose()
         await self.engine.close()
+        await asyncio.to_thread(self.leases.stop)
         self.store.close()
 
 

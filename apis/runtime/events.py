@@ -6,13 +6,13 @@ which is the source of replay. The same event id is one event, however often a s
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Column, Connection, Integer, String, Table, Text
 
-from apis.runtime.store import insert_new, table
+from apis.runtime.store import Store, insert_new, table
 from contracts.events import Event
 
 SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
@@ -118,6 +118,31 @@ def passed(connection: Connection, reader: str, logged: Logged) -> bool:
         mine = sa.and_(CURSORS.c.reader == reader, CURSORS.c.seq < logged.seq)
         connection.execute(sa.update(CURSORS).where(mine).values(seq=logged.seq))
     return new
+
+
+Apply = Callable[[Connection, Event], object]
+
+
+class Projection(msgspec.Struct, frozen=True):
+    """A reader by name: which events it takes and what each does, in the cursor's transaction."""
+
+    reader: str
+    types: tuple[str, ...]
+    apply: Apply
+
+
+async def consume(store: Store, projection: Projection) -> int:
+    """Apply the next events of a projection, each once; answers how many were read."""
+    found = await store.read(unread, projection.reader, projection.types)
+    for logged in found:
+        await store.write(applied, projection, logged)
+    return len(found)
+
+
+def applied(connection: Connection, projection: Projection, logged: Logged) -> None:
+    """Apply one event unless it was before, and move the cursor."""
+    if passed(connection, projection.reader, logged):
+        projection.apply(connection, logged.event)
 
 
 def rewind(connection: Connection, reader: str, seq: int) -> None:

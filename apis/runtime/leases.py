@@ -36,6 +36,8 @@ WORKER = "worker/"
 REAPER = "reaper"
 POISON = 4
 FAILED_S = 2.0
+PATIENCE = 1.5
+LOST = 70
 log = get_logger(__name__)
 
 
@@ -82,20 +84,32 @@ class Leases:
         self._held: dict[str, float] = {}
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._renewing, name="leases", daemon=True)
-        self._vital: str | None = None
+        self._vital: set[str] = set()
 
-    def start_worker(self) -> None:
-        """Claim the lease of a worker: without it this process must not run flows."""
-        name = WORKER + self.owner
-        began = time.monotonic()
-        self._store.write_now(claim, name, self.owner, self.ttl)
-        self._held[name] = began + self.ttl
-        self._vital = name
-        self._thread.start()
+    @property
+    def worker(self) -> str:
+        """The lease without which this process must not run flows."""
+        return WORKER + self.owner
+
+    async def hold(self, name: str) -> bool:
+        """Claim a lease this process cannot live without; False if another keeps holding it."""
+        ends = time.monotonic() + PATIENCE * self.ttl
+        while not await self.claim(name):
+            if time.monotonic() > ends:
+                return False
+            await asyncio.sleep(self.ttl / 10)
+        self._vital.add(name)
+        if not self._thread.is_alive():
+            self._thread.start()
+        return True
 
     def held(self, name: str | None = None) -> bool:
         """True while a lease is surely ours, by our own clock; asked before every vendor write."""
-        return time.monotonic() < self._held.get(name or self._vital or "", 0.0)
+        return time.monotonic() < self._held.get(name or self.worker, 0.0)
+
+    def missing(self) -> list[str]:
+        """The leases this process lives by and does not surely hold now."""
+        return sorted(name for name in self._vital if not self.held(name))
 
     async def claim(self, name: str) -> bool:
         """Become the holder of `name` if it is free."""
@@ -121,9 +135,10 @@ class Leases:
             self._check(mine)
 
     def _check(self, mine: set[str]) -> None:
-        if self._vital and self._vital not in mine and not self._ends.is_set():
-            log.error("worker.lease-lost", owner=self.owner)
-            os._exit(70)
+        lost = self._vital - mine
+        if lost and not self._ends.is_set():
+            log.error("lease.lost", owner=self.owner, leases=sorted(lost))
+            os._exit(LOST)
 
     def stop(self) -> None:
         """End renewing and give everything back."""

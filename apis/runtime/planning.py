@@ -13,7 +13,12 @@ from contracts.runs import Plan, PlannedWrite
 
 async def planned(runtime: Runtime, this: Flow, source: Source, context: Context) -> Plan:
     """What a run for this record would write, keep and ask, and what stands in its way."""
-    running = Running(runtime, "$plan", source, msgspec.structs.replace(context, plan=True))
+    running = Running(
+        runtime,
+        "$plan",
+        source,
+        msgspec.structs.replace(context, plan=True, actor=f"svc:process for {context.actor}"),
+    )
     call = Call(running.context, running)
     token = CURRENT.set(call)
     problems: list[Problem] = []

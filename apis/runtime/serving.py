@@ -66,9 +66,7 @@ async def unready(deployment: Deployment) -> list[str]:
         )
     except Exception as error:  # noqa: BLE001 - whatever it is, we are not ready
         return [f"database: {type(error).__name__}"]
-    if deployment.leases is not None and not deployment.leases.held():
-        return ["worker: no lease"]
-    return []
+    return [f"lease lost: {name}" for name in deployment.leases.missing()]
 
 
 async def serve(
@@ -81,19 +79,20 @@ async def serve(
     edge: bool,
 ) -> None:
     """Be one process until SIGTERM or SIGINT: apps or gateway on a port, flows, or both."""
-    deployment = Deployment(settings, parts)
+    deployment = Deployment(settings, part, parts)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, stopping.set)
-    leases = None
     with pid_file(settings.home, part):
         try:
             await deployment.start()
             if worker:
-                leases = await start_worker(deployment, part)
+                await start_worker(deployment)
             server = None
             if port is not None:
+                if edge and deployment.redis is None:
+                    await deployment.alone("gateway")
                 app = gateway(deployment) if edge else deployment.inside()
                 server = listening(app, port)
                 serving = asyncio.create_task(server.serve())
@@ -104,8 +103,8 @@ async def serve(
                 server.should_exit = True
                 await asyncio.wait([serving], timeout=GRACE_S)
         finally:
-            if leases is not None:
-                await stop_worker(deployment, leases)
+            if worker:
+                await stop_worker(deployment)
             await deployment.close()
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Awaitable, Callable
-from typing import Any
+from functools import partial
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from apis.runtime import audit
-from apis.runtime.deployment import Deployment
-from apis.runtime.events import OUTBOXES, relay, waiting
+from apis.runtime.deployment import Deployment, loaded
+from apis.runtime.events import OUTBOXES, consume, relay, waiting
 from apis.runtime.flow import Flow, runner
 from apis.runtime.leases import REAPER, Leases, lead, reap, wake
 
@@ -19,30 +18,23 @@ SOON_S = 0.2
 SEAL_S = 1.0
 SIGN_S = 60
 FLOWS = "process_apis.starts:FLOWS"
-STARTS = "process_apis.starts:start_flows"
+STARTS = "process_apis.starts:starting"
+PROJECTIONS = "experience_apis.projections:PROJECTIONS"
 READER = "process_apis.feeds:Reader"
 DRAIN_S = 12
 
 
-def named(name: str) -> Any:
-    """The object `package.module:attribute` names."""
-    module, _, attribute = name.partition(":")
-    return getattr(importlib.import_module(module), attribute)
-
-
-async def start_worker(deployment: Deployment, part: str = "worker") -> Leases:
+async def start_worker(deployment: Deployment) -> None:
     """Claim a worker's lease, run flows as its owner and stand for every leadership."""
-    leases = Leases(deployment.store, part, ttl=deployment.settings.lease_s)
-    deployment.leases = leases
-    leases.start_worker()
+    leases = deployment.leases
+    await leases.hold(leases.worker)
     runtime = deployment.runtime()
-    flows: list[Flow] = named(FLOWS)
+    flows: list[Flow] = loaded(FLOWS)
     deployment.engine.launch(
         {flow.registered: runner(runtime, flow) for flow in flows}, leases.owner
     )
     for name, every, work in leaderships(deployment, leases):
         deployment.spawn(lead(leases, name, every, work))
-    return leases
 
 
 def leaderships(
@@ -51,15 +43,15 @@ def leaderships(
     """Each thing that one process at a time does, and how often."""
     store, engine, clock = deployment.store, deployment.engine, deployment.clock
     runtime = deployment.runtime()
-    start_flows = named(STARTS)
+    readers = [loaded(STARTS)(runtime), *loaded(PROJECTIONS)]
     jobs: list[tuple[str, float, Callable[[], Awaitable[object]]]] = [
         ("waker", SOON_S, lambda: wake(store, engine, clock)),
         (REAPER, min(2.0, leases.ttl / 5), lambda: reap(store, engine, leases, clock)),
-        ("starts", SOON_S, lambda: start_flows(runtime)),
     ]
+    jobs += [(f"reader/{each.reader}", SOON_S, partial(consume, store, each)) for each in readers]
     jobs += [(f"relay/{tier}", SOON_S, relaying(deployment, tier)) for tier in OUTBOXES]
     for feed in deployment.metadata.feeds:
-        reader = named(READER)(runtime, deployment.settings.feed(feed))
+        reader = loaded(READER)(runtime, deployment.settings.feed(feed))
         jobs.append((f"feed/{feed.connection}/{feed.object}", SOON_S, reader.tick))
     signer = audit.Signer(deployment.settings.home)
     sealers = [
@@ -101,7 +93,6 @@ def unsealed(connection: Connection, tier: str) -> bool:
     return connection.execute(found).first() is not None
 
 
-async def stop_worker(deployment: Deployment, leases: Leases) -> None:
-    """Take no more flows, let running ones end, hand the rest over."""
+async def stop_worker(deployment: Deployment) -> None:
+    """Take no more flows and let running ones end; the rest is taken over."""
     await deployment.engine.drain(DRAIN_S)
-    leases.stop()

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import msgspec
+import sqlalchemy as sa
 from pytest_httpx import HTTPXMock
 
 from apis.runtime.budget import Budget
@@ -20,6 +21,7 @@ from apis.runtime.metadata import Connection
 from apis.runtime.sign_in import Account, SignIn, Token, TokenRequest, Tokens, fetcher
 from apis.runtime.store import Store
 from apis.runtime.vendor import Errors, Pages, Vendor, VendorHttp
+from apis.runtime.writes import WRITES
 from contracts.canonical.identity import Ref
 from contracts.errors import Conflict, Misconfigured, Rejected, Throttled, Transient, Unavailable
 
@@ -173,3 +175,8 @@ class Shelf:
         if self.hidden or key not in self.records:
             return None
         return Ref(None, f"thing-{self.records.index(key) + 1}")
+
+
+async def rows(store: Store) -> list[Any]:
+    ask = sa.select(WRITES).order_by(WRITES.c.key, WRITES.c.operation)
+    return list(await store.read(lambda connection: connection.execute(ask).all()))

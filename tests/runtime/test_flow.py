@@ -96,7 +96,7 @@ class Bench:
     async def begin(self) -> None:
         await asyncio.to_thread(self.store.create)
         await asyncio.to_thread(self.engine.migrate)
-        self.leases.start_worker()
+        await self.leases.hold(self.leases.worker)
         flows = [three_steps, approved]
         self.engine.launch({f.registered: runner(self.runtime, f) for f in flows}, self.leases.owner)
         waking = lead(self.leases, "waker", 0.05, lambda: wake(self.store, self.engine, self.clock))

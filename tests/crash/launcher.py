@@ -1,0 +1,195 @@
+"""One process of the product under the knife: `python -m tests.crash.launcher worker --name a`.
+
+Counts the boundaries of the armed deal (write transactions, calls sent, answers received) and dies,
+stops or waits at the one that is armed. Nothing of our own code is replaced: only a method of
+SQLAlchemy's connection and one of httpx's transport are wrapped.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import httpx
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from apis.runtime.context import CURRENT
+
+FOLDER = "CRASH_FOLDER"
+WRITES = re.compile(r"\s*(INSERT INTO|UPDATE|DELETE FROM)\s+([\w.\"]+)", re.IGNORECASE)
+TIER = re.compile(r"^(gateway|system|process|experience|runtime|dbos)[._]")
+STATUSES = ("PENDING", "ENQUEUED", "CANCELLED", "SUCCESS", "ERROR")
+PARENT_DEATH = 1
+
+
+class Knife:
+    """What is armed, read anew at every boundary; only one process may claim the hit."""
+
+    def __init__(self, folder: Path, role: str) -> None:
+        self.folder = folder
+        self.role = role
+        self._lock = threading.Lock()
+        self._read: tuple[int, dict[str, Any]] = (0, {})
+        self._seen: Counter[str] = Counter()
+
+    def armed(self) -> dict[str, Any]:
+        """The arm of now; an empty one when nothing is armed."""
+        try:
+            stamp = (self.folder / "arm.json").stat().st_mtime_ns
+        except FileNotFoundError:
+            return {}
+        if stamp != self._read[0]:
+            told = json.loads((self.folder / "arm.json").read_text())
+            if told.get("token") != self._read[1].get("token"):
+                self._seen.clear()
+            self._read = (stamp, told)
+        return self._read[1]
+
+    def meet(self, arm: dict[str, Any], name: str) -> None:
+        """A boundary of the armed deal: note it, and act if it is the one."""
+        with self._lock:
+            self._seen[name] += 1
+            told = f"{name}#{self._seen[name]}" if self._seen[name] > 1 else name
+        line = {"role": self.role, "pid": os.getpid(), "at": time.time(), "name": told}
+        with (self.folder / f"trail-{arm['token']}.jsonl").open("ab", buffering=0) as trail:
+            trail.write(json.dumps(line).encode() + b"\n")
+        if arm.get("role") != self.role or arm.get("name") not in (told, f"{name}#*"):
+            return
+        hit = self._claimed(arm)
+        if hit is not None:
+            self._act(arm, hit)
+
+    def _claimed(self, arm: dict[str, Any]) -> Path | None:
+        """The mark of this hit, or None when another process had it or all hits are spent."""
+        for n in range(arm.get("times", 1)):
+            mark = self.folder / f"hit-{arm['token']}-{n}"
+            try:
+                handle = os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            except FileExistsError:
+                continue
+            os.write(handle, json.dumps({"pid": self._victim(arm), "at": time.time()}).encode())
+            os.close(handle)
+            return mark
+        return None
+
+    def _victim(self, arm: dict[str, Any]) -> int:
+        """Ourselves, or the worker whose call this process is serving."""
+        if arm["action"] == "kill-caller":
+            return int((self.folder / f"caller-{arm['token']}").read_text())
+        return os.getpid()
+
+    def _act(self, arm: dict[str, Any], mark: Path) -> None:
+        victim = json.loads(mark.read_text())["pid"]
+        if arm["action"] in ("kill", "kill-caller"):
+            os.kill(victim, signal.SIGKILL)
+        elif arm["action"] == "stop":
+            os.kill(victim, signal.SIGSTOP)
+        elif arm["action"] == "pause":
+            while not (self.folder / f"release-{arm['token']}").exists():
+                time.sleep(0.01)
+
+    def calls(self, arm: dict[str, Any]) -> None:
+        """A worker says that it is the one that calls now."""
+        if self.role == "worker":
+            (self.folder / f"caller-{arm['token']}").write_text(str(os.getpid()))
+
+
+def working_for() -> tuple[str, str]:
+    """The run and step whose work goes on here, if any."""
+    call = CURRENT.get(None)
+    if call is None:
+        return "", ""
+    if call.run is not None:
+        return call.run.run_id, call.run.step.name if call.run.step else "flow"
+    run_id, _, step = (call.context.request_key or "").partition("/")
+    return run_id, step.partition("/")[0]
+
+
+def watch_commits(knife: Knife) -> None:
+    """Every transaction that wrote for the armed deal has a boundary before and one after."""
+
+    @sa.event.listens_for(sa.Engine, "begin")
+    def began(connection: Connection) -> None:
+        connection.info["crash"] = []
+
+    @sa.event.listens_for(sa.Engine, "before_cursor_execute")
+    def ran(connection: Connection, _c: Any, statement: str, given: Any, *_: Any) -> None:
+        found = WRITES.match(statement)
+        arm = knife.armed() if found else {}
+        if found is None or not arm:
+            return
+        run_id, step = working_for()
+        text = repr(given)
+        if arm["deal"] not in run_id and arm["deal"] not in text:
+            return
+        table = TIER.sub("", found.group(2).replace('"', ""))
+        status = next((each for each in STATUSES if f"'{each}'" in text), "")
+        told = f"{table} {status.lower()}" if table == "workflow_status" and status else table
+        connection.info.setdefault("crash", []).append((step, told))
+
+    plain = Connection._commit_impl
+
+    def commit(self: Connection) -> None:
+        wrote, arm = self.info.get("crash") or [], knife.armed()
+        self.info["crash"] = []
+        step = next((step for step, _ in wrote if step), "engine")
+        name = f"{step}: {'+'.join(dict.fromkeys(told for _, told in wrote))}"
+        if wrote and arm:
+            knife.meet(arm, f"before commit of {name}")
+        plain(self)
+        if wrote and arm:
+            knife.meet(arm, f"after commit of {name}")
+
+    Connection._commit_impl = commit  # type: ignore[method-assign]  # the only place before and after
+
+
+def watch_calls(knife: Knife) -> None:
+    """Every call for the armed deal has a boundary before it leaves and one when it is answered."""
+    plain = httpx.AsyncHTTPTransport.handle_async_request
+
+    async def call(self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+        arm, (run_id, step) = knife.armed(), working_for()
+        mine = arm and arm["deal"] in run_id and "oauth2" not in request.url.path
+        if mine:
+            knife.calls(arm)
+            knife.meet(arm, f"send of {step}: {request.method}")
+        answer = await plain(self, request)
+        if mine:
+            knife.meet(arm, f"answer to {step}: {request.method}")
+        return answer
+
+    httpx.AsyncHTTPTransport.handle_async_request = call  # type: ignore[method-assign]  # as above
+
+
+def bound_to_parent() -> None:
+    """Die with the harness, however it ends."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(PARENT_DEATH, signal.SIGKILL)
+        if os.getppid() == 1:
+            os._exit(1)
+
+
+def main() -> None:
+    bound_to_parent()
+    if folder := os.environ.get(FOLDER):
+        role = sys.argv[2].partition("/")[0] if sys.argv[1] == "serve" else sys.argv[1]
+        knife = Knife(Path(folder), role)
+        watch_commits(knife)
+        watch_calls(knife)
+    from apis.cli import main as throughline  # noqa: PLC0415 - after the counters are in place
+
+    throughline(prog_name="throughline")
+
+
+if __name__ == "__main__":
+    main()
