@@ -7,7 +7,17 @@ from sqlalchemy import Connection
 
 from apis.runtime import runs
 from apis.runtime.app import App, make_app
-from apis.runtime.flow import Runtime, about, approval, child_id, current, flow, step, write_own
+from apis.runtime.flow import (
+    PLANNED,
+    Runtime,
+    about,
+    approval,
+    child_id,
+    current,
+    flow,
+    step,
+    write_own,
+)
 from apis.runtime.metadata import approval_for
 from contracts.canonical.contract import Contract, ContractLine, ContractVersion
 from contracts.canonical.deal import Deal, DealFile, DealMark
@@ -67,7 +77,7 @@ async def golden_id(object: str, source: Source) -> str:  # noqa: A002 - the wor
     runtime = current().runtime
     if current().plan:
         found = await runtime.store.read(customer_master.known, object, source)
-        return found or f"$planned:{object}"
+        return found or f"{PLANNED}:{object}"
     return await runtime.store.write(customer_master.golden, object, source, runtime.clock.now())
 
 
@@ -106,7 +116,8 @@ async def validated_customer(source: Source, file: DealFile) -> Customer:
 async def customer_key_for(source: Source, customer: Customer) -> Ref:
     """Our key on the account, so that every later look-up finds it."""
     ref = await crm(source).mark_customer(customer.external_id or "", f"customer-{customer.id}")
-    await write_own("event", announced_customer, current().run_id, source, customer)
+    announced = ("customer.validated", announced_customer, current().run_id, source, customer)
+    await write_own(*announced, value=Ref(customer.id, customer.external_id))
     return ref
 
 

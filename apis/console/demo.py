@@ -98,11 +98,23 @@ async def whole(asked: Asked, env: Mapping[str, str], screen: Console) -> int:
             up, sandbox = await both(asked, env, processes, screen)
             async with calling(asked.home, up.port, CLIENT) as calls:
                 org = Org(sandbox.url(), asked.home, http)
-                await shown(asked, org, calls, screen)
+                code = await told(asked, org, calls, screen)
             if not asked.once:
                 await stay(processes, screen)
         finally:
             processes.stop()
+    return code
+
+
+async def told(asked: Asked, org: Org, calls: Calls, screen: Console) -> int:
+    """The story of the deal; where somebody must act first, all stays up so that they can."""
+    try:
+        await shown(asked, org, calls, screen)
+    except NotDoneError as reason:
+        if asked.once:
+            raise
+        say(f"\n  Not done yet: {reason}")
+        return NOT_DONE
     return DONE
 
 

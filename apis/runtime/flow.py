@@ -35,6 +35,7 @@ T = TypeVar("T")
 Undo = Callable[[Any], Awaitable[object]]
 Connect = Callable[[type, str], Any]
 SHORT_S = 2.0
+PLANNED = "$planned"
 log = get_logger(__name__)
 
 
@@ -318,6 +319,8 @@ async def finish(running: Running, state: str, result: Any, kept: list[str]) -> 
 
 def child_id(kind: str, parent: str, n: int = 1) -> str:
     """The id of something that has no source yet: the first 26 base32 characters of a hash."""
+    if parent.startswith(PLANNED):
+        return f"{PLANNED}:{kind}"
     digest = hashlib.sha256(f"{kind}\x00{parent}\x00{n}".encode()).digest()
     return crockford(int.from_bytes(digest[:17], "big") >> 6)
 

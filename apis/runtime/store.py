@@ -25,6 +25,7 @@ METADATA = MetaData()
 TIERS = ("gateway", "system", "process", "experience", "runtime")
 BUSY_S = 30
 _SCHEMA = re.compile(rf"\b({'|'.join(TIERS)})\.(?=[a-z])")
+_INDEX = re.compile(rf"\bINDEX (IF NOT EXISTS )?({'|'.join(TIERS)})\.(\w+) ON (\w+)")
 
 
 def table(tier: str, name: str, *columns: Any) -> Table:
@@ -60,6 +61,8 @@ def engine_for(url: str, *, synchronous: str = "FULL", pool: int = 5) -> Engine:
 
     @event.listens_for(engine, "before_cursor_execute", retval=True)
     def spell(_c: Any, _cur: Any, statement: str, parameters: Any, *_: Any) -> tuple[str, Any]:
+        if statement.startswith("CREATE"):  # SQLite writes the schema before the index's name
+            statement = _INDEX.sub(r"INDEX \1\3 ON \2_\4", statement)
         return _SCHEMA.sub(r"\1_", statement), parameters
 
     return engine
@@ -106,39 +109,11 @@ class Store:
         inside = contextvars.copy_context()
         return await asyncio.get_running_loop().run_in_executor(threads, inside.run, work)
 
-    def create(self) -> None:
-        """Make every schema and table that is missing (tests; production runs the migrations)."""
-        with self.engine.begin() as connection:
-            if not self.sqlite:
-                for tier in TIERS:
-                    connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {tier}")
-        if self.sqlite:
-            self._create_sqlite()
-        else:
-            METADATA.create_all(self.engine)
-
-    def _create_sqlite(self) -> None:
-        with self.engine.begin() as connection:
-            for each in METADATA.sorted_tables:
-                connection.execute(sa.schema.CreateTable(each, if_not_exists=True))
-                for index in each.indexes:
-                    connection.exec_driver_sql(sqlite_index(each, index))
-
     def close(self) -> None:
         """Let running transactions end and close every connection."""
         self._writers.shutdown(wait=True)
         self._readers.shutdown(wait=True)
         self.engine.dispose()
-
-
-def sqlite_index(on: Table, index: sa.Index) -> str:
-    """An index on SQLite, where the name of a table has its tier in front."""
-    name = f"{on.schema}_{index.name}".replace(f"_ix_{on.schema}_", "_ix_")
-    columns = ", ".join(column.name for column in index.columns)
-    where = index.dialect_options["sqlite"]["where"]
-    told = f" WHERE {where}" if where is not None else ""
-    unique = "UNIQUE " if index.unique else ""
-    return f"CREATE {unique}INDEX IF NOT EXISTS {name} ON {on.schema}_{on.name} ({columns}){told}"
 
 
 def insert_new(connection: Connection, into: Table, /, **values: Any) -> bool:

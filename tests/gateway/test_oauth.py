@@ -13,6 +13,7 @@ import pytest
 from authlib.oauth2.rfc7523 import private_key_jwt_sign
 
 from apis.gateway.oauth import ASSERTION, MemoryOnce, Once, StoreOnce
+from apis.runtime.migrations import lift
 from apis.runtime.store import Store
 from tests.gateway import forgery
 from tests.gateway.bench import ISSUER, NOW, Bench
@@ -123,7 +124,7 @@ def once(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Once]:
         yield MemoryOnce()
         return
     store = Store(f"sqlite:///{tmp_path}/once.sqlite")
-    store.create()
+    lift(store)
     yield StoreOnce(store)
     store.close()
 
@@ -138,7 +139,7 @@ async def test_a_name_is_new_once_until_it_is_forgotten(once: Once) -> None:
 async def test_two_workers_share_one_memory_of_assertions(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/once.sqlite"
     stores = [Store(url), Store(url)]
-    stores[0].create()
+    lift(stores[0])
     workers = [StoreOnce(store) for store in stores]
 
     answers = await asyncio.gather(

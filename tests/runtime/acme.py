@@ -18,6 +18,7 @@ from apis.runtime.clock import Clock
 from apis.runtime.context import CURRENT, Call, Context
 from apis.runtime.limits import MemoryLimiter, MemoryPermits
 from apis.runtime.metadata import Connection
+from apis.runtime.migrations import lift
 from apis.runtime.sign_in import Account, SignIn, Token, TokenRequest, Tokens, fetcher
 from apis.runtime.store import Store
 from apis.runtime.vendor import Errors, Pages, Vendor, VendorHttp
@@ -120,7 +121,7 @@ async def acme(store: Store, clock: Clock | None = None, **more: Any) -> AsyncIt
 @contextmanager
 def made(url: str) -> Iterator[Store]:
     store = Store(url)
-    store.create()
+    lift(store)
     yield store
     store.close()
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from apis.runtime.audit import AUDIT, Signer, digest, record, seal, verify
+from apis.runtime.migrations import lift
 from apis.runtime.store import Store
 from contracts.errors import Misconfigured
 
@@ -21,7 +22,7 @@ Seals = Callable[[datetime], int]
 @pytest.fixture
 def store(store_url: str) -> Iterator[Store]:
     store = Store(store_url)
-    store.create()
+    lift(store)
     yield store
     store.close()
 

@@ -1,0 +1,70 @@
+"""The first tables of the gateway tier."""
+# ruff: noqa: D103, INP001 - Alembic loads it by its path; a function is named by its table
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    audit()
+    jti()
+    outbox()
+
+
+def audit() -> None:
+    op.create_table(
+        "audit",
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("at", sa.String(length=32), nullable=False),
+        sa.Column("actor", sa.String(length=200), nullable=False),
+        sa.Column("cause", sa.String(length=400), nullable=True),
+        sa.Column("action", sa.String(length=100), nullable=False),
+        sa.Column("object", sa.String(length=100), nullable=True),
+        sa.Column("key", sa.String(length=400), nullable=True),
+        sa.Column("connection", sa.String(length=100), nullable=True),
+        sa.Column("before_hash", sa.String(length=64), nullable=True),
+        sa.Column("after_hash", sa.String(length=64), nullable=True),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=True),
+        sa.Column("previous", sa.String(length=64), nullable=True),
+        sa.Column("hash", sa.String(length=64), nullable=True),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("position"),
+        sa.UniqueConstraint("previous"),
+        schema="gateway",
+    )
+
+
+def jti() -> None:
+    op.create_table(
+        "jti",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("expires_at", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        schema="gateway",
+    )
+    op.create_index(
+        op.f("ix_gateway_jti_expires_at"), "jti", ["expires_at"], unique=False, schema="gateway"
+    )
+
+
+def outbox() -> None:
+    op.create_table(
+        "outbox",
+        sa.Column(
+            "seq",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+        schema="gateway",
+    )

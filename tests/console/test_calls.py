@@ -1,0 +1,113 @@
+"""The gateway as the console calls it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+from pytest_httpx import HTTPXMock
+
+from apis.console.calls import Calls, calling, run_path
+from contracts.canonical.identity import Source
+from contracts.errors import Conflict, NotFound, Unavailable
+
+BASE = "http://127.0.0.1:8080"
+RUNS = f"{BASE}/process/deal-to-project/v1/runs"
+ITEMS = f"{BASE}/process/work-queue/v1/work-items"
+RUN = {"id": "deal_to_project:salesforce:006A:1", "flow": "deal_to_project", "state": "done"}
+ITEM = {
+    "id": "wi-1",
+    "code": "a.b",
+    "title": "t",
+    "owner": "integration",
+    "since": "2026-04-01T12:00:00Z",
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / "clients.json").write_text(json.dumps({"demo": {"client_secret": "s"}}))
+    return tmp_path
+
+
+def grants(httpx_mock: HTTPXMock, token: str) -> None:
+    httpx_mock.add_response(url=f"{BASE}/oauth/token", json={"access_token": token})
+
+
+async def test_a_run_is_asked_for_with_a_token(home: Path, httpx_mock: HTTPXMock) -> None:
+    grants(httpx_mock, "t1")
+    httpx_mock.add_response(url=BASE + run_path(RUN["id"]), json=RUN)
+
+    async with calling(home, 8080, "demo") as calls:
+        run = await calls.find(RUN["id"])
+
+    assert run.state == "done"
+    sent = httpx_mock.get_requests()
+    assert sent[0].headers["Authorization"].startswith("Basic ")
+    assert sent[1].headers["Authorization"] == "Bearer t1"
+
+
+async def test_a_token_that_ran_out_is_replaced_once(home: Path, httpx_mock: HTTPXMock) -> None:
+    grants(httpx_mock, "t1")
+    httpx_mock.add_response(url=f"{RUNS}?deal=006A", status_code=401)
+    grants(httpx_mock, "t2")
+    httpx_mock.add_response(url=f"{RUNS}?deal=006A", json={"items": [RUN]})
+
+    async with calling(home, 8080, "demo") as calls:
+        run = await calls.find("006A")
+
+    assert run.id == RUN["id"]
+    assert httpx_mock.get_requests()[-1].headers["Authorization"] == "Bearer t2"
+
+
+async def test_a_deal_without_a_run_is_not_found(home: Path, httpx_mock: HTTPXMock) -> None:
+    grants(httpx_mock, "t1")
+    httpx_mock.add_response(url=f"{RUNS}?deal=006B", json={"items": []})
+
+    async with calling(home, 8080, "demo") as calls:
+        with pytest.raises(NotFound):
+            await calls.find("006B")
+
+
+async def test_every_page_of_work_items_is_read(home: Path, httpx_mock: HTTPXMock) -> None:
+    grants(httpx_mock, "t1")
+    httpx_mock.add_response(url=f"{ITEMS}?state=open", json={"items": [ITEM], "next": "c"})
+    httpx_mock.add_response(
+        url=f"{ITEMS}?state=open&cursor=c", json={"items": [ITEM | {"id": "wi-2"}]}
+    )
+
+    async with calling(home, 8080, "demo") as calls:
+        items = await calls.work_items()
+
+    assert [item.id for item in items] == ["wi-1", "wi-2"]
+
+
+async def test_a_refused_decision_arrives_as_its_error(home: Path, httpx_mock: HTTPXMock) -> None:
+    grants(httpx_mock, "t1")
+    problem = {"status": 409, "code": "work-item.already-decided", "detail": "somebody was quicker"}
+    httpx_mock.add_response(url=f"{ITEMS}/wi-1/decisions", status_code=409, json=problem)
+
+    async with calling(home, 8080, "demo") as calls:
+        with pytest.raises(Conflict, match="already-decided"):
+            await calls.decide("wi-1", "adopt", record=Source("salesforce", "001A"))
+
+    sent = json.loads(httpx_mock.get_requests()[-1].content)
+    assert sent["record"] == {"system": "salesforce", "external_id": "001A"}
+
+
+async def test_a_gateway_that_is_not_there_is_a_sentence(httpx_mock: HTTPXMock) -> None:
+    httpx_mock.add_exception(httpx.ConnectError("refused"))
+
+    async with httpx.AsyncClient() as http:
+        with pytest.raises(Unavailable) as told:
+            await Calls(BASE, "demo", "s", http).token()
+
+    assert told.value.detail == f"nothing answers at {BASE}"
+
+
+async def test_a_client_that_this_home_does_not_know_is_named(home: Path) -> None:
+    with pytest.raises(NotFound, match="nobody"):
+        async with calling(home, 8080, "nobody"):
+            pass

@@ -1,0 +1,95 @@
+"""`throughline check` finds what does not fit together, and says where."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from apis.console.checking import contract_problems, differences, findings
+from apis.runtime.settings import Settings
+from contracts.schemas import PUBLISHED
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.chdir(ROOT)
+    return Settings.from_env({"THROUGHLINE_HOME": str(tmp_path)})
+
+
+def edited(tmp_path: Path, name: str, old: str, new: str) -> Path:
+    text = (ROOT / name).read_text()
+    assert old in text
+    path = tmp_path / Path(name).name
+    path.write_text(text.replace(old, new, 1))
+    return path
+
+
+def test_the_project_as_it_is_has_nothing_wrong(settings: Settings) -> None:
+    assert findings(settings) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ("rate: 6000/min", "rte: 6000/min", "gateway.yaml: plans.internal"),
+        (
+            "runs.start: [startRun]",
+            "runs.start: [startRuns]",
+            "apis.process.deal-to-project.scopes",
+        ),
+        ("{vendor: salesforce,", "{vendor: acme,", "apis.system.salesforce.vendor: acme"),
+        ("process_apis.work_queue:app", "process_apis.work_kew:app", "cannot be loaded"),
+    ],
+)
+def test_a_mistake_in_the_policy_names_its_place(
+    settings: Settings, tmp_path: Path, old: str, new: str, place: str
+) -> None:
+    gateway = edited(tmp_path, "gateway.yaml", old, new)
+
+    found = findings(msgspec.structs.replace(settings, gateway=gateway))
+
+    assert any(place in each for each in found), found
+
+
+def test_a_mistake_in_the_metadata_names_its_place(settings: Settings, tmp_path: Path) -> None:
+    entities = edited(tmp_path, "apis/entities.yaml", "crm: salesforce}", "crm: salesfarce}")
+
+    found = findings(msgspec.structs.replace(settings, entities=entities))
+
+    assert any("entities.yaml: roles[0].serves.crm" in each for each in found), found
+
+
+def test_a_missing_file_is_named(settings: Settings, tmp_path: Path) -> None:
+    gone = msgspec.structs.replace(settings, gateway=tmp_path / "none.yaml")
+
+    assert any("none.yaml" in each for each in findings(gone))
+
+
+def test_an_app_that_differs_from_its_port_is_named() -> None:
+    told = {"getDeal": ("GET", "/deals/{id}"), "about": ("GET", "/about")}
+    served = {"getDeal": ("GET", "/deal/{id}"), "extra": ("GET", "/extra")}
+
+    assert list(differences("the port", told, served, "system/x")) == [
+        "the port: about is not served by system/x",
+        "the port: extra, served by system/x, is missing",
+        "the port: getDeal is GET /deals/{id}, but system/x has GET /deal/{id}",
+    ]
+
+
+def test_a_published_schema_that_was_edited_or_lost_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "published"
+    shutil.copytree(PUBLISHED, folder, ignore=shutil.ignore_patterns("openapi"))
+    (folder / "deal" / "1.0.json").write_text(json.dumps({}))
+    (folder / "run" / "1.0.json").unlink()
+
+    found = list(contract_problems(folder))
+
+    assert len(found) == 2
+    assert any("deal/1.0.json: was changed" in each for each in found)
+    assert any("run/1.0.json: is in the manifest, but not there" in each for each in found)
