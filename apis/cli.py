@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 
 import click
@@ -77,7 +78,8 @@ def sandbox(vendor: str, port: int, *, tls: bool) -> None:
     from apis.runtime.serving import pid_file  # noqa: PLC0415 - as above
 
     home = settings().home
-    with pid_file(home, f"sandbox-{vendor}"):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the server passes it on when it is done
+    with pid_file(home, f"sandbox-{vendor}", port):
         run_sandbox(vendor, port, home, tls=tls, clock_url=simulated_clock_url(dict(os.environ)))
 
 

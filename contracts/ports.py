@@ -65,7 +65,7 @@ def operation(method: Method, path: str, *, status: int = 200) -> Callable[[Func
         named = first + "".join(word.capitalize() for word in rest)
         summary = (function.__doc__ or "").strip().splitlines()[0]
         route = Operation(named, method, path, function.__name__, summary, status)
-        function.__operation__ = route  # type: ignore[attr-defined]
+        function.__operation__ = route  # type: ignore[attr-defined]  # read by `operations`
         return function
 
     return mark

@@ -100,7 +100,7 @@ def journey(run: Run, now: datetime) -> RenderableType:
         column.min_width = width
     steps.columns[3].justify = "right"
     for step in run.steps:
-        tries = Text(f" (try {step.attempts})" if step.attempts > 1 else "", style="dim")
+        tries = Text(f"\ntry {step.attempts}" if step.attempts > 1 else "", style="dim")
         steps.add_row(
             words(step.name),
             Text(step.owner or NOTHING, style="dim"),

@@ -11,6 +11,7 @@ import contextvars
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from typing import Any
 
 import msgspec
@@ -72,6 +73,11 @@ class Engine:
         self._client: DBOSClient | None = None
         self._threads = ThreadPoolExecutor(2, "engine")
         self._launched = False
+
+    @property
+    def needs(self) -> str:
+        """What `migrate` brings about, in a word: when it is the same there is nothing to do."""
+        return f"dbos {version('dbos')}, queues {CONCURRENCY} {POLL_S} {SUSPECTS_POLL_S}"
 
     def migrate(self) -> None:
         """Make or lift the engine's own tables; once per deployment, before any process starts."""

@@ -15,12 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Table
+from sqlalchemy import Column, Connection, String, Table
 
 from apis.runtime.engine import Engine
-from apis.runtime.store import METADATA, TIERS, Store
+from apis.runtime.store import METADATA, TIERS, Store, table
 
 SCRIPTS = Path(__file__).parent.parent / "migrations"
+ENGINE = table("runtime", "engine", Column("has", String(120), primary_key=True))
+"""What the engine's own tables were brought to last."""
 OWNERS = ("apis.gateway.oauth", "apis.runtime.writes", "apis.runtime.audit", "process_apis.starts")
 """Modules that, between them, declare every table of the deployment."""
 LOCK = 7_401_000
@@ -46,7 +48,9 @@ def migrate(store: Store, engine: Engine, home: Path) -> None:
     """Bring every table up to date; a second caller waits, then finds it done."""
     with alone(store, home):
         lift(store)
-        engine.migrate()
+        if not store.read_now(engine_has, engine.needs):
+            engine.migrate()
+            store.write_now(engine_got, engine.needs)
 
 
 @contextmanager
@@ -72,6 +76,17 @@ def lift(store: Store) -> None:
     behind = [tier for tier in TIERS if at[tier] < head(tier)]
     if behind:
         store.write_now(upgrade, behind)
+
+
+def engine_has(connection: Connection, what: str) -> bool:
+    """Whether the engine's tables are as this release needs them."""
+    return connection.execute(sa.select(ENGINE.c.has)).scalar() == what
+
+
+def engine_got(connection: Connection, what: str) -> None:
+    """Record what the engine's tables were brought to."""
+    connection.execute(sa.delete(ENGINE))
+    connection.execute(sa.insert(ENGINE).values(has=what))
 
 
 def head(tier: str) -> str:
@@ -117,35 +132,35 @@ def declared() -> list[Table]:
     return METADATA.sorted_tables
 
 
-def draft() -> list[Path]:
+def draft() -> list[str]:
     """Write each tier's first script anew from its declared tables, while none is released."""
-    written = []
+    written: list[str] = []
     for tier in TIERS:
-        tables = [table for table in declared() if table.schema == tier]
+        tables = [each for each in declared() if each.schema == tier]
         path = SCRIPTS / tier / "versions" / "0001_first.py"
         path.parent.mkdir(parents=True, exist_ok=True)
-        calls = "\n".join(f"    {table.name}()" for table in tables)
+        calls = "\n".join(f"    {each.name}()" for each in tables)
         text = FIRST.format(tier=tier, calls=calls)
-        path.write_text("\n\n".join([text, *(creation(table) for table in tables)]), "utf-8")
-        written.append(path)
+        path.write_text("\n\n".join([text, *(creation(each) for each in tables)]), "utf-8")
+        written.append(str(path))
     command = [sys.executable, "-m", "ruff", "format", "--quiet", *written]
     subprocess.run(command, check=True)  # noqa: S603 - our own words
     return written
 
 
-def creation(table: Table) -> str:
+def creation(made: Table) -> str:
     """The function that makes one table with its indexes."""
     from alembic.autogenerate import render_python_code  # noqa: PLC0415 - only drafting needs it
     from alembic.operations import ops  # noqa: PLC0415 - as above
 
-    indexes = sorted(table.indexes, key=lambda index: str(index.name))
-    made = [
-        ops.CreateTableOp.from_table(table),
+    indexes = sorted(made.indexes, key=lambda index: str(index.name))
+    operations: list[ops.MigrateOperation] = [
+        ops.CreateTableOp.from_table(made),
         *(ops.CreateIndexOp.from_index(index) for index in indexes),
     ]
-    lines = render_python_code(ops.UpgradeOps(ops=made)).splitlines()
+    lines = render_python_code(ops.UpgradeOps(ops=operations)).splitlines()
     code = [f"    {line.removeprefix('    ')}" for line in lines if line.lstrip()[:1] != "#"]
-    return "\n".join([f"def {table.name}() -> None:", *code, ""])
+    return "\n".join([f"def {made.name}() -> None:", *code, ""])
 
 
 if __name__ == "__main__":

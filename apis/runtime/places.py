@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import partial
 from types import NoneType, UnionType
 from typing import Annotated, Any, Protocol, Union, get_args, get_origin
 
 import msgspec
 
+from contracts.canonical.money import DECIMALS, RATES, Money, exact
 from contracts.errors import FieldError, Misconfigured
 
 Raw = Callable[[Mapping[str, Any]], dict[str, Any]]
@@ -172,7 +174,7 @@ class _Reader:
 
     def _struct(self, contract: Any, tree: Mapping[str, Any], field: str) -> str:
         members = {member.name: member for member in msgspec.structs.fields(contract)}
-        parts = []
+        parts: dict[str, str] = {}
         for name, node in tree.items():
             if name not in members:
                 raise Misconfigured("mapping.unknown-field", f"there is no field {field}.{name}")
@@ -184,8 +186,11 @@ class _Reader:
                 plain = member.default if made is msgspec.NODEFAULT else made()
                 default = self._name_of("default", plain)
                 value = f"{default} if (v := {value}) is None else v"
-            parts.append(f"{member.encode_name!r}: {value}")
-        return "{" + ", ".join(parts) + "}"
+            parts[member.encode_name] = value
+        if contract is Money and parts.keys() == {"amount", "currency"}:
+            exactly = self._name_of("exact", partial(_exact, field))
+            parts["amount"] = f"{exactly}({parts['amount']}, {parts['currency']})"
+        return "{" + ", ".join(f"{name!r}: {value}" for name, value in parts.items()) + "}"
 
     def _member(self, kind: Any, node: Any, field: str) -> str:
         if not isinstance(node, dict):
@@ -285,6 +290,17 @@ def _unwrapped(kind: Any) -> tuple[Any, bool]:
         rest = [each for each in get_args(kind) if each is not NoneType]
         return _unwrapped(rest[0])[0], len(rest) < len(get_args(kind))
     return kind, kind is Any
+
+
+def _exact(field: str, amount: Any, currency: Any) -> Any:
+    """A vendor's `42800.0` is 42800.00 in euros and 42800 in yen; other types are refused later."""
+    if type(amount) not in (Decimal, int) or currency not in DECIMALS:
+        return amount
+    try:
+        return exact(Decimal(amount), currency, rate=field.rpartition(".")[2] in RATES)
+    except ValueError as error:
+        told = f"{field}: {error}"
+        raise Misconfigured("mapping.money-decimals", told, owner="integration") from None
 
 
 def _whole(value: Any) -> Any:

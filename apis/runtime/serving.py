@@ -84,7 +84,7 @@ async def serve(
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, stopping.set)
-    with pid_file(settings.home, part):
+    with pid_file(settings.home, part, port):
         try:
             await deployment.start()
             if worker:
@@ -143,14 +143,17 @@ def listening(app: Asgi, port: int) -> uvicorn.Server:
 
 
 @contextmanager
-def pid_file(home: Path, part: str) -> Iterator[None]:
-    """`run/<part>.pid` while the process lives."""
-    path = home / "run" / f"{part}.pid"
-    path.write_text(str(os.getpid()))
+def pid_file(home: Path, part: str, port: int | None) -> Iterator[None]:
+    """`run/<part>.pid`, and `run/<part>.port` where it listens, while the process lives."""
+    told = {"pid": os.getpid(), "port": port}
+    paths = {home / "run" / f"{part}.{name}": value for name, value in told.items() if value}
+    for path, value in paths.items():
+        path.write_text(str(value))
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
+        for path in paths:
+            path.unlink(missing_ok=True)
 
 
 def port_is_free(port: int) -> bool:

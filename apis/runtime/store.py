@@ -11,6 +11,7 @@ import contextvars
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache, lru_cache
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
@@ -61,11 +62,17 @@ def engine_for(url: str, *, synchronous: str = "FULL", pool: int = 5) -> Engine:
 
     @event.listens_for(engine, "before_cursor_execute", retval=True)
     def spell(_c: Any, _cur: Any, statement: str, parameters: Any, *_: Any) -> tuple[str, Any]:
-        if statement.startswith("CREATE"):  # SQLite writes the schema before the index's name
-            statement = _INDEX.sub(r"INDEX \1\3 ON \2_\4", statement)
-        return _SCHEMA.sub(r"\1_", statement), parameters
+        return spelled(statement), parameters
 
     return engine
+
+
+@lru_cache(maxsize=2_000)
+def spelled(statement: str) -> str:
+    """A statement as SQLite knows our tables."""
+    if statement.startswith("CREATE"):  # SQLite writes the schema before the index's name
+        statement = _INDEX.sub(r"INDEX \1\3 ON \2_\4", statement)
+    return _SCHEMA.sub(r"\1_", statement)
 
 
 class Store:
@@ -118,9 +125,40 @@ class Store:
 
 def insert_new(connection: Connection, into: Table, /, **values: Any) -> bool:
     """Insert unless a unique key is taken; True when the row is new."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(into).values(**values).on_conflict_do_nothing()
-    return connection.execute(statement.returning(sa.literal(1))).first() is not None
+    statement = _insert_new(into, connection.dialect.name)
+    return connection.execute(statement, values).rowcount == 1
+
+
+# Making a statement costs several times what running it does: these are made once a shape.
+
+
+@cache
+def _insert_new(into: Table, dialect: str) -> Any:
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    statement = insert(into).on_conflict_do_nothing().inline()
+    return statement.execution_options(preserve_rowcount=True)
+
+
+def find(connection: Connection, table: Table, /, **key: Any) -> Any:
+    """The first row with these values, or None."""
+    return connection.execute(_select(table, tuple(key)), key).first()
+
+
+@cache
+def _select(table: Table, key: tuple[str, ...]) -> Any:
+    return sa.select(table).where(*(table.c[name] == sa.bindparam(name) for name in key))
+
+
+def change(connection: Connection, table: Table, key: dict[str, Any], /, **values: Any) -> int:
+    """Change the rows with the values of `key`; answers how many."""
+    given = {f"_{name}": value for name, value in key.items()}
+    return connection.execute(_update(table, tuple(key)), given | values).rowcount
+
+
+@cache
+def _update(table: Table, key: tuple[str, ...]) -> Any:
+    wanted = (table.c[name] == sa.bindparam(f"_{name}") for name in key)
+    return sa.update(table).where(*wanted)
 
 
 def database_now(connection: Connection) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,10 @@ from contracts.runs import WorkItem, WorkRecord
 
 if TYPE_CHECKING:
     from apis.runtime.flow import Running, Step
+
+
+VENDOR_CODE = re.compile(r"([a-z0-9_-]+)\.([A-Z0-9_]+)")
+REFUSED = "vendor.rejected"
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,11 +100,13 @@ def record_of(running: Running) -> WorkRecord:
 
 def parked_item(running: Running, step: Step[Any, Any], problem: Problem) -> WorkItem:
     """The work item of a step that cannot go on by itself."""
+    vendors = VENDOR_CODE.fullmatch(problem.code)
+    code = REFUSED if vendors else problem.code
     return WorkItem(
         id="",
-        code=problem.code,
-        title=problem.title or problem.code,
-        detail=problem.detail,
+        code=code,
+        title=f"{(problem.source or vendors[1]).capitalize()} refused" if vendors else titled(code),
+        detail=problem.detail or problem.title,
         owner=problem.owner or step.owner,
         remedy=problem.remedy,
         amount=price(running),
@@ -112,6 +119,12 @@ def parked_item(running: Running, step: Step[Any, Any], problem: Problem) -> Wor
     )
 
 
+def titled(code: str) -> str:
+    """A code as a headline: `customer.tax-code-missing` is "Customer: tax code missing"."""
+    subject, _, reason = code.partition(".")
+    return f"{subject.replace('-', ' ').capitalize()}: {reason.replace('-', ' ')}"
+
+
 def approval_item(
     running: Running, code: str, by: str, detail: str, amount: Money | None
 ) -> WorkItem:
@@ -119,7 +132,7 @@ def approval_item(
     return WorkItem(
         id="",
         code=f"{code}.approval-needed",
-        title="Someone with the limit for it has to approve this",
+        title=f"{code.capitalize()}: approval needed",
         detail=detail,
         owner=by,
         remedy="approve, or reject with a reason",

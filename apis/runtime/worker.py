@@ -33,6 +33,8 @@ async def start_worker(deployment: Deployment) -> None:
     deployment.engine.launch(
         {flow.registered: runner(runtime, flow) for flow in flows}, leases.owner
     )
+    for feed in deployment.metadata.feeds:
+        await loaded(READER)(runtime, feed).begin()
     for name, every, work in leaderships(deployment, leases):
         deployment.spawn(lead(leases, name, every, work))
 

@@ -51,6 +51,7 @@ WIDE = Context(prec=80)
 """Wide enough for any amount; what is rounded in it is meant to be."""
 EXACT = Context(prec=80, traps=[Inexact, InvalidOperation])
 """Adding and multiplying in it never loses a digit: it raises instead."""
+QUANTA = {places: Decimal(1).scaleb(-places) for places in {*ISO_4217, RATE_DECIMALS}}
 
 Amount = TypeVar("Amount", Decimal, Money)
 
@@ -85,6 +86,21 @@ def rounded(
 
 def _quantized(amount: Decimal, currency: str, mode: str) -> Decimal:
     return amount.quantize(Decimal(1).scaleb(-decimals(currency)), rounding=mode, context=WIDE)
+
+
+def exact(amount: Decimal, currency: str, *, rate: bool = False) -> Decimal:
+    """The same amount at its currency's decimals, a rate at up to six; ValueError if it has more."""
+    try:
+        return EXACT.quantize(amount, QUANTA[decimals(currency)])
+    except Inexact:
+        pass
+    if rate:
+        try:
+            return EXACT.quantize(amount, QUANTA[RATE_DECIMALS]).normalize(EXACT)
+        except Inexact:
+            pass
+    msg = f"{amount} has more decimals than {'a rate' if rate else currency} takes"
+    raise ValueError(msg)
 
 
 def total(currency: str, amounts: Iterable[Money]) -> Money:

@@ -22,6 +22,7 @@ from tests.servers import free_port, temporary_folder
 
 TICKS = os.sysconf("SC_CLK_TCK")
 READY_S = 60.0
+SETTLED_S = 1.5  # after it is ready: the feed has read once, and leads are taken
 DONE_S = 120.0
 LOOK_S = 0.005
 LATENCY_MS = 20
@@ -194,6 +195,7 @@ def up(home: Path, vendor: Sandbox | None, database: str | None = None) -> Itera
         env |= {"SALESFORCE_URL": vendor.url, "SALESFORCE_LOGIN_URL": vendor.url}
     with process(["-m", "apis.cli", "up"], env, log) as started:
         ready_s = wait_for(f"http://127.0.0.1:{port}/readyz", started, log)
+        time.sleep(SETTLED_S)
         yield Product(home, port, started.pid, ready_s, url)
 
 

@@ -27,7 +27,7 @@ from apis.runtime.context import CURRENT
 
 FOLDER = "CRASH_FOLDER"
 WRITES = re.compile(r"\s*(INSERT INTO|UPDATE|DELETE FROM)\s+([\w.\"]+)", re.IGNORECASE)
-TIER = re.compile(r"^(gateway|system|process|experience|runtime|dbos)[._]")
+TIER = re.compile(r"^(gateway|system|process|experience|runtime|dbos|main)[._]")
 STATUSES = ("PENDING", "ENQUEUED", "CANCELLED", "SUCCESS", "ERROR")
 PARENT_DEATH = 1
 
@@ -48,12 +48,11 @@ class Knife:
             stamp = (self.folder / "arm.json").stat().st_mtime_ns
         except FileNotFoundError:
             return {}
-        if stamp != self._read[0]:
-            told = json.loads((self.folder / "arm.json").read_text())
-            if told.get("token") != self._read[1].get("token"):
+        with self._lock:
+            if stamp != self._read[0]:
+                self._read = (stamp, json.loads((self.folder / "arm.json").read_text()))
                 self._seen.clear()
-            self._read = (stamp, told)
-        return self._read[1]
+            return self._read[1]
 
     def meet(self, arm: dict[str, Any], name: str) -> None:
         """A boundary of the armed deal: note it, and act if it is the one."""

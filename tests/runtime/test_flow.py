@@ -19,6 +19,7 @@ from apis.runtime.engine import Engine
 from apis.runtime.flow import Abandoned, Runtime, about, approval, current, flow, runner, step
 from apis.runtime.leases import Leases, lead, reap, wake
 from apis.runtime.metadata import Metadata
+from apis.runtime.migrations import lift
 from apis.runtime.records import Records
 from apis.runtime.store import Store
 from apis.runtime.work_items import Deciding, decide, list_items
@@ -94,7 +95,7 @@ class Bench:
         self.tasks: list[asyncio.Task[None]] = []
 
     async def begin(self) -> None:
-        await asyncio.to_thread(self.store.create)
+        await asyncio.to_thread(lift, self.store)
         await asyncio.to_thread(self.engine.migrate)
         await self.leases.hold(self.leases.worker)
         flows = [three_steps, approved]

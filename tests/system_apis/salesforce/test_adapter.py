@@ -126,16 +126,29 @@ async def test_a_cursor_reaches_nothing_but_a_page(crm) -> None:
     assert call.calls[-1]["operation"] == "GET /query/{}"
 
 
-async def test_a_record_that_cannot_be_read_is_a_gap_and_the_feed_goes_on(org, crm) -> None:
+async def test_a_record_that_cannot_be_read_is_a_gap_and_the_feed_goes_on(
+    org, store, tmp_path
+) -> None:
     good = (await org.wins_deal(n=1))["deal"]
-    stage = {"StageName": "Closed Won", "CloseDate": "2026-03-31", "Name": "Deal"}
-    bad = await org.creates("Opportunity", CurrencyIsoCode="EUR", **stage)
-    await org.call("PATCH", f"sobjects/Opportunity/{bad}", {"TL_Billing_Model__c": "retainer"})
+    await org.waits(2)
+    bad = (await org.wins_deal(n=2))["deal"]
+    await org.call("PATCH", f"sobjects/Opportunity/{bad}", {"NextStep": "weekly"})
+    await org.waits(2)
+    last = (await org.wins_deal(n=3))["deal"]
+    for deal in (good, last):
+        await org.call("PATCH", f"sobjects/Opportunity/{deal}", {"NextStep": "retainer"})
+    crm = on(
+        URL, org.http, store, tmp_path, base={"deal": {"fields": {"billing_model": "NextStep"}}}
+    )
     asks()
 
     page = await crm.list_deals(LONG_AGO)
 
-    assert {deal.external_id for deal in page.items} == {good, bad}
+    assert {deal.external_id for deal in page.items} == {good, last}
+    [gap] = page.gaps
+    assert (gap.external_id, gap.code) == (bad, "mapping.unknown-value")
+    assert "NextStep" in gap.detail
+    assert page.until == page.items[-1].changed_at
 
 
 async def test_only_deals_of_one_state_are_listed(org, crm) -> None:
@@ -156,7 +169,7 @@ async def test_only_deals_of_one_state_are_listed(org, crm) -> None:
 
 
 async def test_a_customer_is_marked_with_our_key_and_found_by_it(org, crm) -> None:
-    account = (await org.wins_deal())["customer"]
+    account = (await org.wins_deal())["account"]
     asks()
 
     assert await crm.find_customer("customer-1") is None
@@ -166,7 +179,7 @@ async def test_a_customer_is_marked_with_our_key_and_found_by_it(org, crm) -> No
 
 
 async def test_a_key_that_another_account_has_is_a_conflict_and_changes_nothing(org, crm) -> None:
-    first, second = [(await org.wins_deal(n=n))["customer"] for n in (1, 2)]
+    first, second = [(await org.wins_deal(n=n))["account"] for n in (1, 2)]
     asks()
     await crm.mark_customer(first, "customer-1")
 
@@ -189,7 +202,7 @@ async def test_a_deal_is_marked_with_the_project(org, crm) -> None:
 
 async def test_a_lost_reply_to_a_mark_changes_nothing_twice(org, crm, store: Store) -> None:
     deal = (await org.wins_deal())["deal"]
-    await org.meets("Opportunity.update", "error")
+    await org.meets("Opportunity.update", "error", nth=1)
     asks()
     with pytest.raises(Transient):
         await crm.mark_deal(deal, MARK)
@@ -202,7 +215,7 @@ async def test_a_lost_reply_to_a_mark_changes_nothing_twice(org, crm, store: Sto
 
 
 async def test_customers_are_upserted_by_key_each_with_its_own_outcome(org, crm) -> None:
-    account = (await org.wins_deal())["customer"]
+    account = (await org.wins_deal())["account"]
     asks()
     await crm.mark_customer(account, "customer-1")
 
@@ -226,7 +239,7 @@ async def test_customers_are_upserted_by_key_each_with_its_own_outcome(org, crm)
     assert all(bool(each.ok) != bool(each.problem) for each in told)
 
 
-async def test_more_than_a_call_takes_goes_out_in_several(org, crm) -> None:
+async def test_more_than_a_call_takes_goes_out_in_several(crm) -> None:
     call = asks()
     customers = [Customer(key=f"customer-{n}", name=f"C{n}") for n in range(230)]
 
@@ -264,9 +277,8 @@ async def test_about_tells_the_pinned_version_and_its_end(crm) -> None:
 
 async def test_an_acquired_unit_keeps_its_fields_elsewhere(org, store, tmp_path) -> None:
     won = await org.wins_deal()
-    entity = (await org.finds("SELECT TL_Legal_Entity__c FROM Opportunity"))[0][
-        "TL_Legal_Entity__c"
-    ]
+    [found] = await org.finds("SELECT TL_Legal_Entity__c FROM Opportunity")
+    entity = found["TL_Legal_Entity__c"]
     change = {"NextStep": "SOW-ACME-9", "TL_Billing_Model__c": "retainer"}
     await org.call("PATCH", f"sobjects/Opportunity/{won['deal']}", change)
     other = {"deal": {"fields": {"sow_number": "NextStep", "lines.role": "Description"}}}
@@ -283,7 +295,7 @@ async def test_a_spent_quota_is_throttling(org, crm) -> None:
     deal = (await org.wins_deal())["deal"]
     asks()
     await crm.get_deal(deal)
-    await org.meets("Opportunity.search", "throttle")
+    await org.meets("Opportunity.search", "throttle", nth=1)
 
     with pytest.raises(Throttled, match=r"salesforce\.REQUEST_LIMIT_EXCEEDED") as raised:
         await crm.get_deal(deal)
@@ -295,7 +307,7 @@ async def test_an_expired_session_costs_one_more_sign_in(org, crm) -> None:
     deal = (await org.wins_deal())["deal"]
     asks()
     await crm.get_deal(deal)
-    await org.meets("Opportunity.search", "expire-token")
+    await org.meets("Opportunity.search", "expire-token", nth=1)
     call = asks()
 
     await crm.get_deal(deal)

@@ -12,6 +12,7 @@ down_revision = None
 
 def upgrade() -> None:
     cursors()
+    engine()
     event_log()
     inbox()
     leases()
@@ -23,6 +24,15 @@ def cursors() -> None:
         sa.Column("reader", sa.String(length=80), nullable=False),
         sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.PrimaryKeyConstraint("reader"),
+        schema="runtime",
+    )
+
+
+def engine() -> None:
+    op.create_table(
+        "engine",
+        sa.Column("has", sa.String(length=120), nullable=False),
+        sa.PrimaryKeyConstraint("has"),
         schema="runtime",
     )
 

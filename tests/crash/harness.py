@@ -1,0 +1,372 @@
+"""The deployment under test in its split form: processes, the sandbox's back door, the public API."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from tests.crash.launcher import FOLDER
+from tests.servers import ROOT, free_port
+
+T = TypeVar("T")
+LEASE_S = 1
+DEADLINE_S = 2
+FEED_S = 1
+START_S = 40.0
+PATIENCE_S = 45.0
+MOST_DEATHS = 5
+WORKERS = ("a", "b", "c")
+NEEDED = 2
+RUNS = "/process/deal-to-project/v1/runs"
+ITEMS = "/process/work-queue/v1/work-items"
+
+
+class Stuck(Exception):
+    """Something that must happen did not, in time."""
+
+
+def until(what: str, look: Callable[[], T | None], seconds: float = PATIENCE_S) -> T:
+    """The first answer that is not None or False; Stuck after so many seconds."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := look():
+            return found
+        time.sleep(0.03)
+    raise Stuck(f"{what}: not after {seconds:.0f} s")
+
+
+class Processes:
+    """Every process of one deployment, by name; none outlives the harness."""
+
+    def __init__(self, home: Path, env: dict[str, str]) -> None:
+        self.home = home
+        self.env = env
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.commands: dict[str, tuple[str, ...]] = {}
+        self.deaths: dict[int, int] = {}
+
+    def start(self, name: str, *command: str) -> None:
+        """Start a process of the product under the knife; its log is `<name>.log`."""
+        self.commands[name] = command
+        with (self.home / f"{name}.log").open("ab") as log:
+            self.running[name] = subprocess.Popen(
+                [sys.executable, "-m", "tests.crash.launcher", *command],
+                cwd=ROOT, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+
+    def dead(self) -> list[str]:
+        """Which processes have ended."""
+        return [name for name, process in self.running.items() if process.poll() is not None]
+
+    def restart(self, names: list[str]) -> None:
+        """Start again what has died."""
+        for name in names:
+            process = self.running[name]
+            self.deaths[process.pid] = process.returncode
+            self.start(name, *self.commands[name])
+
+    def ended(self, pid: int) -> int | None:
+        """The exit code of a process that was started here, if it has ended."""
+        for process in self.running.values():
+            if process.pid == pid:
+                return process.poll()
+        return self.deaths.get(pid)
+
+    def name_of(self, pid: int) -> str:
+        """Which process has, or had, this number."""
+        return next((n for n, process in self.running.items() if process.pid == pid), f"pid {pid}")
+
+    def ready(self, name: str) -> bool:
+        """Whether a process has said that it is ready since its last start."""
+        process = self.running[name]
+        if process.poll() is not None:
+            return False
+        command = self.commands[name]
+        part = f"worker-{command[2]}" if command[0] == "worker" else "-".join(command[1:2])
+        part = "up" if command[0] == "up" else part.replace("/", "-")
+        if command[0] == "sandbox":
+            part = f"sandbox-{command[1]}"
+        try:
+            if int((self.home / "run" / f"{part}.pid").read_text()) != process.pid:
+                return False
+        except (FileNotFoundError, ValueError):
+            return False
+        return True
+
+    def stop(self) -> None:
+        """End everything at once."""
+        for process in self.running.values():
+            for number in (signal.SIGCONT, signal.SIGKILL):
+                if process.poll() is None:
+                    os.killpg(process.pid, number)
+        for process in self.running.values():
+            process.wait()
+
+
+class Firm:
+    """One deployment with its sandbox: wins deals, asks the gateway, arms the knife."""
+
+    def __init__(self, home: Path, store: str, database_url: str) -> None:
+        self.home = home
+        self.store = store
+        self.database_url = database_url
+        self.knife = home / "knife"
+        self.knife.mkdir()
+        self.tokens = 0
+        self.accounts: dict[str, str] = {}
+        names = ("sandbox", "gateway", "process", "system")
+        self.ports = {name: free_port() for name in names}
+        self.processes = Processes(home, self._environment())
+        self.http = httpx.Client(trust_env=False, timeout=35)
+        self._headers: dict[str, dict[str, str]] = {}
+
+    def url(self, part: str) -> str:
+        """Where a part listens."""
+        return f"http://127.0.0.1:{self.ports[part]}"
+
+    def _environment(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("THROUGHLINE_", "PORT"))}
+        return kept | {
+            "THROUGHLINE_HOME": str(self.home),
+            "THROUGHLINE_DATABASE_URL": self.database_url,
+            "THROUGHLINE_ENV": "test",
+            "THROUGHLINE_LEASE": str(LEASE_S),
+            "THROUGHLINE_SEARCH_LAG": "1",
+            "THROUGHLINE_FEED_EVERY": str(FEED_S),
+            "THROUGHLINE_ENTITIES": str(self._entities()),
+            "THROUGHLINE_PEERS": f"system={self.url('system')},process={self.url('process')}",
+            "PORT": str(self.ports["gateway"]),
+            "SALESFORCE_URL": self.url("sandbox"),
+            "SALESFORCE_LOGIN_URL": self.url("sandbox"),
+            FOLDER: str(self.knife),
+        }
+
+    def _entities(self) -> Path:
+        """The sample firm with short deadlines, and calls through the transport that is watched."""
+        text = (ROOT / "apis/entities.yaml").read_text()
+        for old, new in (
+            ("transport: aiohttp", "transport: httpx"),
+            ("deadline_s: 10", f"deadline_s: {DEADLINE_S}"),
+            ("overlap_s: 300", "overlap_s: 5"),
+        ):
+            assert old in text, f"entities.yaml does not say {old!r} any more"
+            text = text.replace(old, new)
+        path = self.home / "entities.yaml"
+        path.write_text(text)
+        return path
+
+    def start(self, *, split: bool = True) -> None:
+        """Start all parts and wait until each is ready."""
+        begin = self.processes.start
+        begin("sandbox", "sandbox", "salesforce", "--port", str(self.ports["sandbox"]))
+        until("the sandbox", lambda: answers(self.http, f"{self.url('sandbox')}/__sandbox__/state"))
+        if split:
+            begin("system", "serve", "system", "--port", str(self.ports["system"]))
+            begin("process", "serve", "process", "--port", str(self.ports["process"]))
+            begin("gateway", "serve", "gateway", "--port", str(self.ports["gateway"]))
+            for name in WORKERS:
+                begin(name, "worker", "--name", name)
+        else:
+            begin("up", "up")
+        self.whole()
+
+    def tend(self) -> None:
+        """Servers are started again at once; workers only when none is left: the spare takes over."""
+        dead = self.processes.dead()
+        left = set(self.processes.running) & set(WORKERS) - set(dead)
+        self.processes.restart([name for name in dead if name not in WORKERS or not left])
+
+    def until(self, what: str, look: Callable[[], T | None], seconds: float = PATIENCE_S) -> T:
+        """`until`, while dead servers are started again."""
+
+        def tended() -> T | None:
+            self.tend()
+            return look()
+
+        return until(what, tended, seconds)
+
+    def whole(self) -> None:
+        """Start again what is dead; wait until the servers and enough workers are ready."""
+        died: list[str] = []
+
+        def look() -> bool:
+            dead = self.processes.dead()
+            self.processes.restart(dead)
+            died.extend(dead)
+            if len(died) > MOST_DEATHS:
+                raise Stuck(f"{died[-1]} ends by itself: see {self.home}/{died[-1]}.log")
+            ready = {name for name in self.processes.running if self.processes.ready(name)}
+            spare = len(ready & set(WORKERS)) >= NEEDED or "up" in ready
+            return spare and ready >= set(self.processes.running) - set(WORKERS) and self.serving()
+
+        until("all processes ready", look, START_S)
+
+    def serving(self) -> bool:
+        """Whether gateway and tiers answer and each worker holds its lease."""
+        parts = [part for part in ("system", "process") if part in self.processes.running]
+        told = [answers(self.http, f"{self.url(part)}/") for part in parts]
+        return all(told) and answers(self.http, f"{self.url('gateway')}/readyz")
+
+    # ------------------------------------------------------------------------------- the sandbox
+
+    def salesforce(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        """A call that a seller makes."""
+        if "salesforce" not in self._headers:
+            known = json.loads((self.home / "sandboxes/credentials.json").read_text())["salesforce"]
+            asked = {"grant_type": "client_credentials", "client_id": known["client_id"]}
+            asked["client_secret"] = known["client_secret"]
+            told = self.http.post(f"{self.url('sandbox')}/services/oauth2/token", data=asked).json()
+            self._headers["salesforce"] = {"Authorization": f"Bearer {told['access_token']}"}
+        url, headers = f"{self.url('sandbox')}{path}", self._headers["salesforce"]
+        answer = self.http.request(method, url, json=body, headers=headers)
+        answer.raise_for_status()
+        return answer
+
+    def deal(self, n: int, **options: Any) -> str:
+        """An open deal, ready to be won; answers its id."""
+        asked = {"n": n, "stage": "Negotiation/Review", "customer": "new", **options}
+        door = f"{self.url('sandbox')}/__sandbox__/examples/won-deal"
+        call = self.http.get(door, params=asked).json()[0]
+        parts = self.salesforce(call["method"], call["path"], call["body"]).json()
+        made = {part["referenceId"]: part["body"]["id"] for part in parts["compositeResponse"]}
+        deal = str(made["deal"])
+        self.accounts[deal] = str(made["account"])
+        return deal
+
+    def stage(self, deal: str, stage: str) -> None:
+        """Move a deal to another stage."""
+        path = f"/services/data/v62.0/sobjects/Opportunity/{deal}"
+        self.salesforce("PATCH", path, {"StageName": stage})
+
+    def win(self, deal: str) -> None:
+        """Win a deal; the feed sees it within a second or so."""
+        self.stage(deal, "Closed Won")
+
+    def faults(self, *plan: dict[str, Any]) -> None:
+        """Replace the sandbox's faults."""
+        door = f"{self.url('sandbox')}/__sandbox__/faults"
+        self.http.put(door, json=list(plan)).raise_for_status()
+
+    # --------------------------------------------------------------------------------- the product
+
+    def ask(
+        self, method: str, path: str, client: str = "demo", **rest: Any
+    ) -> httpx.Response:
+        """A call through the gateway."""
+        if client not in self._headers:
+            known = json.loads((self.home / "clients.json").read_text())[client]
+            told = self.http.post(
+                f"{self.url('gateway')}/oauth/token",
+                data={"grant_type": "client_credentials"},
+                auth=(client, known["client_secret"]),
+            ).json()
+            self._headers[client] = {"Authorization": f"Bearer {told['access_token']}"}
+        url = f"{self.url('gateway')}{path}"
+        try:
+            return self.http.request(method, url, headers=self._headers[client], **rest)
+        except httpx.TransportError:  # the gateway itself was hit: nobody answers
+            return httpx.Response(503)
+
+    def begin(self, deal: str) -> int:
+        """Start the flow by POST; answers the status."""
+        body = {"deal": {"system": "salesforce", "external_id": deal}}
+        return self.ask("POST", RUNS, json=body).status_code
+
+    def run(self, deal: str) -> dict[str, Any] | None:
+        """The newest run of a deal."""
+        answer = self.ask("GET", RUNS, params={"deal": deal})
+        items = answer.json().get("items") if answer.is_success else None
+        return items[0] if items else None
+
+    def reaches(self, deal: str, *states: str) -> dict[str, Any]:
+        """Wait until the deal's run is in one of these states."""
+
+        def look() -> dict[str, Any] | None:
+            run = self.run(deal)
+            return run if run and run["state"] in states else None
+
+        return self.until(f"run of {deal} {' or '.join(states)}", look)
+
+    def item(self, deal: str, code: str = "") -> dict[str, Any]:
+        """Wait for the open work item of a deal."""
+
+        def look() -> dict[str, Any] | None:
+            answer = self.ask("GET", ITEMS, params={"state": "open"})
+            items = answer.json().get("items", []) if answer.is_success else []
+            mine = (each for each in items if deal in (each["run_id"] or ""))
+            return next((each for each in mine if each["code"].startswith(code)), None)
+
+        return self.until(f"work item {code} of {deal}", look)
+
+    def decide(self, item: dict[str, Any], decision: str, client: str = "demo") -> int:
+        """Decide a work item; answers the status."""
+        body = {"decision": decision, "comment": "crash matrix"}
+        return self.ask("POST", f"{ITEMS}/{item['id']}/decisions", client, json=body).status_code
+
+    # ----------------------------------------------------------------------------------- the knife
+
+    def arm(self, deal: str, **what: Any) -> str:
+        """Point the knife at a boundary of a deal, or only watch the deal; answers the token."""
+        self.tokens += 1
+        told = {"token": str(self.tokens), "deal": deal, "action": "kill", **what}
+        part = self.knife / "arm.part"
+        part.write_text(json.dumps(told))
+        part.rename(self.knife / "arm.json")
+        return str(self.tokens)
+
+    def disarm(self) -> None:
+        """Hurt nobody."""
+        (self.knife / "arm.json").unlink(missing_ok=True)
+
+    def trail(self, token: str) -> list[dict[str, Any]]:
+        """The boundaries that were met under an arm, in order."""
+        path = self.knife / f"trail-{token}.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def hits(self, token: str) -> list[dict[str, Any]]:
+        """Who was hit under an arm."""
+        marks = sorted(self.knife.glob(f"hit-{token}-*"))
+        return [json.loads(mark.read_text() or "{}") for mark in marks]
+
+    def hit(self, token: str, n: int = 1) -> dict[str, Any]:
+        """Wait until the n-th hit happened."""
+        return self.until(f"hit {n}", lambda: next(iter(self.hits(token)[n - 1 :]), None))
+
+    def release(self, token: str) -> None:
+        """Let a paused process go on."""
+        (self.knife / f"release-{token}").touch()
+
+
+def answers(http: httpx.Client, url: str) -> bool:
+    """Whether anything listens and says it is well (404 and 401 are answers too)."""
+    try:
+        return http.get(url, timeout=5).status_code < 500
+    except httpx.HTTPError:
+        return False
+
+
+@contextmanager
+def firm(store: str, database_url: str | None, *, split: bool = True) -> Iterator[Firm]:
+    """A running deployment in a folder of its own; the folder is kept when something failed."""
+    home = Path(tempfile.mkdtemp(prefix=f"throughline-crash-{store}-"))
+    made = Firm(home, store, database_url or f"sqlite:///{home}/throughline.sqlite")
+    try:
+        made.start(split=split)
+        yield made
+    finally:
+        made.http.close()
+        made.processes.stop()
+    shutil.rmtree(home, ignore_errors=True)

@@ -1,0 +1,133 @@
+"""The processes of one deployment, started as an operator starts them and stopped by SIGTERM."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+
+from tests.servers import free_port
+
+READY_S = 60.0
+STOP_S = 20.0
+SYSTEM = "system/salesforce"
+
+
+class House:
+    """A sandbox and a deployment beside it, either one process or one per tier."""
+
+    def __init__(self, home: Path, database_url: str, redis_url: str | None, **env: str) -> None:
+        self.home = home
+        self.database_url = database_url
+        self.http = httpx.Client(trust_env=False, timeout=30)
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.sandbox, self.gateway = address(free_port()), address(free_port())
+        self.tiers = {SYSTEM: address(free_port()), "process": address(free_port())}
+        named = {
+            "THROUGHLINE_HOME": str(home),
+            "THROUGHLINE_DATABASE_URL": database_url,
+            "THROUGHLINE_REDIS_URL": redis_url or "",
+            "THROUGHLINE_ENV": "test",
+            "THROUGHLINE_CLOCK": f"{self.sandbox}/__clock__",
+            "THROUGHLINE_FEED_EVERY": "0.4",
+            "THROUGHLINE_LEASE": "3",
+            "THROUGHLINE_LOG": "WARNING",
+            "SALESFORCE_URL": self.sandbox,
+            "SALESFORCE_LOGIN_URL": self.sandbox,
+            "PORT": port(self.gateway),
+        }
+        self.env = os.environ | named | env
+
+    def opens_sandbox(self) -> None:
+        """The vendor's side; it keeps the clock that all others follow."""
+        command = ("sandbox", "salesforce", "--port", port(self.sandbox))
+        self.start("sandbox-salesforce", *command, THROUGHLINE_CLOCK="")
+        self.answers("sandbox-salesforce", f"{self.sandbox}/__clock__")
+
+    def opens_in_one_process(self) -> None:
+        """`throughline up`."""
+        self.start("up", "up")
+        self.answers("up", f"{self.gateway}/readyz")
+
+    def opens_split(self, *workers: str) -> None:
+        """Gateway, process tier and system API as three processes, and as many workers as named."""
+        peers = ",".join(f"{api}={url}" for api, url in self.tiers.items())
+        self.env["THROUGHLINE_PEERS"] = peers
+        for api, url in self.tiers.items():
+            more = ("--worker",) if api == "process" else ()
+            part = api.replace("/", "-")
+            self.start(part, "serve", api, "--port", port(url), *more)
+        self.start("gateway", "serve", "gateway")
+        for name in workers:
+            self.start(f"worker-{name}", "worker", "--name", name)
+        for api, url in self.tiers.items():
+            self.answers(api.replace("/", "-"), f"{url}/nowhere", status=404)
+        self.answers("gateway", f"{self.gateway}/readyz")
+
+    def start(self, part: str, *command: str, **env: str) -> None:
+        """One process; what it says goes to `logs/<part>.log`."""
+        folder = self.home / "logs"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / f"{part}.log").open("ab") as log:
+            self.processes[part] = subprocess.Popen(
+                [sys.executable, "-m", "apis.cli", *command],
+                env=self.env | env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def answers(self, part: str, url: str, status: int = 200) -> None:
+        """Wait for a process's first good answer."""
+        end = time.monotonic() + READY_S
+        while time.monotonic() < end and self.processes[part].poll() is None:
+            try:
+                if self.http.get(url).status_code == status:
+                    return
+            except httpx.HTTPError:
+                pass  # it does not listen yet
+            time.sleep(0.05)
+        raise AssertionError(f"{part} is not ready: {self.told(part)}")
+
+    def told(self, part: str) -> str:
+        """The end of a process's log."""
+        return (self.home / "logs" / f"{part}.log").read_text()[-3000:]
+
+    def pid_file(self, part: str) -> Path:
+        """Where a process says who it is."""
+        return self.home / "run" / f"{part}.pid"
+
+    def stop(self, part: str) -> int:
+        """Ask a process to end, and wait for it; its exit code."""
+        process = self.processes.pop(part)
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            return process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+
+    def close(self) -> None:
+        """Stop everything, the sandbox last."""
+        for process in self.processes.values():
+            process.send_signal(signal.SIGTERM)
+        for part in reversed(list(self.processes)):
+            self.stop(part)
+        self.http.close()
+
+
+def address(free: int) -> str:
+    """A loopback address."""
+    return f"http://127.0.0.1:{free}"
+
+
+def port(url: str) -> str:
+    """The port of an address."""
+    return url.rpartition(":")[2]
