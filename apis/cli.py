@@ -11,6 +11,7 @@ import click
 
 from apis.runtime import log
 from apis.runtime.clock import simulated_clock_url
+from apis.runtime.pids import free_number, pid_file
 from apis.runtime.settings import Settings
 
 WORKER = "worker"
@@ -60,12 +61,11 @@ def serve(part: str, port: int | None, *, worker: bool) -> None:
 
 
 @main.command()
-@click.option(
-    "--name", default="1", help="Which worker this is: its pid file is worker-<name>.pid."
-)
-def worker(name: str) -> None:
+@click.option("--name", help="Which worker this is: worker-<name>.pid (the first free number).")
+def worker(name: str | None) -> None:
     """Flows, feeds, relays and leaderships, without a port."""
-    run(f"{WORKER}-{name}", (), port=None, worker=True, edge=False)
+    part = f"{WORKER}-{name or free_number(settings().home, WORKER)}"
+    run(part, (), port=None, worker=True, edge=False)
 
 
 @main.command()
@@ -75,7 +75,6 @@ def worker(name: str) -> None:
 def sandbox(vendor: str, port: int, *, tls: bool) -> None:
     """A vendor's sandbox: its wire format, its quirks, faults on request."""
     from apis.runtime.sandbox import run as run_sandbox  # noqa: PLC0415 - only this command needs it
-    from apis.runtime.serving import pid_file  # noqa: PLC0415 - as above
 
     home = settings().home
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the server passes it on when it is done

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import httpx
 
 from apis.runtime.clock import Clock
-from apis.runtime.serving import port_is_free
+from apis.runtime.pids import alive, port_is_free
 
 READY_S = 60.0
 LOOK_S = 0.05
@@ -139,17 +139,6 @@ def known_port(home: Path, name: str, default: int) -> int:
         return int((home / "run" / f"{name}.port").read_text())
     except (OSError, ValueError):
         return default
-
-
-def alive(pid_file: Path) -> bool:
-    """Whether the process that wrote this pid file lives."""
-    try:
-        os.kill(int(pid_file.read_text()), 0)
-    except PermissionError:
-        return True
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def ends_with_us() -> Callable[[], None] | None:

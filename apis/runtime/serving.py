@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,6 @@ import uvicorn
 from apis.gateway.app import Edge, gateway_app
 from apis.gateway.oauth import (
     AuthorizationServer,
-    MemoryOnce,
     StoreOnce,
     ensure_clients,
     load_credentials,
@@ -25,6 +23,7 @@ from apis.gateway.tokens import Tokens, signing_keys
 from apis.runtime.clients import Asgi
 from apis.runtime.deployment import Deployment
 from apis.runtime.log import LineWriter, get_logger
+from apis.runtime.pids import pid_file
 from apis.runtime.settings import Settings
 from apis.runtime.worker import start_worker, stop_worker
 
@@ -44,7 +43,7 @@ def gateway(deployment: Deployment) -> Asgi:
         issuer=settings.issuer,
         clock=deployment.clock,
     )
-    once = StoreOnce(deployment.store) if deployment.redis else MemoryOnce()
+    once = StoreOnce(deployment.store)  # an assertion counts once, restarts included
     credentials = load_credentials(policy.gateway, settings.home)
     edge = Edge(
         issuer=settings.issuer,
@@ -140,28 +139,3 @@ def listening(app: Asgi, port: int) -> uvicorn.Server:
         loop="none",
     )
     return Server(config)
-
-
-@contextmanager
-def pid_file(home: Path, part: str, port: int | None) -> Iterator[None]:
-    """`run/<part>.pid`, and `run/<part>.port` where it listens, while the process lives."""
-    told = {"pid": os.getpid(), "port": port}
-    paths = {home / "run" / f"{part}.{name}": value for name, value in told.items() if value}
-    for path, value in paths.items():
-        path.write_text(str(value))
-    try:
-        yield
-    finally:
-        for path in paths:
-            path.unlink(missing_ok=True)
-
-
-def port_is_free(port: int) -> bool:
-    """Whether nothing listens on a loopback port."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from apis.console.processes import alive
+from apis.runtime.pids import alive
 
 ROOT = Path(__file__).parents[2]
 DEMO = [sys.executable, "-m", "apis.cli", "demo"]
