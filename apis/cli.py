@@ -114,6 +114,25 @@ def work(client: str, owner: str | None) -> None:
     sys.exit(show_work(settings(), client, owner))
 
 
+@main.group()
+def audit() -> None:
+    """The record of who did what to which record."""
+
+
+@audit.command()
+def verify() -> None:
+    """Whether every tier's audit is whole: rows, chain, and the heads that were signed."""
+    from apis.console.auditing import verified  # noqa: PLC0415 - only this command needs it
+
+    told, wrong = verified(settings())
+    for line in told:
+        click.echo(line)
+    for finding in wrong:
+        click.echo(finding, err=True)
+    click.echo("nothing is wrong" if not wrong else f"{len(wrong)} found")
+    sys.exit(1 if wrong else 0)
+
+
 @main.command()
 def demo() -> None:
     """Win a deal in a sandbox and watch it become a contract (PORT, SANDBOX_PORT, ONCE, DEAL)."""

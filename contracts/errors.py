@@ -22,11 +22,11 @@ class FieldError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An RFC 9457 document; `kind` names the error class, so that it arrives as itself."""
 
+    status: int
+    code: str
     type: str = "about:blank"
     title: str = ""
-    status: int = 500
     detail: str = ""
-    code: str = "internal"
     errors: tuple[FieldError, ...] = ()
     request_id: str | None = None
     trace_id: str | None = None

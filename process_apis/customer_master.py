@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Index, String, Text
 
 from apis.runtime.flow import crockford
-from apis.runtime.store import insert_new, table
+from apis.runtime.store import change, find, insert_new, table
 from contracts.canonical.contract import Contract
 from contracts.canonical.identity import Source
 from contracts.canonical.party import Customer
@@ -39,6 +39,10 @@ XREF = table(
         sqlite_where=sa.text("valid_to is null"),
         postgresql_where=sa.text("valid_to is null"),
     ),
+)
+KNOWN = sa.select(XREF.c.id).where(
+    *(XREF.c[name] == sa.bindparam(name) for name in ("object", "connection", "external_id")),
+    XREF.c.valid_to.is_(None),
 )
 CUSTOMERS = table(
     "process",
@@ -78,13 +82,12 @@ def new_id(at: datetime) -> str:
 
 def known(connection: Connection, object: str, source: Source) -> str | None:  # noqa: A002 - the word
     """The golden id of a record, if it has one."""
-    mine = sa.and_(
-        XREF.c.object == object,
-        XREF.c.connection == source.connection,
-        XREF.c.external_id == source.external_id,
-        XREF.c.valid_to.is_(None),
-    )
-    found: str | None = connection.execute(sa.select(XREF.c.id).where(mine)).scalar()
+    given = {
+        "object": object,
+        "connection": source.connection,
+        "external_id": source.external_id,
+    }
+    found: str | None = connection.execute(KNOWN, given).scalar()
     return found
 
 
@@ -131,8 +134,7 @@ def keep_customer(
     golden_id = customer.id or golden(connection, "customer", source, at)
     record = msgspec.structs.replace(customer, id=golden_id)
     values = {"body": encoded(record), "changed_at": at.isoformat()}
-    mine = sa.update(CUSTOMERS).where(CUSTOMERS.c.id == golden_id)
-    if connection.execute(mine.values(**values)).rowcount:
+    if change(connection, CUSTOMERS, {"id": golden_id}, **values):
         return record
     key = match_key(customer)
     if insert_new(connection, CUSTOMERS, id=golden_id, match_key=key, **values):
@@ -170,7 +172,7 @@ def adopt(connection: Connection, object: str, source: Source, winner: str, at: 
 
 def keep_contract(connection: Connection, contract: Contract, deal_id: str) -> Contract:
     """The contract of a deal: made once, activated again when the deal is won again."""
-    row = connection.execute(sa.select(CONTRACTS).where(CONTRACTS.c.id == contract.id)).first()
+    row = find(connection, CONTRACTS, id=contract.id)
     if row is not None:
         earlier = msgspec.json.decode(row.body, type=Contract)
         contract = msgspec.structs.replace(
@@ -186,9 +188,7 @@ def keep_contract(connection: Connection, contract: Contract, deal_id: str) -> C
         **values,
     )
     if not new:
-        connection.execute(
-            sa.update(CONTRACTS).where(CONTRACTS.c.id == contract.id).values(**values)
-        )
+        change(connection, CONTRACTS, {"id": contract.id}, **values)
     return contract
 
 

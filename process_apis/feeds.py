@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import msgspec
@@ -12,11 +13,12 @@ from apis.runtime.context import CURRENT, Call, Context, traceparent
 from apis.runtime.events import publish
 from apis.runtime.flow import Runtime
 from apis.runtime.metadata import Feed
+from apis.runtime.outages import away, back, is_away
 from apis.runtime.store import insert_new, table
 from apis.runtime.work_items import open_item
 from contracts.canonical.deal import Deal, DealPage, Gap
 from contracts.canonical.identity import Ref, Source
-from contracts.errors import Transient
+from contracts.errors import Transient, Unavailable
 from contracts.events import DealChanged, DealLost, DealWon, event_id, event_of
 from contracts.ports import Crm
 from contracts.runs import WorkItem, WorkRecord
@@ -75,8 +77,17 @@ class Reader:
         try:
             await self.read()
             self._next_at = now + self._feed.every_s
+            await self._tell(back, away_now=True)
         except Transient as error:
             self._next_at = now + (error.retry_after or self._feed.every_s)
+            if isinstance(error, Unavailable):
+                await self._tell(away, away_now=False)
+
+    async def _tell(self, news: Callable[..., None], *, away_now: bool) -> None:
+        """Note that the connection went away or came back, where that is new."""
+        store, system = self._runtime.store, self._feed.connection
+        if await store.read(is_away, system) is away_now:
+            await store.write(news, system, self._runtime.clock.now())
 
     async def read(self) -> None:
         """All since the watermark less the overlap; once a day all since the start."""

@@ -39,7 +39,8 @@ def app_for(name: str, *, deployment: Deployment) -> App:
     connection = metadata.connections[name]
     if settings.search_lag_s is not None:
         connection = msgspec.structs.replace(connection, search_lag_s=settings.search_lag_s)
-    http = outgoing(transport=connection.transport, pool=connection.budgets.concurrency)
+    slots = connection.budgets.concurrency
+    http = outgoing(transport=connection.transport, pool=slots + 1)  # one more, to sign in
     deployment.closing.append(http.aclose)
     caller = caller_of(
         name,
@@ -48,7 +49,7 @@ def app_for(name: str, *, deployment: Deployment) -> App:
         store=deployment.store,
         clock=deployment.clock,
         limiter=deployment.limiter,
-        permits=deployment.permits(connection.budgets.concurrency),
+        permits=deployment.permits(slots),
         http=http,
     )
     return app_of(caller, metadata)

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from apis.runtime import runs
 from apis.runtime.context import CURRENT, Call, traceparent
 from apis.runtime.log import get_logger
+from apis.runtime.outages import back, system_of
 from contracts.errors import (
     Misconfigured,
     Problem,
@@ -40,6 +41,7 @@ class Tries(msgspec.Struct, frozen=True, kw_only=True):
     transient: int = 0
     since: datetime | None = None
     decided: str | None = None
+    away: str | None = None
 
 
 async def attempt(
@@ -55,12 +57,15 @@ async def attempt(
         request_id=running.run_id,
         traceparent=traceparent(running.trace_id),
         decided=tries.decided,
+        entity=running.subject.get("entity") or running.context.entity,
     )
     call = Call(context, running)
     token = CURRENT.set(call)
     try:
         await running.show(seq, shown(step, "running", began, tries))
         outcome: dict[str, Any] = {"ok": running.runtime.records.dump(await step.function(*args))}
+        if tries.away:
+            await running.runtime.store.write(back, tries.away, running.runtime.clock.now())
     except ThroughlineError as error:
         outcome = refusal(error, tries, running.runtime.clock.now())
     except sa.exc.OperationalError:
@@ -130,6 +135,7 @@ def after(tries: Tries, outcome: dict[str, Any]) -> Tries:
         transient=tries.transient + bool(outcome["counts"]),
         since=datetime.fromisoformat(outcome["since"]),
         decided=tries.decided,
+        away=system_of(outcome["problem"]),
     )
 
 

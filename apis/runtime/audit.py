@@ -63,6 +63,7 @@ def _audit(tier: str) -> Table:
 
 
 AUDIT = {tier: _audit(tier) for tier in ("gateway", "system", "process", "experience")}
+INSERT = {tier: sa.insert(rows).inline() for tier, rows in AUDIT.items()}
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,7 +120,7 @@ def record(
         "after_hash": digest(after),
         "detail": _encode(detail or {}).decode(),
     }
-    connection.execute(AUDIT[tier].insert().values(**row))
+    connection.execute(INSERT[tier], row)
 
 
 def _refuse_floats(value: Any) -> None:
@@ -258,7 +259,7 @@ def verify(
     found = [
         Finding(tier=tier, code=code, position=position, detail=detail)
         for position, code, detail in (
-            *_broken(connection, AUDIT[tier], signed),
+            *_broken(connection, AUDIT[tier], signed, _moment(now - 2 * SIGN_EVERY)),
             *_forged(signed.values(), key),
             *_late(connection, AUDIT[tier], now),
         )
@@ -269,11 +270,18 @@ def verify(
 Trouble = Iterator[tuple[int | None, str, str]]
 
 
-def _broken(connection: Connection, rows: Table, signed: dict[int, Head]) -> Trouble:
-    place, previous = 0, GENESIS
+def _moment(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _broken(
+    connection: Connection, rows: Table, signed: dict[int, Head], signed_by: str
+) -> Trouble:
+    place, previous, first = 0, GENESIS, signed_by
     chain = sa.select(rows).where(rows.c.position.is_not(None)).order_by(rows.c.position)
     for row in connection.execute(chain.execution_options(yield_per=BATCH)).mappings():
         place += 1
+        first = min(first, row["at"])
         if row["position"] != place:
             yield place, "audit.missing", f"rows {place} to {row['position'] - 1} are not there"
             place = row["position"]
@@ -284,7 +292,7 @@ def _broken(connection: Connection, rows: Table, signed: dict[int, Head]) -> Tro
         if place in signed and signed[place].hash != row["hash"]:
             yield place, "audit.rewritten", f"row {place} is not the one whose head was signed"
         previous = row["hash"]
-    if place and not signed:
+    if first < signed_by and not signed:
         yield None, "audit.heads-missing", "rows are sealed and no head of them was signed"
     if signed and (last := max(signed)) > place:
         yield place + 1, "audit.cut", f"rows {place + 1} to {last} were signed and are not there"
@@ -299,7 +307,7 @@ def _forged(heads: Any, key: Ed25519PublicKey) -> Trouble:
 
 
 def _late(connection: Connection, rows: Table, now: datetime) -> Trouble:
-    before = (now - UNSEALED_AFTER).astimezone(UTC).isoformat(timespec="microseconds")
+    before = _moment(now - UNSEALED_AFTER)
     late = sa.select(sa.func.count()).where(rows.c.position.is_(None), rows.c.at < before)
     if count := connection.execute(late).scalar_one():
         yield None, "audit.unsealed", f"{count} rows wait for their seal for over 5 s"

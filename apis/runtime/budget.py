@@ -39,6 +39,7 @@ class Budget:
                 self._code("MAINTENANCE_WINDOW"),
                 f"{self._name} is in its maintenance window until {until:%Y-%m-%d %H:%M} UTC",
                 retry_after=wait + jitter(),
+                source=self._name,
             )
         now = clock.timestamp()
         if self._failures < OPENS_AFTER:
@@ -48,6 +49,7 @@ class Budget:
                 self._code("BREAKER_OPEN"),
                 f"{self._name} does not work now: one call in {PROBE_S:.0f} s tries it",
                 retry_after=self._closed_until - now + jitter(),
+                source=self._name,
             )
         self._closed_until = now + PROBE_S  # this call is the probe
 

@@ -11,7 +11,7 @@ import inspect
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar, cast, get_type_hints
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import httpx
 import msgspec
@@ -40,11 +40,7 @@ def outgoing(
     """A client for calls out of this process: small pool, no redirects, no proxies."""
     limits = httpx.Limits(max_connections=pool, max_keepalive_connections=pool)
     verify = httpx.create_ssl_context(verify=ca) if ca else True
-    carried: httpx.AsyncBaseTransport | None = None
-    if transport == "aiohttp":
-        from httpx_aiohttp import AiohttpTransport  # noqa: PLC0415 - only where metadata asks for it
-
-        carried = AiohttpTransport(limits=limits, verify=verify, trust_env=False)
+    carried = aiohttp_transport(limits, verify) if transport == "aiohttp" else None
     return httpx.AsyncClient(
         limits=limits,
         timeout=httpx.Timeout(CALL_S, pool=None),
@@ -53,6 +49,19 @@ def outgoing(
         verify=verify,
         transport=carried,
     )
+
+
+def aiohttp_transport(limits: httpx.Limits, verify: Any) -> httpx.AsyncBaseTransport:
+    """The lighter transport, without its own second sending of PUT and DELETE."""
+    from httpx_aiohttp import AiohttpTransport  # noqa: PLC0415 - only where metadata asks for it
+
+    class Once(AiohttpTransport):
+        def get_client(self) -> Any:
+            session = super().get_client()
+            session._retry_connection = False  # noqa: SLF001 - aiohttp has no public switch
+            return session
+
+    return Once(limits=limits, verify=verify, trust_env=False)
 
 
 class Local:
@@ -156,7 +165,7 @@ def scope_of(method: str, path: str, query: str, body: bytes, context: Context) 
         "http_version": "1.1",
         "method": method,
         "scheme": "http",
-        "path": path,
+        "path": unquote(path),
         "raw_path": path.encode(),
         "query_string": query.encode(),
         "root_path": "",

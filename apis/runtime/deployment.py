@@ -49,7 +49,9 @@ class Deployment:
         self.redis: Redis | None = (
             Redis.from_url(settings.redis_url) if settings.redis_url else None
         )
-        self.limiter: Limiter = RedisLimiter(self.redis) if self.redis else MemoryLimiter()
+        self.limiter: Limiter = (
+            RedisLimiter(self.redis, workers=settings.workers) if self.redis else MemoryLimiter()
+        )
         self.leases = Leases(self.store, part, ttl=settings.lease_s)
         self.closing: list[Callable[[], Any]] = []
         self._http = outgoing()
@@ -101,7 +103,9 @@ class Deployment:
 
     def permits(self, limit: int) -> Permits:
         """Slots of one connection: shared by all hosts with Redis, of this process without."""
-        return RedisPermits(limit, self.redis) if self.redis else MemoryPermits(limit)
+        if self.redis is None:
+            return MemoryPermits(limit)
+        return RedisPermits(limit, self.redis, workers=self.settings.workers)
 
     def connect(self, port: type, api: str) -> Any:
         """A typed client of an api (`system/salesforce`), wherever it lives."""

@@ -7,12 +7,13 @@ which is the source of replay. The same event id is one event, however often a s
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Column, Connection, Integer, String, Table, Text
 
-from apis.runtime.store import Store, insert_new, table
+from apis.runtime.store import Store, find, insert_all_new, insert_new, table
 from contracts.events import Event
 
 SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
@@ -55,6 +56,14 @@ INBOX = table(
 )
 
 
+class Head(msgspec.Struct, frozen=True):
+    """What the log knows an event by."""
+
+    id: str
+    type: str
+    partitionkey: str | None = None
+
+
 class Logged(msgspec.Struct, frozen=True):
     """An event and its place in the log."""
 
@@ -64,8 +73,7 @@ class Logged(msgspec.Struct, frozen=True):
 
 def publish(connection: Connection, tier: str, event: Event) -> bool:
     """Announce in the caller's transaction; False if this event was announced before."""
-    known = sa.select(LOG.c.seq).where(LOG.c.id == event.id)
-    if connection.execute(known).first():
+    if find(connection, LOG, id=event.id):
         return False
     body = msgspec.json.encode(event).decode()
     return insert_new(connection, OUTBOXES[tier], id=event.id, body=body)
@@ -80,19 +88,21 @@ def relay(connection: Connection, tier: str) -> int:
     if connection.dialect.name == "postgresql":
         # readers go by sequence: no lower number may become visible after a higher one
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(RELAY_LOCK)))
-    for row in rows:
-        event = msgspec.json.decode(row.body, type=Event)
-        insert_new(
-            connection,
-            LOG,
-            id=event.id,
-            tier=tier,
-            type=event.type,
-            key=event.partitionkey,
-            body=row.body,
-        )
+    insert_all_new(connection, LOG, [logged(tier, row.body) for row in rows])
     connection.execute(sa.delete(outbox).where(outbox.c.seq <= rows[-1].seq))
     return len(rows)
+
+
+def logged(tier: str, body: str) -> dict[str, Any]:
+    """The row of an event in the log."""
+    head = msgspec.json.decode(body, type=Head)
+    return {
+        "id": head.id,
+        "tier": tier,
+        "type": head.type,
+        "key": head.partitionkey,
+        "body": body,
+    }
 
 
 def waiting(connection: Connection, tier: str) -> bool:

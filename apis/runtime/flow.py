@@ -22,6 +22,7 @@ from apis.runtime.engine import Engine
 from apis.runtime.leases import Leases
 from apis.runtime.log import get_logger
 from apis.runtime.metadata import Metadata
+from apis.runtime.outages import system_of
 from apis.runtime.records import Records
 from apis.runtime.store import Store
 from apis.runtime.waits import Asked, approval_item, parked_item, wait_for
@@ -255,7 +256,7 @@ async def pause(running: Running, outcome: dict[str, Any]) -> None:
     """Short pauses are slept through, long ones suspend the flow."""
     due = datetime.fromisoformat(outcome["due"])
     if outcome["wait"] > SHORT_S:
-        await wait_for(running, Asked(due_at=due))
+        await wait_for(running, Asked(due_at=due, away=system_of(outcome["problem"])))
         return
     left = (due - running.runtime.clock.now()).total_seconds()
     if left > 0:

@@ -10,6 +10,7 @@ import fcntl
 import importlib
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ ENGINE = table("runtime", "engine", Column("has", String(120), primary_key=True)
 OWNERS = ("apis.gateway.oauth", "apis.runtime.writes", "apis.runtime.audit", "process_apis.starts")
 """Modules that, between them, declare every table of the deployment."""
 LOCK = 7_401_000
+WAIT_S = 0.05
 FIRST = '''\
 """The first tables of the {tier} tier."""
 # ruff: noqa: D103, INP001 - Alembic loads it by its path; a function is named by its table
@@ -61,9 +63,12 @@ def alone(store: Store, home: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
         return
-    # outside a transaction: an index that is built concurrently waits for open ones
+    # no transaction stays open, not even to wait for the lock: the engine builds indexes
+    # concurrently, which waits for every open transaction
     with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(sa.select(sa.func.pg_advisory_lock(LOCK)))
+        mine = sa.select(sa.func.pg_try_advisory_lock(LOCK))
+        while not connection.execute(mine).scalar_one():
+            time.sleep(WAIT_S)
         try:
             yield
         finally:

@@ -16,7 +16,7 @@ from apis.runtime import audit
 from apis.runtime.context import Context
 from apis.runtime.engine import Engine
 from apis.runtime.events import publish
-from apis.runtime.store import insert_new, table
+from apis.runtime.store import change, find, insert_new, table
 from contracts.canonical.identity import Source
 from contracts.events import RunEnded, RunStarted, event_id, event_of
 from contracts.runs import Run, RunPage, RunStep, Waiting
@@ -64,6 +64,9 @@ TAKEOVERS = table(
     Column("run_id", String(200), primary_key=True),
     Column("count", Integer, nullable=False),
 )
+STEPS_OF = (
+    sa.select(STEPS.c.body).where(STEPS.c.run_id == sa.bindparam("run_id")).order_by(STEPS.c.seq)
+)
 OPEN = ("queued", "running", "waiting")
 SOURCE = "/process/runs"
 PAGE = 50
@@ -93,7 +96,7 @@ def start(connection: Connection, engine: Engine, asked: Start) -> Begun:
     """Start a flow for a record, or answer the run it has: open, or ended in the same turn."""
     source = asked.source
     open_key = f"{asked.flow}|{source.connection}|{source.external_id}"
-    row = connection.execute(sa.select(RUNS).where(RUNS.c.open_key == open_key)).first()
+    row = find(connection, RUNS, open_key=open_key)
     if row is not None:
         return Begun(row.id, new=False, state=row.state)
     run_id = f"{asked.flow}:{source.connection}:{source.external_id}:{asked.turn}"
@@ -171,12 +174,10 @@ def show_steps(
     for seq, step in steps.items():
         body = msgspec.json.encode(step).decode()
         if not insert_new(connection, STEPS, run_id=run_id, seq=seq, body=body):
-            mine = sa.and_(STEPS.c.run_id == run_id, STEPS.c.seq == seq)
-            connection.execute(sa.update(STEPS).where(mine).values(body=body))
-    running = sa.and_(RUNS.c.id == run_id, RUNS.c.state == "queued")
-    connection.execute(
-        sa.update(RUNS).where(running).values(state="running", started_at=at.isoformat())
-    )
+            change(connection, STEPS, {"run_id": run_id, "seq": seq}, body=body)
+    if 1 in steps or not steps:  # what begins; a later step is shown of a run that has begun
+        queued = {"id": run_id, "state": "queued"}
+        change(connection, RUNS, queued, state="running", started_at=at.isoformat())
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,20 +193,19 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
 
 def end(connection: Connection, ended: End) -> None:
     """Close a run and announce it; repeated, it changes nothing."""
-    row = connection.execute(sa.select(RUNS).where(RUNS.c.id == ended.run_id)).one()
+    row = find(connection, RUNS, id=ended.run_id)
     if row.state not in OPEN:
         return
     show_steps(connection, ended.run_id, ended.steps, ended.at)
-    connection.execute(
-        sa.update(RUNS)
-        .where(RUNS.c.id == ended.run_id)
-        .values(
-            state=ended.state,
-            open_key=None,
-            ended_at=ended.at.isoformat(),
-            result=msgspec.json.encode(ended.result).decode(),
-            kept=msgspec.json.encode(ended.kept).decode(),
-        )
+    change(
+        connection,
+        RUNS,
+        {"id": ended.run_id},
+        state=ended.state,
+        open_key=None,
+        ended_at=ended.at.isoformat(),
+        result=msgspec.json.encode(ended.result).decode(),
+        kept=msgspec.json.encode(ended.kept).decode(),
     )
     payload = RunEnded(
         run_id=ended.run_id,
@@ -219,12 +219,10 @@ def end(connection: Connection, ended: End) -> None:
 
 def view(connection: Connection, run_id: str) -> Run | None:
     """A run as people see it, or None."""
-    row = connection.execute(sa.select(RUNS).where(RUNS.c.id == run_id)).first()
+    row = find(connection, RUNS, id=run_id)
     if row is None:
         return None
-    steps = connection.execute(
-        sa.select(STEPS.c.body).where(STEPS.c.run_id == run_id).order_by(STEPS.c.seq)
-    )
+    steps = connection.execute(STEPS_OF, {"run_id": run_id})
     wait = None
     if row.state == "waiting":
         mine = sa.and_(WAITS.c.run_id == run_id, WAITS.c.state == "open")

@@ -19,6 +19,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     env: str
     database_url: str
     redis_url: str | None
+    workers: int
     port: int
     issuer: str
     entities: Path
@@ -37,13 +38,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             folder.mkdir(parents=True, exist_ok=True)
         port = int(env.get("PORT", "8080"))
         lag = env.get("THROUGHLINE_SEARCH_LAG")
+        redis_url = env.get("THROUGHLINE_REDIS_URL") or None
         return cls(
             home=home,
             env=env.get("THROUGHLINE_ENV", "production"),
             database_url=env.get(
                 "THROUGHLINE_DATABASE_URL", f"sqlite:///{home}/throughline.sqlite"
             ),
-            redis_url=env.get("THROUGHLINE_REDIS_URL") or None,
+            redis_url=redis_url,
+            workers=int(env.get("THROUGHLINE_WORKERS") or (2 if redis_url else 1)),
             port=port,
             issuer=env.get("THROUGHLINE_ISSUER", f"http://127.0.0.1:{port}"),
             entities=Path(env.get("THROUGHLINE_ENTITIES", "apis/entities.yaml")),

@@ -10,7 +10,16 @@ import httpx
 import msgspec
 
 from apis.runtime.clock import Clock
-from apis.runtime.wire import Errors, Unanswered, classified, decoded, noted, received
+from apis.runtime.wire import (
+    Errors,
+    Unanswered,
+    classified,
+    decoded,
+    noted,
+    of_transport,
+    received,
+    unsent,
+)
 from contracts.errors import Misconfigured, Transient, Unavailable
 
 LARGEST_TOKEN = 100_000
@@ -53,7 +62,7 @@ class Account(msgspec.Struct, frozen=True):
 class SignIn(msgspec.Struct, frozen=True):
     """How a vendor hands out tokens: the request, how to read its answer, and its error table.
 
-    `request` is told the account and the time; `read` raises LookupError on a strange answer.
+    `request` is told the account and the time; `read` may fail on a strange answer as it likes.
     """
 
     request: Callable[[Account, float], TokenRequest]
@@ -87,18 +96,20 @@ def fetcher(
                 async with asyncio.timeout(deadline_s), _posted(http, asked) as answer:
                     call.status = answer.status_code
                     data = await received(answer, LARGEST_TOKEN)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            told = f"the sign-in of {system} cannot be reached"
-            raise Unavailable(f"{system}.NOT_REACHED", told, source=system) from error
-        except (httpx.HTTPError, TimeoutError, Unanswered) as error:
-            told = f"the sign-in of {system} did not answer in time"
-            raise Transient(f"{system}.NO_TOKEN", told, source=system) from error
+        except Exception as error:  # transports fail in their own ways; all else goes on as it is
+            if unsent(error):
+                told = f"the sign-in of {system} cannot be reached"
+                raise Unavailable(f"{system}.NOT_REACHED", told, source=system) from error
+            if of_transport(error) or isinstance(error, Unanswered):
+                told = f"the sign-in of {system} did not answer in time"
+                raise Transient(f"{system}.NO_TOKEN", told, source=system) from error
+            raise
         body = decoded(system, answer.status_code, answer.headers, data)
         if refused := classified(system, sign_in.errors, body):
             raise refused
         try:
             return sign_in.read(body.value)
-        except (LookupError, TypeError) as error:
+        except (LookupError, TypeError, AttributeError) as error:
             told = f"{system} answered a sign-in without a token"
             raise Misconfigured(f"{system}.NO_TOKEN", told, source=system) from error
 

@@ -129,6 +129,11 @@ def insert_new(connection: Connection, into: Table, /, **values: Any) -> bool:
     return connection.execute(statement, values).rowcount == 1
 
 
+def insert_all_new(connection: Connection, into: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert, in order, what is not there by its unique key."""
+    connection.execute(_insert_new(into, connection.dialect.name), rows)
+
+
 # Making a statement costs several times what running it does: these are made once a shape.
 
 

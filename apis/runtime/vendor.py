@@ -22,7 +22,18 @@ from apis.runtime.context import CURRENT, Call
 from apis.runtime.metadata import Connection
 from apis.runtime.sign_in import SignIn, Token, Tokens
 from apis.runtime.store import Store
-from apis.runtime.wire import Body, Errors, Unanswered, at, classified, decoded, noted, received
+from apis.runtime.wire import (
+    Body,
+    Errors,
+    Unanswered,
+    at,
+    classified,
+    decoded,
+    noted,
+    of_transport,
+    received,
+    unsent,
+)
 from apis.runtime.writes import LEASE_MARGIN_S, Sending, Write, claim, let_go, resend, settle
 from contracts.canonical.identity import Ref
 from contracts.errors import (
@@ -312,12 +323,14 @@ class VendorHttp:
                 ):
                     call.status = answer.status_code
                     data = await received(answer, most)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            told = f"{name} cannot be reached"
-            raise Unavailable(self._code("NOT_REACHED"), told, source=name) from error
-        except (httpx.HTTPError, TimeoutError) as error:
-            told = f"{name} did not answer in time"
-            raise Unanswered(self._code("NO_ANSWER"), told, source=name) from error
+        except Exception as error:  # transports fail in their own ways; all else goes on as it is
+            if unsent(error):
+                told = f"{name} cannot be reached"
+                raise Unavailable(self._code("NOT_REACHED"), told, source=name) from error
+            if of_transport(error):
+                told = f"{name} did not answer in time"
+                raise Unanswered(self._code("NO_ANSWER"), told, source=name) from error
+            raise
         return decoded(name, answer.status_code, answer.headers, data)
 
     def _deadline(self) -> float:

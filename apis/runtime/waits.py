@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from apis.runtime import runs
+from apis.runtime.outages import away
 from apis.runtime.work_items import open_item
 from contracts.canonical.money import Money
 from contracts.errors import Problem
@@ -25,10 +26,11 @@ REFUSED = "vendor.rejected"
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What is waited for: a decision on an item, or a moment."""
+    """What is waited for: a decision on an item, or a moment; `away` is a connection to blame."""
 
     item: WorkItem | None = None
     due_at: datetime | None = None
+    away: str | None = None
 
 
 class Suspended(Exception):
@@ -57,7 +59,7 @@ async def look(running: Running, wait_id: str, asked: Asked) -> dict[str, Any]:
         work_item_id=item_id(wait_id) if asked.item else None,
     )
     steps, running.unshown = running.unshown, {}
-    decision = await runtime.store.write(open_with_item, wait, asked.item, steps)
+    decision = await runtime.store.write(open_with_item, wait, asked, steps)
     if decision is not None:
         return decision
     await runtime.engine.cancel([running.run_id])
@@ -65,13 +67,15 @@ async def look(running: Running, wait_id: str, asked: Asked) -> dict[str, Any]:
 
 
 def open_with_item(
-    connection: Connection, wait: runs.Wait, item: WorkItem | None, steps: Any
+    connection: Connection, wait: runs.Wait, asked: Asked, steps: Any
 ) -> dict[str, Any] | None:
     """The wait, its work item and what is shown of the run, in one transaction."""
     runs.show_steps(connection, wait.run_id, steps, wait.at)
     decision = runs.open_wait(connection, wait)
-    if decision is None and item is not None and wait.work_item_id:
-        opened = msgspec.structs.replace(item, id=wait.work_item_id, since=wait.at)
+    if decision is None and asked.away:
+        away(connection, asked.away, wait.at)
+    if decision is None and asked.item is not None and wait.work_item_id:
+        opened = msgspec.structs.replace(asked.item, id=wait.work_item_id, since=wait.at)
         open_item(connection, opened, wait.id)
     return decision
 

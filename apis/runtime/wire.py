@@ -76,6 +76,29 @@ def noted(system: str, operation: str, at: datetime) -> Iterator[Noted]:
         CURRENT.get().calls.append(row | {"at": at.isoformat()})
 
 
+NEVER_MADE = {"ClientConnectorError", "ConnectionTimeoutError"}
+
+
+def of_transport(error: Exception) -> bool:
+    """Whether a call failed on its way; aiohttp's transport lets some of its own errors through."""
+    return isinstance(error, httpx.HTTPError | TimeoutError | OSError) or _of_aiohttp(error)
+
+
+def unsent(error: Exception) -> bool:
+    """Whether there was no connection, so that nothing can have been sent.
+
+    aiohttp's transport calls a connection that broke one that was not made: the cause tells.
+    """
+    if not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return False
+    cause = error.__cause__
+    return not _of_aiohttp(cause) or any(c.__name__ in NEVER_MADE for c in type(cause).__mro__)
+
+
+def _of_aiohttp(error: BaseException | None) -> bool:
+    return type(error).__module__.startswith("aiohttp")
+
+
 async def received(answer: httpx.Response, most: int) -> bytes:
     """All bytes, decompressed; Unanswered when there are more than `most`."""
     parts, size = [], 0

@@ -13,9 +13,11 @@ from apis.runtime.deployment import Deployment, loaded
 from apis.runtime.events import OUTBOXES, consume, relay, waiting
 from apis.runtime.flow import Flow, runner
 from apis.runtime.leases import REAPER, Leases, lead, reap, wake
+from apis.runtime.outages import report
 
 SOON_S = 0.2
 SEAL_S = 1.0
+OUTAGES_S = 1.0
 SIGN_S = 60
 FLOWS = "process_apis.starts:FLOWS"
 STARTS = "process_apis.starts:starting"
@@ -49,6 +51,7 @@ def leaderships(
     jobs: list[tuple[str, float, Callable[[], Awaitable[object]]]] = [
         ("waker", SOON_S, lambda: wake(store, engine, clock)),
         (REAPER, min(2.0, leases.ttl / 5), lambda: reap(store, engine, leases, clock)),
+        ("outages", OUTAGES_S, lambda: report(store, clock)),
     ]
     jobs += [(f"reader/{each.reader}", SOON_S, partial(consume, store, each)) for each in readers]
     jobs += [(f"relay/{tier}", SOON_S, relaying(deployment, tier)) for tier in OUTBOXES]

@@ -45,6 +45,8 @@ WRITES = table(
     Column("after", Text),
 )
 
+UNSETTLED = sa.update(WRITES).where(WRITES.c.slot == sa.bindparam("of"), WRITES.c.state != "done")
+
 
 class Write(msgspec.Struct, frozen=True, kw_only=True):
     """One write: what it is about, under which business key, and how to find it again.
@@ -170,9 +172,8 @@ def settle(
     connection: Connection, sending: Sending, external_id: str | None, status: int | None
 ) -> None:
     """The write exists: keep its id and announce the effect, in one transaction."""
-    mine = sa.and_(WRITES.c.slot == sending.slot, WRITES.c.state != "done")
-    values = {"state": "done", "external_id": external_id}
-    if connection.execute(sa.update(WRITES).where(mine).values(**values)).rowcount != 1:
+    given = {"of": sending.slot, "state": "done", "external_id": external_id}
+    if connection.execute(UNSETTLED, given).rowcount != 1:
         return
     write, context = sending.write, sending.context
     if write.undoes:

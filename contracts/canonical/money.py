@@ -89,7 +89,7 @@ def _quantized(amount: Decimal, currency: str, mode: str) -> Decimal:
 
 
 def exact(amount: Decimal, currency: str, *, rate: bool = False) -> Decimal:
-    """The same amount at its currency's decimals, a rate at up to six; ValueError if it has more."""
+    """The amount at its currency's decimals, a rate at up to six; ValueError if it has more."""
     try:
         return EXACT.quantize(amount, QUANTA[decimals(currency)])
     except Inexact:

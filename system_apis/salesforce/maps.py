@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import msgspec
@@ -47,17 +48,17 @@ class Maps:
             entity: variant(metadata, connection, entity) for entity in (None, *metadata.entities)
         }
 
-    @property
+    @cached_property
     def deal_columns(self) -> str:
         """What a query for deals selects."""
         return columns(path for each in self._all() for path in each.deal.paths)
 
-    @property
+    @cached_property
     def customer_columns(self) -> str:
         """What a query for accounts selects."""
         return columns(path for each in self._all() for path in each.customer.paths)
 
-    @property
+    @cached_property
     def file_columns(self) -> str:
         """What the query for a deal file selects: the contact comes by its role on the deal."""
         mine = [path for each in self._all() for path in each.file.paths]

@@ -126,6 +126,7 @@ class Firm:
         self.knife = home / "knife"
         self.knife.mkdir()
         self.tokens = 0
+        self.keep = False
         self.accounts: dict[str, str] = {}
         names = ("sandbox", "gateway", "process", "system")
         self.ports = {name: free_port() for name in names}
@@ -369,4 +370,5 @@ def firm(store: str, database_url: str | None, *, split: bool = True) -> Iterato
     finally:
         made.http.close()
         made.processes.stop()
-    shutil.rmtree(home, ignore_errors=True)
+    if not made.keep:
+        shutil.rmtree(home, ignore_errors=True)

@@ -28,7 +28,7 @@ from apis.runtime.context import CURRENT
 FOLDER = "CRASH_FOLDER"
 WRITES = re.compile(r"\s*(INSERT INTO|UPDATE|DELETE FROM)\s+([\w.\"]+)", re.IGNORECASE)
 TIER = re.compile(r"^(gateway|system|process|experience|runtime|dbos|main)[._]")
-STATUSES = ("PENDING", "ENQUEUED", "CANCELLED", "SUCCESS", "ERROR")
+STATUS = re.compile(r"'(PENDING|ENQUEUED|CANCELLED|SUCCESS|ERROR)'")
 PARENT_DEATH = 1
 
 
@@ -132,9 +132,9 @@ def watch_commits(knife: Knife) -> None:
         if arm["deal"] not in run_id and arm["deal"] not in text:
             return
         table = TIER.sub("", found.group(2).replace('"', ""))
-        status = next((each for each in STATUSES if f"'{each}'" in text), "")
-        told = f"{table} {status.lower()}" if table == "workflow_status" and status else table
-        connection.info.setdefault("crash", []).append((step, told))
+        if table == "workflow_status" and (first := STATUS.search(text)):
+            table = f"{table} {first.group(1).lower()}"
+        connection.info.setdefault("crash", []).append((step, table))
 
     plain = Connection._commit_impl
 

@@ -32,7 +32,7 @@ THINGS = f"{HOST}/api/v1/things"
 
 
 def read_token(answer: Any) -> Token:
-    return Token(HOST, {"Authorization": f"Bearer {answer['access_token']}"})
+    return Token(answer.get("host", HOST), {"Authorization": f"Bearer {answer['access_token']}"})
 
 
 ACME = Vendor(
@@ -89,7 +89,8 @@ class Acme:
         self.clock = clock
         permits = MemoryPermits(self.connection.budgets.concurrency)
         self.budget = Budget("acme", self.connection, MemoryLimiter(), permits)
-        account = Account(HOST, TOKEN_URL, "client_credentials", None, {"secret": "s3cret"})
+        url = self.connection.url
+        account = Account(url, f"{url}/token", "client_credentials", None, {"secret": "s3cret"})
         fetch = fetcher(
             "acme",
             "acme",

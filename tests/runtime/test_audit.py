@@ -152,7 +152,8 @@ def test_a_head_that_we_did_not_sign_is_found(store: Store, signer: Signer) -> N
     heads.write_text(text + '{"torn')
     assert codes(store, signer) == [("audit.head-forged", 0)]
     heads.unlink()
-    assert codes(store, signer) == [("audit.heads-missing", None)]
+    assert codes(store, signer, NOW + MINUTE) == []  # the first head may not be due yet
+    assert codes(store, signer, NOW + 3 * MINUTE) == [("audit.heads-missing", None)]
 
 
 def test_only_what_is_committed_is_signed_and_once_a_minute(store: Store, signer: Signer) -> None:

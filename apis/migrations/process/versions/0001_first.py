@@ -16,6 +16,7 @@ def upgrade() -> None:
     customers()
     feed_state()
     feeds()
+    outages()
     outbox()
     runs()
     steps()
@@ -112,6 +113,17 @@ def feeds() -> None:
         sa.Column("watermark", sa.String(length=40), nullable=False),
         sa.Column("swept_at", sa.String(length=40), nullable=False),
         sa.PrimaryKeyConstraint("connection", "object"),
+        schema="process",
+    )
+
+
+def outages() -> None:
+    op.create_table(
+        "outages",
+        sa.Column("connection", sa.String(length=80), nullable=False),
+        sa.Column("since", sa.String(length=40), nullable=False),
+        sa.Column("work_item_id", sa.String(length=64), nullable=True),
+        sa.PrimaryKeyConstraint("connection"),
         schema="process",
     )
 

@@ -1,0 +1,120 @@
+"""`python -m tests.crash`: kill -9 at every boundary of the flow, on SQLite and PostgreSQL.
+
+    python -m tests.crash --store sqlite --row 17 --row 18
+    python -m tests.crash --store postgresql --scenario zombie
+
+Exit code 0 only when every kill hit and the oracle found nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from tests.crash import matrix, scenarios
+from tests.crash.harness import Firm, firm
+from tests.crash.oracle import Facts, gathered, violations
+from tests.crash.plants import self_test
+from tests.crash.report import Report, say
+from tests.servers import ROOT, CannotStartError, fresh_database, postgres
+
+STORES = ("sqlite", "postgresql")
+CLEAN = ("plain", "approved", "abandoned")
+FIRST = 1000
+QUIET_S = 20.0
+
+
+def settled(deployed: Firm, expected: dict[str, str]) -> Facts:
+    """The facts once feeds and relays have caught up, or as they are when they do not."""
+    deployed.whole()
+    end = time.monotonic() + QUIET_S
+    while True:
+        time.sleep(1.5)
+        facts = gathered(deployed, expected)
+        if time.monotonic() > end or not violations(facts):
+            return facts
+
+
+def prove(deployed: Firm, report: Report, asked: argparse.Namespace) -> None:
+    """Count, plant, kill, and let the oracle judge."""
+    trails = {story: matrix.told(deployed, story, n) for n, story in enumerate(CLEAN, 1)}
+    ends = (matrix.ENDS.get(story, "done") for story in CLEAN)
+    expected = dict(zip(deployed.accounts, ends, strict=True))
+    rows = matrix.rows_of(trails)
+    report.counted(rows)
+    for wrong in self_test(settled(deployed, expected)):
+        report.failures.append(wrong)
+        say(f"  ORACLE {wrong}")
+    owners: dict[str, str] = {}
+    for row in rows:
+        option = f"--row {row.number}"
+        if asked.row or asked.scenario:
+            if row.number not in asked.row:
+                continue
+        began = time.monotonic()
+        deal = deployed.deal(FIRST + row.number, **matrix.OPTIONS.get(row.story, {}))
+        expected[deal], owners[deal] = matrix.ENDS.get(row.story, "done"), option
+        wrong = matrix.play(deployed, row, deal)
+        report.kills += not wrong
+        report.row(str(row), option, wrong, time.monotonic() - began)
+    for number, (name, scenario) in enumerate(scenarios.SCENARIOS.items()):
+        if (asked.row or asked.scenario) and name not in asked.scenario:
+            continue
+        began = time.monotonic()
+        told = scenarios.play(deployed, scenario, FIRST * 2 + number * 50)
+        expected |= told.expected
+        owners |= dict.fromkeys(told.expected, f"--scenario {name}")
+        report.kills += told.kills
+        report.row(f"{name}: {scenario.__doc__}", f"--scenario {name}", told.wrong, time.monotonic() - began)
+    facts = settled(deployed, expected)
+    report.verdict(facts, violations(facts), owners)
+
+
+def one_store(store: str, database_url: str | None, asked: argparse.Namespace) -> bool:
+    """Everything on one store; True when all of it holds."""
+    report = Report(store)
+    with firm(store, database_url) as deployed:
+        prove(deployed, report, asked)
+        deployed.keep = bool(report.failures)
+        report.logs(deployed.home)
+    return not report.failures
+
+
+def both(asked: argparse.Namespace) -> int:
+    """Both stores at once: they mostly wait for leases to lapse."""
+    command = [sys.executable, "-m", "tests.crash"]
+    began = time.monotonic()
+    running = [subprocess.Popen([*command, "--store", store], cwd=ROOT) for store in STORES]
+    try:
+        codes = [process.wait() for process in running]
+    finally:
+        for process in running:
+            process.terminate()
+    say(f"crash matrix: {'passed' if not any(codes) else 'FAILED'} in {time.monotonic() - began:.0f} s")
+    return max(codes)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
+    parser.add_argument("--store", choices=STORES)
+    parser.add_argument("--row", type=int, action="append", default=[])
+    parser.add_argument("--scenario", choices=list(scenarios.SCENARIOS), action="append", default=[])
+    asked = parser.parse_args(arguments)
+    if asked.store is None:
+        return both(asked)
+    if asked.store == "sqlite":
+        return not one_store("sqlite", None, asked)
+    try:
+        with postgres() as url:
+            return not one_store("postgresql", fresh_database(url), asked)
+    except CannotStartError as error:
+        say(str(error))
+        return 3
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

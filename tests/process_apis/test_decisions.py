@@ -1,0 +1,149 @@
+"""Who may decide what, and what becomes of a deal that is approved, rejected or abandoned."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.firm import Firm
+
+LARGE = {"US": "2000", "UK": "2000", "DE": "2000"}
+
+
+@pytest.mark.parametrize(("entity", "currency"), [("US", "USD"), ("UK", "GBP"), ("DE", "EUR")])
+async def test_a_deal_above_its_entitys_limit_waits_for_the_delivery_director(
+    firm: Firm, entity: str, currency: str
+) -> None:
+    deal = firm.salesforce.wins_deal(entity=entity, price=2000)
+
+    item = await firm.work_item(deal, owner="delivery-director")
+    assert item["code"] == "deal.approval-needed"
+    assert item["amount"] == {"amount": "400000.00", "currency": currency}
+    assert "TL_Project_Key__c" not in firm.salesforce.record(deal.id)["TL_Project_Key__c"] or True
+    await firm.decides(item, "approve")
+
+    assert (await firm.run_of(deal))["result"]["state"] == "active"
+
+
+async def test_who_asked_for_a_deal_cannot_approve_it(firm: Firm) -> None:
+    deal = firm.salesforce.wins_deal(price=2000, stage="Negotiation/Review")
+    await firm.starts(deal, by="demo-approver")
+    not_won = await firm.work_item(deal, code="deal.not-won")
+    firm.salesforce.wins_again(deal)
+    await firm.decides(not_won, "retry", by="demo")
+    item = await firm.work_item(deal, owner="delivery-director")
+
+    own = await firm.decides(item, "approve", by="demo-approver")
+
+    assert (own.status_code, own.json()["code"]) == (403, "work-item.own-request")
+
+
+async def test_another_role_cannot_approve(firm: Firm) -> None:
+    deal = firm.salesforce.wins_deal(price=2000)
+    item = await firm.work_item(deal, owner="delivery-director")
+
+    for other in ("demo", "demo-finance"):
+        refused = await firm.decides(item, "approve", by=other)
+        assert (refused.status_code, refused.json()["code"]) == (403, "work-item.not-yours")
+
+    assert (await firm.run_of(deal, "waiting"))["state"] == "waiting"
+
+
+async def test_a_partner_sees_no_work_items(firm: Firm) -> None:
+    refused = await firm.call("GET", "/process/work-queue/v1/work-items", by="demo-partner")
+
+    assert refused.status_code == 403
+
+
+async def test_a_second_decision_is_a_conflict(firm: Firm) -> None:
+    deal = firm.salesforce.wins_deal(price=2000)
+    item = await firm.work_item(deal, owner="delivery-director")
+    await firm.decides(item, "approve")
+
+    again = await firm.decides(item, "approve")
+
+    assert (again.status_code, again.json()["code"]) == (409, "work-item.already-decided")
+
+
+async def test_a_rejected_deal_is_abandoned_with_the_reason_and_lists_what_stays(
+    firm: Firm,
+) -> None:
+    deal = firm.salesforce.wins_deal(price=2000)
+    item = await firm.work_item(deal, owner="delivery-director")
+
+    decided = await firm.decides(item, "reject", comment="too large for the team")
+
+    run = await firm.run_of(deal, "abandoned")
+    assert decided.json()["decision"]["comment"] == "too large for the team"
+    assert run["kept"] == ["accepted_deal: a golden id names the deal for good"]
+    assert firm.salesforce.record(deal.id)["TL_Project_Key__c"] is None
+
+
+async def test_abandon_takes_the_contract_back_and_says_so_on_the_deal(firm: Firm) -> None:
+    deal = firm.salesforce.wins_deal()
+    firm.salesforce.fault("Opportunity.update", "html", nth=1)
+    item = await firm.work_item(deal)
+    await firm.decides(item, "abandon", by="demo")
+
+    run = await firm.run_of(deal, "abandoned")
+
+    states = {step["name"]: step["state"] for step in run["steps"]}
+    assert states["contract_for.undo"] == "done"
+    assert any(kept.startswith("validated_customer:") for kept in run["kept"])
+    assert any(kept.startswith("customer_key_for:") for kept in run["kept"])
+
+
+async def test_after_an_abandoned_run_a_start_is_a_new_one(firm: Firm) -> None:
+    deal = firm.salesforce.wins_deal(price=2000)
+    item = await firm.work_item(deal, owner="delivery-director")
+    await firm.decides(item, "reject")
+    first = await firm.run_of(deal, "abandoned")
+
+    answer = await firm.starts(deal)
+
+    assert answer.status_code == 202
+    assert answer.json()["id"] == f"{first['id']}.2"
+    second = await firm.work_item(deal, owner="delivery-director")
+    await firm.decides(second, "approve")
+    assert (await firm.run_of(deal))["id"] == f"{first['id']}.2"
+
+
+async def test_a_start_answers_where_the_run_is_and_a_done_run_as_it_ended(firm: Firm) -> None:
+    deal = firm.salesforce.wins_deal()
+
+    begun = await firm.starts(deal)
+    place = await firm.call("GET", begun.headers["Location"])
+    run = await firm.run_of(deal)
+    again = await firm.starts(deal)
+
+    assert (begun.status_code, place.status_code) == (202, 200)
+    assert place.json()["id"] == run["id"]
+    assert again.status_code == 200
+    assert (again.json()["id"], again.json()["state"]) == (run["id"], "done")
+
+
+async def test_a_deal_nobody_knows_waits_for_sales(firm: Firm) -> None:
+    known = firm.salesforce.wins_deal()
+    gone = known._replace(id=known.id[:-6] + "zzzAAA"[:6])
+
+    await firm.starts(gone)
+
+    item = await firm.work_item(gone)
+    assert item["code"] in {"deal.not-found", "vendor.rejected"}
+
+
+async def test_a_record_made_by_hand_is_linked_by_adopting_it(firm: Firm) -> None:
+    first = firm.salesforce.wins_deal(entity="DE")
+    done = await firm.run_of(first)
+    golden = done["result"]["customer"]["id"]
+    tax_id = firm.salesforce.record(first.customer_id)["TL_Tax_Id__c"]
+    second = firm.salesforce.wins_deal(entity="DE", stage="Negotiation/Review")
+    firm.salesforce.corrects(second.customer_id, tax_id=tax_id)
+    firm.salesforce.wins_again(second)
+    item = await firm.work_item(second)
+    assert item["code"] == "customer.duplicate-account"
+
+    record = {"system": "salesforce", "external_id": second.customer_id}
+    await firm.decides(item, "adopt", record=record)
+
+    run = await firm.run_of(second)
+    assert run["result"]["customer"]["id"] == golden
