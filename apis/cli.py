@@ -128,7 +128,8 @@ def verify() -> None:
     for line in told:
         click.echo(line)
     for finding in wrong:
-        click.echo(finding, err=True)
+        row = "" if finding.position is None else f", row {finding.position}"
+        click.echo(f"{finding.tier}{row}: {finding.code}: {finding.detail}", err=True)
     click.echo("nothing is wrong" if not wrong else f"{len(wrong)} found")
     sys.exit(1 if wrong else 0)
 

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from apis.runtime import runs
 from apis.runtime.app import App, make_app
+from apis.runtime.context import CURRENT
 from apis.runtime.flow import (
     PLANNED,
     Runtime,
@@ -94,7 +95,7 @@ async def approver_of(deal: Deal) -> str | None:
 @step(owner=FINANCE, keep="a customer is a fact: it outlives the deal that brought it")
 async def validated_customer(source: Source, file: DealFile) -> Customer:
     """The golden record of the customer; the same company is the same record."""
-    customer = file.customer
+    customer = (await decided_file(source, file)).customer
     assert customer is not None  # noqa: S101 - the rules have refused a deal without one
     account = Source(source.connection, customer.external_id or "")
     at = current().runtime.clock.now()
@@ -107,9 +108,22 @@ async def validated_customer(source: Source, file: DealFile) -> Customer:
             "customer.duplicate-account",
             f"{customer.name!r} has the tax id of a customer that another account already is",
             owner=FINANCE,
-            remedy=f"merge the two accounts in {source.connection}, then retry",
+            remedy=f"merge the two accounts in {source.connection} and retry, or adopt the one that stays",
         )
     return kept
+
+
+async def decided_file(source: Source, file: DealFile) -> DealFile:
+    """The file as accepted; after a decision as it is now, with the account that was adopted."""
+    decision = CURRENT.get().context.decided
+    if decision is None:
+        return file
+    file = await crm(source).get_deal_file(source.external_id)
+    what, _, account = decision.partition(":")
+    if what == "adopt":
+        file = msgspec.structs.replace(file, customer=await crm(source).get_customer(account))
+    checked(file, current().runtime.metadata.entities, source.connection)
+    return await identified(source, file)
 
 
 @step(owner=FINANCE, keep="our key on the account is true as long as the customer exists")

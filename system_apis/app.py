@@ -18,6 +18,7 @@ from apis.runtime.clock import Clock
 from apis.runtime.deployment import Deployment
 from apis.runtime.limits import Limiter, Permits
 from apis.runtime.metadata import Connection, Metadata, resolve, secret
+from apis.runtime.owners import Owners
 from apis.runtime.sign_in import Account, Tokens, fetcher
 from apis.runtime.store import Store
 from apis.runtime.vendor import Vendor, VendorHttp
@@ -45,6 +46,7 @@ def app_for(name: str, *, deployment: Deployment) -> App:
     caller = caller_of(
         name,
         connection,
+        metadata=metadata,
         home=Home(os.environ, settings.home),
         store=deployment.store,
         clock=deployment.clock,
@@ -80,6 +82,7 @@ def caller_of(
     name: str,
     connection: Connection,
     *,
+    metadata: Metadata,
     home: Home,
     store: Store,
     clock: Clock,
@@ -107,6 +110,7 @@ def caller_of(
         http=http,
         tokens=Tokens(fetch, clock, age_s=vendor.token_age_s),
         budget=Budget(name, connection, limiter, permits),
+        owners=Owners(metadata, name),
     )
 
 

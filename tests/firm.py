@@ -101,7 +101,11 @@ class Salesforce:
 
     def fault(self, operation: str, fault: str, **more: Any) -> None:
         """From now on this goes wrong."""
-        self._put("faults", [{"operation": operation, "fault": fault, **more}])
+        self.faults([{"operation": operation, "fault": fault, **more}])
+
+    def faults(self, plan: list[dict[str, Any]]) -> None:
+        """From now on all this goes wrong."""
+        self._put("faults", plan)
 
     def works_again(self) -> list[dict[str, Any]]:
         """Nothing goes wrong any more; answers what did."""
@@ -223,15 +227,25 @@ class Firm:
 
         return await self.see(look, good)
 
-    async def done_in_time(self, deal: Deal, *, step_s: float = 10) -> dict[str, Any]:
-        """The deal's run when it is done, while time passes in steps."""
+    async def in_time(self, look: Callable[[], Awaitable[list[T]]], **step: float) -> list[T]:
+        """What is looked for, once there is any, while time passes in steps."""
 
-        async def look() -> dict[str, Any]:
-            self.later(seconds=step_s)
-            runs = await self.runs_of(deal)
-            return runs[0] if runs else {"state": "none"}
+        async def later() -> list[T]:
+            self.later(**step)
+            return await look()
 
-        return await self.see(look, lambda run: run["state"] == "done")
+        return await self.see(later, bool)
+
+    async def work_items_of(self, deal: Deal) -> list[dict[str, Any]]:
+        """Open work items of the deal's newest run."""
+        runs = await self.runs_of(deal)
+        return await self.work_items(run_id=runs[0]["id"]) if runs else []
+
+    async def all_done(self, *deals: Deal) -> list[dict[str, Any]]:
+        """The deals' runs if all are done, else nothing: to look at while time passes."""
+        newest = [(await self.runs_of(deal))[:1] for deal in deals]
+        runs = [run for each in newest for run in each if run["state"] == "done"]
+        return runs if len(runs) == len(deals) else []
 
     async def work_items(self, **asked: str) -> list[dict[str, Any]]:
         """Open work items."""
@@ -263,9 +277,14 @@ class Firm:
         body = {"decision": decision, "comment": "seen"} | more
         return await self.call("POST", f"{ITEMS}/{item['id']}/decisions", by=person, json=body)
 
-    async def see(self, look: Callable[[], Awaitable[T]], good: Callable[[T], bool]) -> T:
+    async def see(
+        self,
+        look: Callable[[], Awaitable[T]],
+        good: Callable[[T], bool],
+        patience_s: float = PATIENCE_S,
+    ) -> T:
         """What is looked at, once it is as it should be."""
-        end = time.monotonic() + PATIENCE_S
+        end = time.monotonic() + patience_s
         while not good(found := await look()):
             assert time.monotonic() < end, f"never happened; last seen: {found}"
             await asyncio.sleep(LOOK_S)

@@ -62,7 +62,7 @@ async def attempt(
     call = Call(context, running)
     token = CURRENT.set(call)
     try:
-        await running.show(seq, shown(step, "running", began, tries))
+        running.show(seq, shown(step, "running", began, tries))
         outcome: dict[str, Any] = {"ok": running.runtime.records.dump(await step.function(*args))}
         if tries.away:
             await running.runtime.store.write(back, tries.away, running.runtime.clock.now())

@@ -24,6 +24,7 @@ from apis.runtime.log import get_logger
 from apis.runtime.metadata import Metadata
 from apis.runtime.outages import system_of
 from apis.runtime.records import Records
+from apis.runtime.showing import Showing
 from apis.runtime.store import Store
 from apis.runtime.waits import Asked, approval_item, parked_item, wait_for
 from contracts.canonical.identity import Source
@@ -50,6 +51,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     records: Records
     connect: Connect
     leases: Leases | None = None
+    showing: Showing = msgspec.field(default_factory=Showing)
 
 
 class Running:
@@ -81,13 +83,15 @@ class Running:
         """Whether this process may still write for the run; asked before every vendor write."""
         return self.runtime.leases is None or self.runtime.leases.held()
 
-    async def show(self, seq: int, step: RunStep) -> None:
-        """Write what finished before and what begins now, in one transaction."""
-        steps = self.unshown | {seq: step}
-        self.unshown = {}
-        await self.runtime.store.write(
-            runs.show_steps, self.run_id, steps, self.runtime.clock.now()
-        )
+    def show(self, seq: int, step: RunStep) -> None:
+        """Let people see, a moment later, what finished before and what begins now."""
+        self.unshown[seq] = step
+        self.runtime.showing.later(self)
+
+    def taken(self) -> dict[int, RunStep]:
+        """What nobody has been shown yet: from now on it is the caller's."""
+        steps, self.unshown = self.unshown, {}
+        return steps
 
 
 class Abandoned(Exception):
@@ -312,7 +316,7 @@ async def finish(running: Running, state: str, result: Any, kept: list[str]) -> 
         state=state,
         result=result,
         kept=kept,
-        steps=running.unshown,
+        steps=await running.runtime.showing.rest(running),
         at=running.runtime.clock.now(),
     )
     await running.runtime.store.write(runs.end, ended)

@@ -148,14 +148,22 @@ class Map(Generic[C]):
         if not isinstance(value, Mapping | msgspec.Struct) and len(self.fields) == 1:
             value = {next(iter(self.fields)): value}
         body: dict[str, Any] = {}
+        for name, place, found in self._sent(value):
+            _put(body, place.path.split("."), self._written(name, place, found))
+        return body
+
+    def sent(self, value: Any) -> tuple[str, ...]:
+        """The attributes of the contract that `write` sends: somebody has to own them."""
+        return tuple({name.partition(".")[0]: None for name, _, _ in self._sent(value)})
+
+    def _sent(self, value: Any) -> Iterator[tuple[str, At | Children, Any]]:
         for name, place in self.fields.items():
             if not isinstance(place, At | Children) or place.readonly:
                 continue
             found = _found(value, name.split("."))
             if found is ABSENT or (found is None and isinstance(value, msgspec.Struct)):
                 continue
-            _put(body, place.path.split("."), self._written(name, place, found))
-        return body
+            yield name, place, found
 
     @property
     def paths(self) -> tuple[str, ...]:

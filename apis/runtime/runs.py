@@ -16,7 +16,7 @@ from apis.runtime import audit
 from apis.runtime.context import Context
 from apis.runtime.engine import Engine
 from apis.runtime.events import publish
-from apis.runtime.store import change, find, insert_new, table
+from apis.runtime.store import change, find, insert_new, put_all, table
 from contracts.canonical.identity import Source
 from contracts.events import RunEnded, RunStarted, event_id, event_of
 from contracts.runs import Run, RunPage, RunStep, Waiting
@@ -171,13 +171,37 @@ def show_steps(
     connection: Connection, run_id: str, steps: dict[int, RunStep], at: datetime
 ) -> None:
     """Write what people see of these steps; the run is running."""
-    for seq, step in steps.items():
-        body = msgspec.json.encode(step).decode()
-        if not insert_new(connection, STEPS, run_id=run_id, seq=seq, body=body):
-            change(connection, STEPS, {"run_id": run_id, "seq": seq}, body=body)
-    if 1 in steps or not steps:  # what begins; a later step is shown of a run that has begun
-        queued = {"id": run_id, "state": "queued"}
-        change(connection, RUNS, queued, state="running", started_at=at.isoformat())
+    if steps:
+        put_all(connection, STEPS, rows_of(run_id, steps))
+    queued = {"id": run_id, "state": "queued"}
+    change(connection, RUNS, queued, state="running", started_at=began(steps, at))
+
+
+def began(steps: dict[int, RunStep], at: datetime) -> str:
+    """When the first of these steps began; now if there is none."""
+    first = min(steps, default=0)
+    moment = steps[first].started_at if first else None
+    return (moment or at).isoformat()
+
+
+def rows_of(run_id: str, steps: dict[int, RunStep]) -> list[dict[str, Any]]:
+    """What people see of these steps, as rows."""
+    return [
+        {"run_id": run_id, "seq": seq, "body": msgspec.json.encode(step).decode()}
+        for seq, step in steps.items()
+    ]
+
+
+def show_all(connection: Connection, steps: dict[str, dict[int, RunStep]], at: datetime) -> None:
+    """`show_steps` of many runs, but of those that have ended or begun to wait meanwhile."""
+    mine = sa.and_(RUNS.c.id.in_(steps), RUNS.c.state.in_(("queued", "running")))
+    found = connection.execute(sa.select(RUNS.c.id, RUNS.c.state).where(mine)).all()
+    if rows := [row for run in found for row in rows_of(run.id, steps[run.id])]:
+        put_all(connection, STEPS, rows)
+    for run in found:
+        if run.state == "queued":
+            started_at = began(steps[run.id], at)
+            change(connection, RUNS, {"id": run.id}, state="running", started_at=started_at)
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,6 +19,8 @@ from sqlalchemy import Connection, Engine, MetaData, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import QueuePool
 
+from apis.runtime.commits import Commits
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -83,13 +85,19 @@ class Store:
         self.sqlite = url.startswith("sqlite")
         self.engine = engine_for(url, pool=pool)
         self._reading = self.engine.execution_options(reading=True)
-        self._writers = ThreadPoolExecutor(1 if self.sqlite else pool, "store-write")
+        self._commits = Commits(self.engine) if self.sqlite else None
+        self._writers = ThreadPoolExecutor(pool, "store-write")
         self._readers = ThreadPoolExecutor(2 if self.sqlite else pool, "store-read")
 
     async def write(
         self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run `work(connection, ...)` as one writing transaction; an exception rolls it back."""
+        if self._commits is not None:
+            done: T = await self._commits.write(
+                lambda connection: work(connection, *args, **kwargs)
+            )
+            return done
         return await self._run(self._writers, lambda: self.write_now(work, *args, **kwargs))
 
     async def read(
@@ -118,6 +126,8 @@ class Store:
 
     def close(self) -> None:
         """Let running transactions end and close every connection."""
+        if self._commits is not None:
+            self._commits.close()
         self._writers.shutdown(wait=True)
         self._readers.shutdown(wait=True)
         self.engine.dispose()
@@ -134,6 +144,11 @@ def insert_all_new(connection: Connection, into: Table, rows: list[dict[str, Any
     connection.execute(_insert_new(into, connection.dialect.name), rows)
 
 
+def put_all(connection: Connection, into: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert rows, or change those that are there by their primary key."""
+    connection.execute(_put(into, connection.dialect.name), rows)
+
+
 # Making a statement costs several times what running it does: these are made once a shape.
 
 
@@ -142,6 +157,14 @@ def _insert_new(into: Table, dialect: str) -> Any:
     insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
     statement = insert(into).on_conflict_do_nothing().inline()
     return statement.execution_options(preserve_rowcount=True)
+
+
+@cache
+def _put(into: Table, dialect: str) -> Any:
+    insert = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(into).inline()
+    key = [column.name for column in into.primary_key]
+    values = {each.name: each for each in insert.excluded if each.name not in key}
+    return insert.on_conflict_do_update(index_elements=key, set_=values)
 
 
 def find(connection: Connection, table: Table, /, **key: Any) -> Any:

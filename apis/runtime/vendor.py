@@ -20,6 +20,7 @@ from apis.runtime.budget import Budget
 from apis.runtime.clock import Clock
 from apis.runtime.context import CURRENT, Call
 from apis.runtime.metadata import Connection
+from apis.runtime.owners import Owners
 from apis.runtime.sign_in import SignIn, Token, Tokens
 from apis.runtime.store import Store
 from apis.runtime.wire import (
@@ -50,6 +51,9 @@ LONGEST_WAIT_S = 2.0
 JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 ADOPT = "adopt:"
 Outcome = Ref | ThroughlineError
+
+ENCODE = msgspec.json.Encoder(decimal_format="number").encode
+"""Amounts go out as exact JSON numbers, as vendors expect them."""
 
 
 class Pages(msgspec.Struct, frozen=True):
@@ -88,6 +92,7 @@ class VendorHttp:
         http: httpx.AsyncClient,
         tokens: Tokens,
         budget: Budget,
+        owners: Owners | None = None,
     ) -> None:
         self.vendor = vendor
         self.name = name
@@ -97,6 +102,7 @@ class VendorHttp:
         self._http = http
         self._tokens = tokens
         self._budget = budget
+        self._owners = owners
 
     async def get(self, path: str, *ids: str, params: Mapping[str, Any] | None = None) -> Any:
         """The decoded answer of a read; numbers with a point are Decimal."""
@@ -126,8 +132,6 @@ class VendorHttp:
     ) -> Ref:
         """Write once under the ledger; answers the record's reference."""
         call = CURRENT.get()
-        if call.context.plan:
-            return self._planned(call, write, body)
         sending = self._sending(call, write, body)
         if found := await self._earlier(sending):
             return found
@@ -150,8 +154,6 @@ class VendorHttp:
         """One call for many records, one ledger row each, and an outcome each, in their order."""
         call = CURRENT.get()
         pairs = list(zip(writes, bodies, strict=True))
-        if call.context.plan:
-            return [self._planned(call, write, body) for write, body in pairs]
         sendings = [self._sending(call, write, body) for write, body in pairs]
         results = [await self._earlier_or_error(each) for each in sendings]
         sent = [each for each, result in zip(sendings, results, strict=True) if result is None]
@@ -181,9 +183,10 @@ class VendorHttp:
         except ThroughlineError as error:  # this record's outcome; the others go on
             return error
 
-    def _planned(self, call: Call, write: Write, body: Any) -> Ref:
+    def _planned(self, sending: Sending) -> Ref:
+        call, write = CURRENT.get(), sending.write
         operation = f"{write.kind} {write.object}"
-        plain = msgspec.to_builtins(body, enc_hook=str)
+        plain = msgspec.to_builtins(sending.body, enc_hook=str)
         call.planned.append({"system": self.name, "operation": operation, "body": plain})
         return Ref(None, f"$planned:{self.name}.{write.object}#{len(call.planned)}")
 
@@ -201,6 +204,11 @@ class VendorHttp:
 
     async def _earlier(self, sending: Sending) -> Ref | None:
         """What an earlier sending of the same write became; None when it is to be sent now."""
+        if self._owners is not None:
+            entity = sending.write.entity or sending.context.entity
+            self._owners.check(sending.write, entity, sending.at.date())
+        if sending.context.plan:
+            return self._planned(sending)
         held = await self._store.write(claim, sending)
         write, decided = sending.write, sending.context.decided or ""
         if held.act == "done":
@@ -385,5 +393,5 @@ def asked_for(
     headers: Mapping[str, str] | None = None,
 ) -> Asked:
     """The call, its body encoded once: amounts stay exact."""
-    content = None if body is None else msgspec.json.encode(body)
+    content = None if body is None else ENCODE(body)
     return Asked(method, path, ids, params or {}, content, headers or {})

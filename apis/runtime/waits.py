@@ -58,7 +58,7 @@ async def look(running: Running, wait_id: str, asked: Asked) -> dict[str, Any]:
         owner=asked.item.owner if asked.item else None,
         work_item_id=item_id(wait_id) if asked.item else None,
     )
-    steps, running.unshown = running.unshown, {}
+    steps = await runtime.showing.rest(running)
     decision = await runtime.store.write(open_with_item, wait, asked, steps)
     if decision is not None:
         return decision

@@ -53,11 +53,15 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
 
     `find` looks the key up at the vendor, or is None where a vendor cannot; `before` is what the
     flow already read; `undoes` says that this takes back the create of the same object and key.
+    `attributes` are the canonical ones it sends, which must belong to this system; `entity` is the
+    record's own, where it is not that of the call.
     """
 
     object: str
     key: str
     kind: Kind = "create"
+    attributes: tuple[str, ...] = ()
+    entity: str | None = None
     find: Callable[[], Awaitable[Ref | None]] | None = None
     before: Any = None
     undoes: bool = False

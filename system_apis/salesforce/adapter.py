@@ -102,7 +102,7 @@ class Salesforce:
 
     async def mark_customer(self, external_id: str, key: str) -> Ref:
         """Our key on the account the deal came with: an update, never an upsert by key."""
-        write = Write(object="customer", key=key, kind="update")
+        write = Write(object="customer", key=key, kind="update", attributes=("key",))
         body = self._maps.key(key)
         return await self._http.write(
             write, "PATCH", "/sobjects/Account/{}", external_id, body=body
@@ -122,7 +122,7 @@ class Salesforce:
         keyed = [(n, each) for n, each in enumerate(customers) if each.key]
         for part in chunks(keyed, MOST_RECORDS):
             results = await self._http.write_many(
-                [Write(object="customer", key=each.key or "", kind="upsert") for _, each in part],
+                [self._upserting(each) for _, each in part],
                 "PATCH",
                 "/composite/sobjects/Account/{}",
                 key_field,
@@ -133,6 +133,15 @@ class Salesforce:
             told |= {n: result for (n, _), result in zip(part, results, strict=True)}
         missing = Rejected("customer.key-missing", "a customer is written by our key: it has none")
         return [outcome(each.external_id, told.get(n, missing)) for n, each in enumerate(customers)]
+
+    def _upserting(self, customer: Customer) -> Write:
+        return Write(
+            object="customer",
+            key=customer.key or "",
+            kind="upsert",
+            attributes=self._maps.sent(customer),
+            entity=customer.entity,
+        )
 
     async def mark_deals(self, marks: list[DealMarking]) -> list[Outcome]:
         """Marks on many deals: 25 a call, each with its own outcome."""
@@ -201,7 +210,8 @@ class Salesforce:
 
 def marking(mark: DealMark) -> Write:
     """The write of a mark, by the project's key."""
-    return Write(object="deal", key=mark.project_key, kind="update")
+    marks = ("project_key", "project_status")
+    return Write(object="deal", key=mark.project_key, kind="update", attributes=marks)
 
 
 def locator(link: str | None) -> str | None:

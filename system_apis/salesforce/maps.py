@@ -121,8 +121,14 @@ class Maps:
 
     def account(self, customer: Customer) -> Record:
         """A customer as an account."""
-        maps = self._variants.get(customer.entity) or self._own()
-        return maps.customer.write(customer)
+        return self._for(customer).customer.write(customer)
+
+    def sent(self, customer: Customer) -> tuple[str, ...]:
+        """What `account` sends of a customer."""
+        return self._for(customer).customer.sent(customer)
+
+    def _for(self, customer: Customer) -> Variant:
+        return self._variants.get(customer.entity) or self._own()
 
     def _all(self) -> Iterable[Variant]:
         return self._variants.values()

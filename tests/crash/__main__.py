@@ -22,7 +22,7 @@ from tests.crash.report import Report, say
 from tests.servers import ROOT, CannotStartError, fresh_database, postgres
 
 STORES = ("sqlite", "postgresql")
-CLEAN = ("plain", "approved", "abandoned")
+CLEAN = ("plain", "fed", "approved", "abandoned")
 FIRST = 1000
 QUIET_S = 20.0
 
@@ -64,11 +64,13 @@ def prove(deployed: Firm, report: Report, asked: argparse.Namespace) -> None:
         if (asked.row or asked.scenario) and name not in asked.scenario:
             continue
         began = time.monotonic()
-        told = scenarios.play(deployed, scenario, FIRST * 2 + number * 50)
-        expected |= told.expected
-        owners |= dict.fromkeys(told.expected, f"--scenario {name}")
-        report.kills += told.kills
-        report.row(f"{name}: {scenario.__doc__}", f"--scenario {name}", told.wrong, time.monotonic() - began)
+        scene = scenarios.Scene(deployed, FIRST * 2 + number * 50, trails)
+        wrong = scene.play(scenario)
+        expected |= scene.expected
+        owners |= dict.fromkeys(scene.expected, f"--scenario {name}")
+        report.kills += scene.kills
+        option = f"--scenario {name}"
+        report.row(scenario.__doc__ or "", option, wrong, time.monotonic() - began)
     facts = settled(deployed, expected)
     report.verdict(facts, violations(facts), owners)
 

@@ -261,6 +261,11 @@ class Firm:
         door = f"{self.url('sandbox')}/__sandbox__/faults"
         self.http.put(door, json=list(plan)).raise_for_status()
 
+    def planned(self) -> list[dict[str, Any]]:
+        """The sandbox's faults and how often each has fired."""
+        told: list[dict[str, Any]] = self.http.get(f"{self.url('sandbox')}/__sandbox__/faults").json()
+        return told
+
     # --------------------------------------------------------------------------------- the product
 
     def ask(

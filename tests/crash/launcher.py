@@ -8,6 +8,7 @@ SQLAlchemy's connection and one of httpx's transport are wrapped.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import os
 import re
@@ -15,7 +16,6 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,6 @@ class Knife:
         self.role = role
         self._lock = threading.Lock()
         self._read: tuple[int, dict[str, Any]] = (0, {})
-        self._seen: Counter[str] = Counter()
 
     def armed(self) -> dict[str, Any]:
         """The arm of now; an empty one when nothing is armed."""
@@ -51,22 +50,27 @@ class Knife:
         with self._lock:
             if stamp != self._read[0]:
                 self._read = (stamp, json.loads((self.folder / "arm.json").read_text()))
-                self._seen.clear()
             return self._read[1]
 
     def meet(self, arm: dict[str, Any], name: str) -> None:
         """A boundary of the armed deal: note it, and act if it is the one."""
-        with self._lock:
-            self._seen[name] += 1
-            told = f"{name}#{self._seen[name]}" if self._seen[name] > 1 else name
-        line = {"role": self.role, "pid": os.getpid(), "at": time.time(), "name": told}
-        with (self.folder / f"trail-{arm['token']}.jsonl").open("ab", buffering=0) as trail:
-            trail.write(json.dumps(line).encode() + b"\n")
+        told = self._noted(arm, name)
         if arm.get("role") != self.role or arm.get("name") not in (told, f"{name}#*"):
             return
         hit = self._claimed(arm)
         if hit is not None:
             self._act(arm, hit)
+
+    def _noted(self, arm: dict[str, Any], name: str) -> str:
+        """Write the boundary on the deal's trail; from the second time on its name has a number."""
+        with (self.folder / f"trail-{arm['token']}.jsonl").open("a+b", buffering=0) as trail:
+            fcntl.flock(trail, fcntl.LOCK_EX)
+            trail.seek(0)
+            met = sum((self.role, name) == (line["role"], line["plain"]) for line in map(json.loads, trail.readlines())) + 1
+            told = f"{name}#{met}" if met > 1 else name
+            line = {"role": self.role, "pid": os.getpid(), "at": time.time(), "name": told}
+            trail.write(json.dumps(line | {"plain": name}).encode() + b"\n")
+        return told
 
     def _claimed(self, arm: dict[str, Any]) -> Path | None:
         """The mark of this hit, or None when another process had it or all hits are spent."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,13 +10,8 @@ from typing import Any
 from tests.crash.harness import Firm, Stuck
 
 APPROVED = {"price": 3000}
-AROUND = (  # of the worker, but not of the flow: what leads to it and what follows
-    ("worker", "engine: feed_state+outbox"),
-    ("worker", "engine: event_log"),
-    ("worker", "engine: runs+outbox+audit+workflow_status+workflow_input"),
-    ("process", "engine: runs+outbox+audit+workflow_status+workflow_input"),
-)
-BEFORE_AFTER = re.compile(r"(before|after) commit of (.*)")
+AROUND = ("feed_state+", "event_log", "+workflow_input")
+"""Of the worker, but not of the flow: what leads to it and what follows."""
 
 
 @dataclass(frozen=True)
@@ -88,36 +82,43 @@ def told(firm: Firm, story: str, n: int) -> list[dict[str, Any]]:
     deal = firm.deal(n, **OPTIONS.get(story, {}))
     token = firm.arm(deal, action="watch")
     STORIES[story](firm, deal)
-    time.sleep(0.3)
+    time.sleep(1.5)
     firm.disarm()
     return firm.trail(token)
 
 
 def counted(trail: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """The boundaries of the flow itself: role and name, once each, in order."""
-    names = [(line["role"], line["name"]) for line in trail]
+    met = dict.fromkeys((line["role"], line["name"]) for line in trail)
     return [
         (role, name)
-        for role, name in dict.fromkeys(names)
-        if role in ("worker", "system") and (" engine: " not in name or "workflow_status" in name)
-        and not any(around in name for _, around in AROUND)
-    ]  # fmt: skip
+        for role, name in met
+        if " engine: " not in name or ("workflow_status" in name and "#" not in name)
+        if not any(each in name for each in AROUND)
+    ]
+
+
+def around(trail: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """The boundaries before and after the flow, each kind once."""
+    met = dict.fromkeys((line["role"], line["name"]) for line in trail)
+    mine = [(role, name) for role, name in met if " engine: " in name and "#" not in name]
+    return [(role, name) for role, name in mine if any(each in name for each in AROUND)]
 
 
 def rows_of(trails: dict[str, list[dict[str, Any]]]) -> list[Row]:
     """Every row of the matrix, numbered; a later story adds only what is new in it."""
     rows, known = [], set()
-    for story, trail in trails.items():
-        for role, name in counted(trail):
-            if (role, name) in known or "#" in name and "engine" in name:
+    for story in ("plain", "approved", "abandoned"):
+        for role, name in counted(trails[story]):
+            if (role, name) in known:
                 continue
             known.add((role, name))
             rows.append(Row(story, role, name))
-            if role == "system" and not name.startswith(("before", "after")):
+            if role == "system" and name.startswith(("send", "answer")):
                 rows.append(Row(story, role, name, "kill-caller"))
-    for role, name in AROUND:
-        story = "plain" if role == "process" else "fed"
-        rows += [Row(story, role, f"{when} commit of {name}") for when in ("before", "after")]
+    rows += [Row("fed", role, name) for role, name in around(trails["fed"])]
+    asked = around(trails["plain"])
+    rows += [Row("plain", role, name) for role, name in asked if role == "process"]
     return [
         Row(row.story, row.role, row.name, row.action, number) for number, row in enumerate(rows, 1)
     ]
@@ -135,13 +136,18 @@ def play(firm: Firm, row: Row, deal: str) -> str:
         code = firm.until("the end of the victim", lambda: gone(firm, hit[0]["pid"]), 5)
         if code != "killed":
             return f"the victim ended otherwise: {code}"
-        if not any(line["at"] > hit[0]["at"] for line in firm.trail(token)):
-            return "nothing happened after the kill"
+        if "after" not in row.name or "workflow_output" not in row.name:  # the very last boundary
+            firm.until("anything after the kill", lambda: later(firm, token, hit[0]["at"]), 6)
     except (Stuck, KeyError, IndexError) as error:
         return f"{error} (hit: {firm.hits(token)})"
     finally:
         firm.disarm()
     return ""
+
+
+def later(firm: Firm, token: str, at: float) -> bool:
+    """Whether the deal met a boundary after a moment."""
+    return any(line["at"] > at for line in firm.trail(token))
 
 
 def gone(firm: Firm, pid: int) -> str | None:

@@ -6,9 +6,6 @@ import pytest
 
 from tests.firm import Firm
 
-LARGE = {"US": "2000", "UK": "2000", "DE": "2000"}
-
-
 @pytest.mark.parametrize(("entity", "currency"), [("US", "USD"), ("UK", "GBP"), ("DE", "EUR")])
 async def test_a_deal_above_its_entitys_limit_waits_for_the_delivery_director(
     firm: Firm, entity: str, currency: str
@@ -18,7 +15,7 @@ async def test_a_deal_above_its_entitys_limit_waits_for_the_delivery_director(
     item = await firm.work_item(deal, owner="delivery-director")
     assert item["code"] == "deal.approval-needed"
     assert item["amount"] == {"amount": "400000.00", "currency": currency}
-    assert "TL_Project_Key__c" not in firm.salesforce.record(deal.id)["TL_Project_Key__c"] or True
+    assert firm.salesforce.record(deal.id)["TL_Project_Key__c"] is None
     await firm.decides(item, "approve")
 
     assert (await firm.run_of(deal))["result"]["state"] == "active"
@@ -79,10 +76,11 @@ async def test_a_rejected_deal_is_abandoned_with_the_reason_and_lists_what_stays
 
 
 async def test_abandon_takes_the_contract_back_and_says_so_on_the_deal(firm: Firm) -> None:
+    firm.salesforce.fault("Opportunity.update", "lock")
     deal = firm.salesforce.wins_deal()
-    firm.salesforce.fault("Opportunity.update", "html", nth=1)
-    item = await firm.work_item(deal)
-    await firm.decides(item, "abandon", by="demo")
+    item = await firm.in_time(lambda: firm.work_items_of(deal), minutes=5)
+    firm.salesforce.works_again()
+    await firm.decides(item[0], "abandon", by="demo")
 
     run = await firm.run_of(deal, "abandoned")
 
@@ -142,8 +140,23 @@ async def test_a_record_made_by_hand_is_linked_by_adopting_it(firm: Firm) -> Non
     item = await firm.work_item(second)
     assert item["code"] == "customer.duplicate-account"
 
-    record = {"system": "salesforce", "external_id": second.customer_id}
+    record = {"system": "salesforce", "external_id": first.customer_id}
     await firm.decides(item, "adopt", record=record)
 
     run = await firm.run_of(second)
-    assert run["result"]["customer"]["id"] == golden
+    assert run["result"]["customer"] == {"id": golden, "external_id": first.customer_id}
+
+
+async def test_accounts_that_were_merged_are_seen_when_retried(firm: Firm) -> None:
+    first = firm.salesforce.wins_deal(entity="UK")
+    golden = (await firm.run_of(first))["result"]["customer"]["id"]
+    tax_id = firm.salesforce.record(first.customer_id)["TL_Tax_Id__c"]
+    second = firm.salesforce.wins_deal(entity="UK", stage="Negotiation/Review")
+    firm.salesforce.corrects(second.customer_id, tax_id=tax_id)
+    firm.salesforce.wins_again(second)
+    item = await firm.work_item(second, code="customer.duplicate-account")
+
+    firm.salesforce.corrects(second.id, AccountId=first.customer_id)
+    await firm.decides(item, "retry")
+
+    assert (await firm.run_of(second))["result"]["customer"]["id"] == golden

@@ -15,7 +15,7 @@ from pytest_httpx import HTTPXMock
 from apis.runtime.clients import outgoing
 from apis.runtime.clock import Clock
 from apis.runtime.limits import MemoryLimiter, MemoryPermits
-from apis.runtime.metadata import Metadata
+from apis.runtime.metadata import Metadata, Owner
 from apis.runtime.store import Store
 from system_apis.app import Home, caller_of
 from system_apis.salesforce.adapter import Salesforce, adapter
@@ -26,9 +26,19 @@ TOKEN_URL = f"{HOST}/services/oauth2/token"
 SAMPLE = Path("apis/entities.yaml")
 
 
-def on(url: str, http: httpx.AsyncClient, store: Store, home: Path, **mappings: Any) -> Salesforce:
-    """The adapter, with what the metadata maps otherwise."""
-    metadata = Metadata.load(SAMPLE)
+def on(
+    url: str,
+    http: httpx.AsyncClient,
+    store: Store,
+    home: Path,
+    *,
+    ownership: Any = (),
+    **mappings: Any,
+) -> Salesforce:
+    """The adapter, with what the metadata maps or lets somebody own otherwise."""
+    metadata = msgspec.structs.replace(
+        Metadata.load(SAMPLE), ownership=msgspec.convert(ownership, tuple[Owner, ...])
+    )
     connection = msgspec.structs.replace(
         metadata.connections["salesforce"], url=url, login_url=url, transport="httpx"
     )
@@ -36,6 +46,7 @@ def on(url: str, http: httpx.AsyncClient, store: Store, home: Path, **mappings: 
         caller_of(
             "salesforce",
             connection,
+            metadata=metadata,
             home=Home(os.environ, home),
             store=store,
             clock=Clock(),

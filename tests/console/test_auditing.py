@@ -1,0 +1,73 @@
+"""`throughline audit verify` proves what the audit holds, or says where it was touched."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from click.testing import CliRunner, Result
+
+from apis.cli import main
+from apis.runtime.audit import AUDIT, Signer, record, seal
+from apis.runtime.clock import Clock
+from apis.runtime.migrations import lift
+from apis.runtime.store import Store
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def store(tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setenv("THROUGHLINE_HOME", str(tmp_path))
+    monkeypatch.setenv("THROUGHLINE_DATABASE_URL", store_url)
+    return Store(store_url)
+
+
+def verified() -> Result:
+    return CliRunner().invoke(main, ["audit", "verify"])
+
+
+def acted(store: Store, home: Path) -> None:
+    """Three effects ten minutes ago, chained, their head signed."""
+    lift(store)
+    at, signer = Clock().now() - 10 * MINUTE, Signer(home)
+    for n in range(3):
+        store.write_now(record, "process", at=at, actor="demo", action="run.started", key=f"r{n}")
+    store.write_now(seal, "process", signer, at)
+    store.write_now(seal, "process", signer, at + MINUTE)
+
+
+def test_a_home_without_a_database_has_nothing_wrong_and_stays_empty(
+    store: Store, tmp_path: Path
+) -> None:
+    result = verified()
+    assert (result.exit_code, result.stdout) == (0, "nothing is wrong\n")
+    assert not (tmp_path / "audit.key").exists()
+    store.close()
+
+
+def test_a_whole_audit_is_told_tier_by_tier(store: Store, tmp_path: Path) -> None:
+    acted(store, tmp_path)
+    result = verified()
+    assert result.exit_code == 0
+    assert "process: 3 rows" in result.stdout
+    store.close()
+
+
+def test_a_changed_row_and_a_lost_key_are_found(store: Store, tmp_path: Path) -> None:
+    acted(store, tmp_path)
+    rows = AUDIT["process"]
+    change = sa.update(rows).where(rows.c.key == "r1").values(actor="nobody")
+    store.write_now(lambda connection: connection.execute(change))
+
+    result = verified()
+    assert result.exit_code == 1
+    assert "process, row 2: audit.changed" in result.stderr
+
+    (tmp_path / "audit.key").unlink()
+    result = verified()
+    assert result.exit_code == 1
+    assert "audit.key-missing" in result.stderr
+    store.close()

@@ -1,0 +1,140 @@
+"""The product as processes: split by tier, told to stop, asked without a token, begun late."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.firm import Firm, Salesforce
+from tests.house import SYSTEM, House
+from tests.servers import Servers, drop_database, fresh_database
+
+PARTS = ("gateway", "process", "system-salesforce", "sandbox-salesforce")
+
+
+@pytest.fixture(scope="module")
+def split(
+    production: Servers | None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[House]:
+    """Gateway, process tier with worker, and system API as three processes, on either store."""
+    home: Path = tmp_path_factory.mktemp("split")
+    url = f"sqlite:///{home}/throughline.sqlite"
+    if production is not None:
+        url = fresh_database(production.database_url)
+    redis = production.redis_url if production else None
+    house = House(home, url, redis)
+    try:
+        house.opens_sandbox()
+        Salesforce(house).wins_deal(entity="DE", n=9001)
+        Salesforce(house).later(60)
+        house.opens_split()
+        yield house
+    finally:
+        house.close()
+        if production is not None:
+            drop_database(production.database_url, url)
+
+
+@pytest.fixture
+async def firm(split: House) -> AsyncIterator[Firm]:
+    firm = Firm(split)
+    yield firm
+    firm.salesforce.works_again()
+    await firm.close()
+
+
+async def test_three_processes_carry_a_deal_like_one(firm: Firm) -> None:
+    deal = firm.salesforce.wins_deal(entity="UK")
+
+    run = await firm.run_of(deal)
+
+    assert run["result"]["state"] == "active"
+    assert firm.salesforce.record(deal.id)["TL_Project_Key__c"].startswith("project-")
+    called = [call["system"] for step in run["steps"] for call in step["calls"]]
+    assert called.count("salesforce") >= 3
+
+
+async def test_a_work_item_is_decided_across_processes(firm: Firm) -> None:
+    deal = firm.salesforce.wins_deal(entity="DE", tax_code=None)
+    item = await firm.work_item(deal, owner="finance-master-data")
+    firm.salesforce.corrects(deal.customer_id, tax_code="DE-VAT-19")
+
+    await firm.decides(item, "retry")
+
+    assert (await firm.run_of(deal))["state"] == "done"
+
+
+async def test_a_dry_run_crosses_processes_too(firm: Firm) -> None:
+    deal = firm.salesforce.wins_deal(price=2000)
+    await firm.work_item(deal, owner="delivery-director")
+
+    plan = (await firm.starts(deal, dry_run="true")).json()
+
+    assert [write["operation"] for write in plan["writes"]] == ["update customer", "update deal"]
+
+
+async def test_deals_won_before_the_first_start_are_left_alone(firm: Firm) -> None:
+    older = firm.salesforce.repeats({"entity": "DE", "n": "9001", "stage": "Closed Won"})
+    newer = firm.salesforce.wins_deal()
+
+    await firm.run_of(newer)
+
+    assert [run for run in await firm.runs_of(older) if run["state"] == "none"] == []
+
+
+@pytest.mark.parametrize(
+    ("api", "path"),
+    [(SYSTEM, f"/{SYSTEM}/v1/about"), ("process", "/process/work-queue/v1/work-items")],
+)
+def test_a_tier_answers_nobody_without_the_internal_token(
+    split: House, api: str, path: str
+) -> None:
+    place = split.tiers[api] + path
+
+    bare = split.http.get(place)
+    forged = split.http.get(place, headers={"Authorization": "Bearer e30.e30.x"})
+
+    assert (bare.status_code, forged.status_code) == (401, 401)
+    assert bare.headers["content-type"] == "application/problem+json"
+
+
+def test_each_process_says_who_it_is(split: House) -> None:
+    pids = {part: int(split.pid_file(part).read_text()) for part in PARTS}
+
+    assert pids == {part: split.processes[part].pid for part in PARTS}
+
+
+def test_the_gateway_is_ready(split: House) -> None:
+    assert split.http.get(f"{split.gateway}/readyz").status_code == 200
+    assert split.http.get(f"{split.gateway}/healthz").status_code == 200
+
+
+async def test_a_worker_told_to_stop_ends_well_and_another_goes_on(
+    firm: Firm, split: House
+) -> None:
+    split.start("worker-spare", "worker", "--name", "spare")
+    waited = firm.salesforce.wins_deal(price=2000)
+    item = await firm.work_item(waited, owner="delivery-director")
+
+    async def spare_says_who_it_is() -> bool:
+        return split.pid_file("worker-spare").exists()
+
+    await firm.see(spare_says_who_it_is, bool)
+    assert split.stop("process") == 0
+    assert not split.pid_file("process").exists()
+    with pytest.raises(httpx.ConnectError):
+        split.http.get(split.tiers["process"])
+    refused = await firm.call("GET", f"/process/deal-to-project/v1/runs/{item['run_id']}")
+    assert refused.status_code == 503
+
+    deal = firm.salesforce.wins_deal()
+    done_by_spare = firm.salesforce
+
+    async def written_back() -> str:
+        return done_by_spare.record(deal.id)["TL_Project_Key__c"] or ""
+
+    assert (await firm.see(written_back, bool)).startswith("project-")
+    assert split.stop("worker-spare") == 0
