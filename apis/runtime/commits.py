@@ -10,6 +10,7 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
@@ -25,14 +26,14 @@ class Job(NamedTuple):
 
     work: Work
     context: contextvars.Context
-    future: asyncio.Future[Any]
-    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any] | Future[Any]
+    loop: asyncio.AbstractEventLoop | None
 
 
 class Outcome(NamedTuple):
     """What became of a job."""
 
-    future: asyncio.Future[Any]
+    future: asyncio.Future[Any] | Future[Any]
     value: Any = None
     error: BaseException | None = None
 
@@ -61,6 +62,12 @@ class Commits:
         future: asyncio.Future[Any] = loop.create_future()
         self._jobs.put(Job(work, contextvars.copy_context(), future, loop))
         return await future
+
+    def write_now(self, work: Work) -> Any:
+        """The same for a thread without a loop; it waits its turn and is not starved by others."""
+        future: Future[Any] = Future()
+        self._jobs.put(Job(work, contextvars.copy_context(), future, None))
+        return future.result()
 
     def close(self) -> None:
         """Write what was asked for so far, then end."""
@@ -105,6 +112,9 @@ def told(jobs: list[Job], outcomes: list[Outcome]) -> None:
     """Wake each loop once."""
     for loop in {job.loop for job in jobs}:
         mine = [each for job, each in zip(jobs, outcomes, strict=True) if job.loop is loop]
+        if loop is None:
+            tell(mine)
+            continue
         with suppress(RuntimeError):  # the loop has ended: nobody waits
             loop.call_soon_threadsafe(tell, mine)
 

@@ -177,6 +177,8 @@ class Engine:
             await self._outside(
                 DBOS.destroy, destroy_registry=True, workflow_completion_timeout_sec=seconds
             )
+            # the engine had made its own threads the loop's; those have ended
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2, "ending"))
             self._launched = False
 
     async def close(self) -> None:

@@ -56,6 +56,18 @@ INBOX = table(
 )
 
 
+WAITING = {tier: sa.select(outbox.c.seq).limit(1) for tier, outbox in OUTBOXES.items()}
+UNREAD = (
+    sa.select(LOG.c.seq, LOG.c.body)
+    .where(
+        LOG.c.seq > sa.bindparam("after"),
+        LOG.c.type.in_(sa.bindparam("types", expanding=True)),
+    )
+    .order_by(LOG.c.seq)
+    .limit(sa.bindparam("most"))
+)
+
+
 class Head(msgspec.Struct, frozen=True):
     """What the log knows an event by."""
 
@@ -107,17 +119,16 @@ def logged(tier: str, body: str) -> dict[str, Any]:
 
 def waiting(connection: Connection, tier: str) -> bool:
     """Whether a tier's outbox holds anything; a cheap read before `relay` takes the write lock."""
-    return connection.execute(sa.select(OUTBOXES[tier].c.seq).limit(1)).first() is not None
+    return connection.execute(WAITING[tier]).first() is not None
 
 
 def unread(
     connection: Connection, reader: str, types: Collection[str], limit: int = BATCH
 ) -> list[Logged]:
     """The next events of these types that a reader has not passed."""
-    cursor = sa.select(CURSORS.c.seq).where(CURSORS.c.reader == reader)
-    after = connection.execute(cursor).scalar() or 0
-    asked = sa.select(LOG.c.seq, LOG.c.body).where(LOG.c.seq > after, LOG.c.type.in_(types))
-    rows = connection.execute(asked.order_by(LOG.c.seq).limit(limit)).all()
+    cursor = find(connection, CURSORS, reader=reader)
+    given = {"after": cursor.seq if cursor else 0, "types": list(types), "most": limit}
+    rows = connection.execute(UNREAD, given).all()
     return [Logged(row.seq, msgspec.json.decode(row.body, type=Event)) for row in rows]
 
 

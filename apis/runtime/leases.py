@@ -21,6 +21,8 @@ from apis.runtime.clock import Clock
 from apis.runtime.engine import QUEUE, SUSPECTS, Engine
 from apis.runtime.log import get_logger
 from apis.runtime.store import Store, database_now, insert_new, table
+from apis.runtime.waits import item_id
+from apis.runtime.work_items import POISON as POISON_CODE
 from apis.runtime.work_items import open_item
 from contracts.runs import WorkItem
 
@@ -35,6 +37,9 @@ LEASES = table(
 WORKER = "worker/"
 REAPER = "reaper"
 POISON = 4
+ISOLATED = "/poison."
+WAITS = runs.WAITS
+AN_ISOLATION = WAITS.c.id.contains(ISOLATED, autoescape=True)
 FAILED_S = 2.0
 PATIENCE = 1.5
 LOST = 70
@@ -172,17 +177,23 @@ async def wake(store: Store, engine: Engine, clock: Clock) -> int:
     run_ids = await store.read(runs.decided_runs)
     if not run_ids:
         return 0
+    retried = await store.read(isolated, run_ids)
+    if retried:
+        await store.write(forgive, retried)
     statuses = await engine.statuses(run_ids)
     suspended = [run_id for run_id in run_ids if statuses.get(run_id) == "CANCELLED"]
     if suspended:
         await engine.resume(suspended)
+    if retried:  # no flow takes this decision: it is taken once its run is back
+        await store.write(released, retried)
     return len(suspended)
 
 
 async def reap(store: Store, engine: Engine, leases: Leases, clock: Clock) -> int:
     """Re-queue what dead workers held, and isolate what kills its worker; answers how many.
 
-    Safe in this order: lease expired, listed, counted, our lease checked, resumed.
+    Safe in this order: lease expired, listed, counted, our lease checked, resumed; a poison flow
+    has its work item before it leaves the engine, since nobody would look for it afterwards.
     """
     pending = await engine.pending()
     if not pending:
@@ -192,10 +203,12 @@ async def reap(store: Store, engine: Engine, leases: Leases, clock: Clock) -> in
     if not dead:
         return 0
     counts = await store.write(count_takeovers, dead)
+    if not leases.held(REAPER):
+        return 0
     poison = [run_id for run_id in dead if counts[run_id] >= POISON]
     if poison:
-        await engine.cancel(poison)
         await store.write(isolate, poison, clock)
+        await engine.cancel(poison)
     if not leases.held(REAPER):
         return 0
     if first := [run_id for run_id in dead if counts[run_id] == 1]:
@@ -213,16 +226,17 @@ def count_takeovers(connection: Connection, run_ids: list[str]) -> dict[str, int
 def isolate(connection: Connection, run_ids: list[str], clock: Clock) -> None:
     """Park runs that killed every worker that took them: a person looks, *retry* tries again."""
     for run_id in run_ids:
+        wait_id = isolation(connection, run_id)
         wait = runs.Wait(
-            id=f"{run_id}/poison",
+            id=wait_id,
             run_id=run_id,
             at=clock.now(),
             owner="integration",
-            work_item_id=f"wi-{run_id}"[:64],
+            work_item_id=item_id(wait_id),
         )
         item = WorkItem(
             id=wait.work_item_id or "",
-            code="flow.poison",
+            code=POISON_CODE,
             title="A flow ended the process that ran it, again and again",
             detail=f"{run_id} was taken over {POISON} times and each worker died with it",
             owner="integration",
@@ -232,3 +246,29 @@ def isolate(connection: Connection, run_ids: list[str], clock: Clock) -> None:
         )
         runs.open_wait(connection, wait)
         open_item(connection, item, wait.id)
+
+
+def isolation(connection: Connection, run_id: str) -> str:
+    """The wait of a run that is isolated: the open one, else the next."""
+    mine = sa.and_(WAITS.c.run_id == run_id, AN_ISOLATION, WAITS.c.state != "open")
+    ended = sa.select(sa.func.count()).where(mine)
+    return f"{run_id}{ISOLATED}{connection.execute(ended).scalar_one() + 1}"
+
+
+def isolated(connection: Connection, run_ids: list[str]) -> list[str]:
+    """Those of these runs about whose isolation a person has decided."""
+    mine = sa.and_(WAITS.c.run_id.in_(run_ids), AN_ISOLATION, WAITS.c.state == "decided")
+    return list(connection.execute(sa.select(WAITS.c.run_id).where(mine)).scalars())
+
+
+def forgive(connection: Connection, run_ids: list[str]) -> None:
+    """Isolated runs go on: the workers that died with them count no more."""
+    counts, mine = runs.TAKEOVERS, runs.RUNS.c.id.in_(run_ids)
+    connection.execute(sa.delete(counts).where(counts.c.run_id.in_(run_ids)))
+    connection.execute(sa.update(runs.RUNS).where(mine).values(state="running"))
+
+
+def released(connection: Connection, run_ids: list[str]) -> None:
+    """Isolated runs are back in the engine: their decision is taken."""
+    mine = sa.and_(WAITS.c.run_id.in_(run_ids), AN_ISOLATION, WAITS.c.state == "decided")
+    connection.execute(sa.update(WAITS).where(mine).values(state="taken"))

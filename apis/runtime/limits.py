@@ -254,7 +254,7 @@ class RedisLimiter:
     ) -> Verdict:
         if self._away_since is not None and time.monotonic() < self._ask_again:
             return self._without(key, limit, now, cost)
-        shift = now - time.time()  # Redis keeps the time; only a simulated clock is added to it
+        shift = round(now - time.time())  # Redis keeps the time; only a simulated clock is added
         script, first, second = (
             (self._quota, limit.window, limit.tokens)
             if limit.quota

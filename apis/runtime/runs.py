@@ -67,6 +67,12 @@ TAKEOVERS = table(
 STEPS_OF = (
     sa.select(STEPS.c.body).where(STEPS.c.run_id == sa.bindparam("run_id")).order_by(STEPS.c.seq)
 )
+ANY_DUE = (
+    sa.select(WAITS.c.id)
+    .where(WAITS.c.state == "open", WAITS.c.due_at <= sa.bindparam("now"))
+    .limit(1)
+)
+DECIDED = sa.select(WAITS.c.run_id).where(WAITS.c.state == "decided").distinct()
 OPEN = ("queued", "running", "waiting")
 SOURCE = "/process/runs"
 PAGE = 50
@@ -356,16 +362,12 @@ def due(connection: Connection, now: datetime) -> int:
 
 def any_due(connection: Connection, now: datetime) -> bool:
     """Whether `due` would find anything; read before the write lock is taken."""
-    come = sa.and_(WAITS.c.state == "open", WAITS.c.due_at <= now.isoformat())
-    return connection.execute(sa.select(WAITS.c.id).where(come).limit(1)).first() is not None
+    return connection.execute(ANY_DUE, {"now": now.isoformat()}).first() is not None
 
 
 def decided_runs(connection: Connection) -> list[str]:
     """Runs with a decided wait that their flow has not taken yet."""
-    rows = connection.execute(
-        sa.select(WAITS.c.run_id).where(WAITS.c.state == "decided").distinct()
-    )
-    return list(rows.scalars())
+    return list(connection.execute(DECIDED).scalars())
 
 
 def count_takeover(connection: Connection, run_id: str) -> int:

@@ -110,6 +110,9 @@ class Store:
         self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """`write` for callers that are already in a thread."""
+        if self._commits is not None:
+            done: T = self._commits.write_now(lambda connection: work(connection, *args, **kwargs))
+            return done
         with self.engine.begin() as connection:
             return work(connection, *args, **kwargs)
 

@@ -34,6 +34,7 @@ WORK_ITEMS = table(
 ANYONE_RETRIES = "integration"
 PAGE = 100
 FORBIDDEN = 403
+POISON = "flow.poison"
 
 
 def open_item(connection: Connection, item: WorkItem, wait_id: str | None = None) -> bool:
@@ -170,7 +171,9 @@ def closed(item: WorkItem, deciding: Deciding) -> WorkItem:
 def may_decide(connection: Connection, item: WorkItem, deciding: Deciding) -> None:
     """Refuse what this item does not offer, what the role may not do, and approving one's own."""
     approval = item.code.endswith(".approval-needed")
-    offered = ("approve", "reject") if approval else ("retry", "adopt", "abandon")
+    offered: tuple[str, ...] = ("approve", "reject") if approval else ("retry", "adopt", "abandon")
+    if item.code == POISON:  # the run is at no step that could be abandoned or given a record
+        offered = ("retry",)
     if deciding.decision not in offered:
         raise Rejected(
             "work-item.decision-not-offered",

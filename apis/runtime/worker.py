@@ -24,6 +24,10 @@ STARTS = "process_apis.starts:starting"
 PROJECTIONS = "experience_apis.projections:PROJECTIONS"
 READER = "process_apis.feeds:Reader"
 DRAIN_S = 12
+UNSEALED = {
+    tier: sa.select(rows.c.seq).where(rows.c.position.is_(None)).limit(1)
+    for tier, rows in audit.AUDIT.items()
+}
 
 
 async def start_worker(deployment: Deployment) -> None:
@@ -93,11 +97,13 @@ def sealing(
 
 def unsealed(connection: Connection, tier: str) -> bool:
     """Whether any audit row of the tier is not chained yet."""
-    rows = audit.AUDIT[tier]
-    found = sa.select(rows.c.seq).where(rows.c.position.is_(None)).limit(1)
-    return connection.execute(found).first() is not None
+    return connection.execute(UNSEALED[tier]).first() is not None
 
 
 async def stop_worker(deployment: Deployment) -> None:
-    """Take no more flows and let running ones end; the rest is taken over."""
+    """Take no more flows, let running ones end and seal what they did; the rest is taken over."""
     await deployment.engine.drain(DRAIN_S)
+    signer = audit.Signer(deployment.settings.home)
+    for tier in audit.AUDIT:
+        if deployment.leases.held(f"sealer/{tier}"):
+            await deployment.store.write(audit.seal, tier, signer, deployment.clock.now())

@@ -58,9 +58,7 @@ async def customer(record: dict[str, Any]) -> Any:
 @DBOS.step(name="mark_account")
 async def mark_account(account: str) -> str:
     """A write, and its outcome recorded."""
-    await call(
-        "PATCH", f"/sobjects/Account/{account}", json={"TL_Customer_Key__c": f"c-{account}"}
-    )
+    await call("PATCH", f"/sobjects/Account/{account}", json={"TL_Customer_Key__c": f"c-{account}"})
     return account
 
 

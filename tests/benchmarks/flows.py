@@ -31,6 +31,12 @@ class Burst(NamedTuple):
     cpu_ms: float
     vendor_ms: float
 
+    def __str__(self) -> str:
+        return (
+            f"{self.rate:5.1f} flows/s, {self.cpu_ms:5.1f} ms CPU a flow"
+            f" (sandbox {self.vendor_ms:.1f})"
+        )
+
 
 def throughput(rounds: int = ROUNDS) -> list[Figure]:
     """Both stores where PostgreSQL can be had."""
@@ -60,8 +66,7 @@ def compared(store: str, server: str | None, rounds: int) -> list[Figure]:
                 burst = ours(product, vendor, deals) if name == "ours" else theirs(
                     others[name], vendor, deals
                 )  # fmt: skip
-                say(f"  {store} {name:8} {burst.rate:5.1f} flows/s, {burst.cpu_ms:5.1f} ms CPU a flow"
-                    f" (sandbox {burst.vendor_ms:.1f}){'' if n else ', warming up'}")  # fmt: skip
+                say(f"  {store} {name:8} {burst}{'' if n else ', warming up'}")
                 if n:
                     bursts.append(burst)
         return ratios(store, seen)
@@ -78,12 +83,21 @@ def ratios(store: str, seen: dict[str, list[Burst]]) -> list[Figure]:
             [mine.rate / bare.rate for mine, bare in zip(seen["ours"], seen[name], strict=True)]
         )
         figures.append(
-            Figure(f"flow throughput, {store}: share of bare on {name}", ratio, "", 0.5, 0.8, "high",
-                   told)  # fmt: skip
+            Figure(
+                f"flow throughput, {store}: share of bare on {name}",
+                ratio,
+                "",
+                0.5,
+                0.8,
+                "high",
+                told,
+            )
         )
     figures.append(Figure(f"flow throughput, {store}", rate["ours"], "flows/s", best="high",
                           beside=f"{DEALS} deals, {AT_ONCE} at once"))  # fmt: skip
-    figures.append(Figure(f"CPU a flow, {store}", cpu["ours"], "ms", beside="gateway, tiers, engine"))
+    figures.append(
+        Figure(f"CPU a flow, {store}", cpu["ours"], "ms", beside="gateway, tiers, engine")
+    )
     return figures
 
 

@@ -12,7 +12,7 @@ import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tests.crash import matrix, scenarios
 from tests.crash.harness import Firm, firm
@@ -40,8 +40,9 @@ def settled(deployed: Firm, expected: dict[str, str]) -> Facts:
 
 def prove(deployed: Firm, report: Report, asked: argparse.Namespace) -> None:
     """Count, plant, kill, and let the oracle judge."""
+    matrix.told(deployed, "plain", FIRST)  # the first one signs in and connects
     trails = {story: matrix.told(deployed, story, n) for n, story in enumerate(CLEAN, 1)}
-    ends = (matrix.ENDS.get(story, "done") for story in CLEAN)
+    ends = (matrix.ENDS.get(story, "done") for story in ("plain", *CLEAN))
     expected = dict(zip(deployed.accounts, ends, strict=True))
     rows = matrix.rows_of(trails)
     report.counted(rows)
@@ -51,17 +52,20 @@ def prove(deployed: Firm, report: Report, asked: argparse.Namespace) -> None:
     owners: dict[str, str] = {}
     for row in rows:
         option = f"--row {row.number}"
-        if asked.row or asked.scenario:
-            if row.number not in asked.row:
-                continue
+        if (asked.row or asked.scenario or asked.up) and row.number not in asked.row:
+            continue
         began = time.monotonic()
-        deal = deployed.deal(FIRST + row.number, **matrix.OPTIONS.get(row.story, {}))
-        expected[deal], owners[deal] = matrix.ENDS.get(row.story, "done"), option
-        wrong = matrix.play(deployed, row, deal)
+        for first in (FIRST, FIRST * 5):
+            deal = deployed.deal(first + row.number, **matrix.OPTIONS.get(row.story, {}))
+            expected[deal], owners[deal] = matrix.ENDS.get(row.story, "done"), option
+            wrong = matrix.play(deployed, row, deal)
+            if not wrong.startswith(matrix.MISSED):
+                break
+            report.tried_again += 1  # a worker that lost its lease on a busy machine comes first
         report.kills += not wrong
         report.row(str(row), option, wrong, time.monotonic() - began)
     for number, (name, scenario) in enumerate(scenarios.SCENARIOS.items()):
-        if (asked.row or asked.scenario) and name not in asked.scenario:
+        if (asked.row or asked.scenario or asked.up) and name not in asked.scenario:
             continue
         began = time.monotonic()
         scene = scenarios.Scene(deployed, FIRST * 2 + number * 50, trails)
@@ -75,17 +79,36 @@ def prove(deployed: Firm, report: Report, asked: argparse.Namespace) -> None:
     report.verdict(facts, violations(facts), owners)
 
 
-def one_store(store: str, database_url: str | None, asked: argparse.Namespace) -> bool:
-    """Everything on one store; True when all of it holds."""
-    report = Report(store)
-    with firm(store, database_url) as deployed:
-        prove(deployed, report, asked)
+def alone(store: str, database_url: str | None, report: Report) -> None:
+    """`throughline up`, killed as a whole and started again: one home, one process."""
+    with firm(store, database_url, split=False) as deployed:
+        expected, owners = {}, {}
+        for number, row in enumerate(matrix.UP, 1):
+            began, deal = time.monotonic(), deployed.deal(number)
+            expected[deal], owners[deal] = "done", "--up"
+            wrong = matrix.play(deployed, row, deal)
+            report.kills += not wrong
+            report.row(str(row), "--up", wrong, time.monotonic() - began)
+        facts = settled(deployed, expected)
+        report.verdict(facts, violations(facts), owners)
         deployed.keep = bool(report.failures)
         report.logs(deployed.home)
+
+
+def one_store(store: str, fresh: Callable[[], str | None], asked: argparse.Namespace) -> bool:
+    """Everything on one store; True when all of it holds."""
+    report = Report(store)
+    if not asked.up:
+        with firm(store, fresh()) as deployed:
+            prove(deployed, report, asked)
+            deployed.keep = bool(report.failures)
+            report.logs(deployed.home)
+    if asked.up or not (asked.row or asked.scenario):
+        alone(store, fresh(), report)
     return not report.failures
 
 
-def both(asked: argparse.Namespace) -> int:
+def both() -> int:
     """Both stores at once: they mostly wait for leases to lapse."""
     command = [sys.executable, "-m", "tests.crash"]
     began = time.monotonic()
@@ -95,7 +118,8 @@ def both(asked: argparse.Namespace) -> int:
     finally:
         for process in running:
             process.terminate()
-    say(f"crash matrix: {'passed' if not any(codes) else 'FAILED'} in {time.monotonic() - began:.0f} s")
+    verdict = "FAILED" if any(codes) else "passed"
+    say(f"crash matrix: {verdict} in {time.monotonic() - began:.0f} s")
     return max(codes)
 
 
@@ -104,15 +128,17 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
     parser.add_argument("--store", choices=STORES)
     parser.add_argument("--row", type=int, action="append", default=[])
-    parser.add_argument("--scenario", choices=list(scenarios.SCENARIOS), action="append", default=[])
+    names = list(scenarios.SCENARIOS)
+    parser.add_argument("--scenario", choices=names, action="append", default=[])
+    parser.add_argument("--up", action="store_true", help="only `throughline up`, killed whole")
     asked = parser.parse_args(arguments)
     if asked.store is None:
-        return both(asked)
+        return both()
     if asked.store == "sqlite":
-        return not one_store("sqlite", None, asked)
+        return not one_store("sqlite", lambda: None, asked)
     try:
         with postgres() as url:
-            return not one_store("postgresql", fresh_database(url), asked)
+            return not one_store("postgresql", lambda: fresh_database(url), asked)
     except CannotStartError as error:
         say(str(error))
         return 3

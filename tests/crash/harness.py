@@ -1,13 +1,10 @@
-"""The deployment under test in its split form: processes, the sandbox's back door, the public API."""
+"""The deployment under test: its parts, the sandbox's back door, the public API, the knife."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +15,7 @@ from typing import Any, TypeVar
 import httpx
 
 from tests.crash.launcher import FOLDER
+from tests.crash.processes import Processes
 from tests.servers import ROOT, free_port
 
 T = TypeVar("T")
@@ -45,75 +43,6 @@ def until(what: str, look: Callable[[], T | None], seconds: float = PATIENCE_S) 
             return found
         time.sleep(0.03)
     raise Stuck(f"{what}: not after {seconds:.0f} s")
-
-
-class Processes:
-    """Every process of one deployment, by name; none outlives the harness."""
-
-    def __init__(self, home: Path, env: dict[str, str]) -> None:
-        self.home = home
-        self.env = env
-        self.running: dict[str, subprocess.Popen[bytes]] = {}
-        self.commands: dict[str, tuple[str, ...]] = {}
-        self.deaths: dict[int, int] = {}
-
-    def start(self, name: str, *command: str) -> None:
-        """Start a process of the product under the knife; its log is `<name>.log`."""
-        self.commands[name] = command
-        with (self.home / f"{name}.log").open("ab") as log:
-            self.running[name] = subprocess.Popen(
-                [sys.executable, "-m", "tests.crash.launcher", *command],
-                cwd=ROOT, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True,
-            )  # fmt: skip
-
-    def dead(self) -> list[str]:
-        """Which processes have ended."""
-        return [name for name, process in self.running.items() if process.poll() is not None]
-
-    def restart(self, names: list[str]) -> None:
-        """Start again what has died."""
-        for name in names:
-            process = self.running[name]
-            self.deaths[process.pid] = process.returncode
-            self.start(name, *self.commands[name])
-
-    def ended(self, pid: int) -> int | None:
-        """The exit code of a process that was started here, if it has ended."""
-        for process in self.running.values():
-            if process.pid == pid:
-                return process.poll()
-        return self.deaths.get(pid)
-
-    def name_of(self, pid: int) -> str:
-        """Which process has, or had, this number."""
-        return next((n for n, process in self.running.items() if process.pid == pid), f"pid {pid}")
-
-    def ready(self, name: str) -> bool:
-        """Whether a process has said that it is ready since its last start."""
-        process = self.running[name]
-        if process.poll() is not None:
-            return False
-        command = self.commands[name]
-        part = f"worker-{command[2]}" if command[0] == "worker" else "-".join(command[1:2])
-        part = "up" if command[0] == "up" else part.replace("/", "-")
-        if command[0] == "sandbox":
-            part = f"sandbox-{command[1]}"
-        try:
-            if int((self.home / "run" / f"{part}.pid").read_text()) != process.pid:
-                return False
-        except (FileNotFoundError, ValueError):
-            return False
-        return True
-
-    def stop(self) -> None:
-        """End everything at once."""
-        for process in self.running.values():
-            for number in (signal.SIGCONT, signal.SIGKILL):
-                if process.poll() is None:
-                    os.killpg(process.pid, number)
-        for process in self.running.values():
-            process.wait()
 
 
 class Firm:
@@ -185,7 +114,7 @@ class Firm:
         self.whole()
 
     def tend(self) -> None:
-        """Servers are started again at once; workers only when none is left: the spare takes over."""
+        """Servers are started again at once, workers only when none is left."""
         dead = self.processes.dead()
         left = set(self.processes.running) & set(WORKERS) - set(dead)
         self.processes.restart([name for name in dead if name not in WORKERS or not left])
@@ -261,16 +190,19 @@ class Firm:
         door = f"{self.url('sandbox')}/__sandbox__/faults"
         self.http.put(door, json=list(plan)).raise_for_status()
 
+    def latency(self, milliseconds: int) -> None:
+        """How slow the vendor is."""
+        self.http.put(f"{self.url('sandbox')}/__sandbox__/latency", json={"ms": milliseconds})
+
     def planned(self) -> list[dict[str, Any]]:
         """The sandbox's faults and how often each has fired."""
-        told: list[dict[str, Any]] = self.http.get(f"{self.url('sandbox')}/__sandbox__/faults").json()
+        door = f"{self.url('sandbox')}/__sandbox__/faults"
+        told: list[dict[str, Any]] = self.http.get(door).json()
         return told
 
     # --------------------------------------------------------------------------------- the product
 
-    def ask(
-        self, method: str, path: str, client: str = "demo", **rest: Any
-    ) -> httpx.Response:
+    def ask(self, method: str, path: str, client: str = "demo", **rest: Any) -> httpx.Response:
         """A call through the gateway."""
         if client not in self._headers:
             known = json.loads((self.home / "clients.json").read_text())[client]
@@ -347,9 +279,9 @@ class Firm:
         marks = sorted(self.knife.glob(f"hit-{token}-*"))
         return [json.loads(mark.read_text() or "{}") for mark in marks]
 
-    def hit(self, token: str, n: int = 1) -> dict[str, Any]:
-        """Wait until the n-th hit happened."""
-        return self.until(f"hit {n}", lambda: next(iter(self.hits(token)[n - 1 :]), None))
+    def hit(self, token: str, seconds: float = PATIENCE_S) -> dict[str, Any]:
+        """Wait until the knife has hit."""
+        return self.until("its hit", lambda: next(iter(self.hits(token)), None), seconds)
 
     def release(self, token: str) -> None:
         """Let a paused process go on."""

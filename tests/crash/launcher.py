@@ -29,6 +29,7 @@ FOLDER = "CRASH_FOLDER"
 WRITES = re.compile(r"\s*(INSERT INTO|UPDATE|DELETE FROM)\s+([\w.\"]+)", re.IGNORECASE)
 TIER = re.compile(r"^(gateway|system|process|experience|runtime|dbos|main)[._]")
 STATUS = re.compile(r"'(PENDING|ENQUEUED|CANCELLED|SUCCESS|ERROR)'")
+SHOWN = {"steps", "runs"}
 PARENT_DEATH = 1
 
 
@@ -66,7 +67,8 @@ class Knife:
         with (self.folder / f"trail-{arm['token']}.jsonl").open("a+b", buffering=0) as trail:
             fcntl.flock(trail, fcntl.LOCK_EX)
             trail.seek(0)
-            met = sum((self.role, name) == (line["role"], line["plain"]) for line in map(json.loads, trail.readlines())) + 1
+            lines = [json.loads(line) for line in trail.readlines()]
+            met = 1 + sum((line["role"], line["plain"]) == (self.role, name) for line in lines)
             told = f"{name}#{met}" if met > 1 else name
             line = {"role": self.role, "pid": os.getpid(), "at": time.time(), "name": told}
             trail.write(json.dumps(line | {"plain": name}).encode() + b"\n")
@@ -118,39 +120,52 @@ def working_for() -> tuple[str, str]:
     return run_id, step.partition("/")[0]
 
 
+def table_of(name: str, given: str) -> str:
+    """A table's name without its tier; of the engine's own flows also the state they go to."""
+    table = TIER.sub("", name.replace('"', ""))
+    if table == "workflow_status" and (first := STATUS.search(given)):
+        return f"{table} {first.group(1).lower()}"
+    return table
+
+
+def named(wrote: list[tuple[str, str]]) -> str:
+    """What a transaction is known by: its step and its tables, whatever was shown on the way."""
+    tables = {table for _, table in wrote}
+    step = next((step for step, _ in wrote if step), "engine")
+    if tables <= SHOWN:
+        return "engine: shown"
+    return f"{step}: {'+'.join(sorted(tables - {'steps'}))}"
+
+
 def watch_commits(knife: Knife) -> None:
     """Every transaction that wrote for the armed deal has a boundary before and one after."""
 
     @sa.event.listens_for(sa.Engine, "begin")
     def began(connection: Connection) -> None:
-        connection.info["crash"] = []
+        connection.info["crash"] = [[]]
 
     @sa.event.listens_for(sa.Engine, "before_cursor_execute")
     def ran(connection: Connection, _c: Any, statement: str, given: Any, *_: Any) -> None:
-        found = WRITES.match(statement)
-        arm = knife.armed() if found else {}
-        if found is None or not arm:
-            return
-        run_id, step = working_for()
-        text = repr(given)
-        if arm["deal"] not in run_id and arm["deal"] not in text:
-            return
-        table = TIER.sub("", found.group(2).replace('"', ""))
-        if table == "workflow_status" and (first := STATUS.search(text)):
-            table = f"{table} {first.group(1).lower()}"
-        connection.info.setdefault("crash", []).append((step, table))
+        groups: list[list[tuple[str, str]]] = connection.info.setdefault("crash", [[]])
+        if statement.startswith("SAVEPOINT"):  # one of several that are committed together
+            groups.append([])
+        elif statement.startswith("ROLLBACK TO"):
+            groups[-1].clear()
+        elif (found := WRITES.match(statement)) and (arm := knife.armed()):
+            run_id, step = working_for()
+            if arm["deal"] in run_id or arm["deal"] in repr(given):
+                groups[-1].append((step, table_of(found.group(2), repr(given))))
 
     plain = Connection._commit_impl
 
     def commit(self: Connection) -> None:
-        wrote, arm = self.info.get("crash") or [], knife.armed()
-        self.info["crash"] = []
-        step = next((step for step, _ in wrote if step), "engine")
-        name = f"{step}: {'+'.join(dict.fromkeys(told for _, told in wrote))}"
-        if wrote and arm:
+        groups, arm = self.info.get("crash") or [], knife.armed()
+        self.info["crash"] = [[]]
+        names = [named(group) for group in groups if group] if arm else []
+        for name in names:
             knife.meet(arm, f"before commit of {name}")
         plain(self)
-        if wrote and arm:
+        for name in names:
             knife.meet(arm, f"after commit of {name}")
 
     Connection._commit_impl = commit  # type: ignore[method-assign]  # the only place before and after
@@ -178,7 +193,7 @@ def bound_to_parent() -> None:
     """Die with the harness, however it ends."""
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(PARENT_DEATH, signal.SIGKILL)
-        if os.getppid() == 1:
+        if os.getppid() == 1:  # it died before we were bound
             os._exit(1)
 
 

@@ -29,6 +29,12 @@ class Row:
         return f"{self.story}: {victim} dies {self.name}"
 
 
+UP = (
+    Row("plain", "up", "after commit of customer_key_for: writes"),
+    Row("plain", "up", "answer to project_key_for: PATCH"),
+)
+
+
 def plain(firm: Firm, deal: str) -> None:
     """A won deal, started by POST; the feed sees it as well."""
     firm.win(deal)
@@ -42,6 +48,15 @@ def fed(firm: Firm, deal: str) -> None:
     firm.reaches(deal, "done")
 
 
+def slow(firm: Firm, deal: str) -> None:
+    """A vendor so slow that people are shown the steps while they go on."""
+    firm.latency(150)
+    try:
+        plain(firm, deal)
+    finally:
+        firm.latency(0)
+
+
 def approved(firm: Firm, deal: str) -> None:
     """A deal above the limit: waits for an approver, then goes on."""
     firm.win(deal)
@@ -51,7 +66,7 @@ def approved(firm: Firm, deal: str) -> None:
 
 
 def abandoned(firm: Firm, deal: str) -> None:
-    """The deal is deleted while it waits for approval: its last step parks, and a person gives up."""
+    """The deal is deleted while it waits for approval: its last step parks, and is given up."""
     firm.win(deal)
     firm.begin(deal)
     firm.item(deal, "deal.approval-needed")
@@ -62,7 +77,7 @@ def abandoned(firm: Firm, deal: str) -> None:
 
 
 STORIES: dict[str, Callable[[Firm, str], None]] = {
-    "plain": plain, "fed": fed, "approved": approved, "abandoned": abandoned,
+    "plain": plain, "fed": fed, "slow": slow, "approved": approved, "abandoned": abandoned,
 }  # fmt: skip
 OPTIONS: dict[str, dict[str, Any]] = {"approved": APPROVED, "abandoned": APPROVED}
 ENDS = {"abandoned": "abandoned"}
@@ -119,9 +134,14 @@ def rows_of(trails: dict[str, list[dict[str, Any]]]) -> list[Row]:
     rows += [Row("fed", role, name) for role, name in around(trails["fed"])]
     asked = around(trails["plain"])
     rows += [Row("plain", role, name) for role, name in asked if role == "process"]
+    shown = (f"{when} commit of engine: shown" for when in ("before", "after"))
+    rows += [Row("slow", "worker", name) for name in shown]
     return [
         Row(row.story, row.role, row.name, row.action, number) for number, row in enumerate(rows, 1)
     ]
+
+
+MISSED = "its hit"
 
 
 def play(firm: Firm, row: Row, deal: str) -> str:
@@ -130,9 +150,7 @@ def play(firm: Firm, row: Row, deal: str) -> str:
     token = firm.arm(deal, role=row.role, name=row.name, action=row.action)
     try:
         STORIES[row.story](firm, deal)
-        hit = firm.hits(token)
-        if not hit:
-            return "its kill did not hit"
+        hit = [firm.hit(token, seconds=3)]
         code = firm.until("the end of the victim", lambda: gone(firm, hit[0]["pid"]), 5)
         if code != "killed":
             return f"the victim ended otherwise: {code}"

@@ -22,6 +22,11 @@ def _deal(facts: Facts, deal: str) -> dict[str, object]:
     return next(o for o in facts.state["Opportunity"] if o["Id"] == deal)
 
 
+def _write(facts: Facts, deal: str) -> dict[str, object]:
+    received = (line for line in facts.log if line["phase"] == "received")
+    return next(line for line in received if deal in line["path"] and line["key"])
+
+
 def _again(rows: list[dict[str, object]], **changed: object) -> None:
     rows.append(rows[-1] | changed)
 
@@ -43,7 +48,8 @@ def other_customer_key(facts: Facts, deal: str) -> None:
 
 
 def second_customer(facts: Facts, deal: str) -> None:
-    _again(facts.tables["process.xref"], object="customer", external_id=facts.accounts[deal], id="2")
+    account = facts.accounts[deal]
+    _again(facts.tables["process.xref"], object="customer", external_id=account, id="2")
 
 
 def second_contract(facts: Facts, deal: str) -> None:
@@ -56,13 +62,13 @@ def other_project_key(facts: Facts, deal: str) -> None:
 
 
 def unexplained_write(facts: Facts, deal: str) -> None:
-    line = next(line for line in facts.log if line["phase"] == "received" and deal in line["path"] and line["key"])
+    line = _write(facts, deal)
     line["key"] = "project-NOBODYS"
 
 
 def changed_repeat(facts: Facts, deal: str) -> None:
-    line = next(line for line in facts.log if line["phase"] == "received" and deal in line["path"] and line["key"])
-    facts.log += [line | {"n": 10**6, "body_sha256": "0"}, {"n": 10**6, "phase": "done", "committed": True}]
+    line = _write(facts, deal) | {"n": 10**6, "body_sha256": "0"}
+    facts.log += [line, {"n": 10**6, "phase": "done", "committed": True}]
 
 
 def forgotten_intent(facts: Facts, deal: str) -> None:
@@ -77,7 +83,9 @@ def lost_event(facts: Facts, deal: str) -> None:
 
 def double_event(facts: Facts, deal: str) -> None:
     rows = facts.tables["runtime.event_log"]
-    rows.append(next(r for r in rows if r["type"] == "run.ended" and deal in r["body"]) | {"id": "2"})
+    rows.append(
+        next(r for r in rows if r["type"] == "run.ended" and deal in r["body"]) | {"id": "2"}
+    )
 
 
 def stuck_outbox(facts: Facts, deal: str) -> None:

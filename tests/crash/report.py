@@ -27,6 +27,7 @@ class Report:
     boundaries: int = 0
     rows: int = 0
     kills: int = 0
+    tried_again: int = 0
     failures: list[str] = field(default_factory=list)
     again: list[str] = field(default_factory=list)
 
@@ -49,16 +50,21 @@ class Report:
         else:
             say(f"  {option:<34} {seconds:5.1f} s  {name}")
 
-    def verdict(self, facts: Facts, found: list[tuple[str, str, str]], owners: dict[str, str]) -> None:
+    def verdict(
+        self, facts: Facts, found: list[tuple[str, str, str]], owners: dict[str, str]
+    ) -> None:
         """What the oracle found, each with the row it belongs to."""
         for invariant, where, what in found:
             option = next((row for deal, row in owners.items() if deal in where), "")
+            again = f"python -m tests.crash --store {self.store} {option}"
             self.failures.append(f"{invariant}: {where}: {what}")
-            say(f"  VIOLATION {invariant}: {where}: {what}")
-            if option:
-                say(f"            again: python -m tests.crash --store {self.store} {option}")
+            if not option or again not in self.again:  # a row that failed is told once
+                say(f"  VIOLATION {invariant}: {where}: {what}")
+                say(f"            again: {again}")
+                self.again.append(again)
         say(
-            f"{self.store}: boundaries {self.boundaries}, rows {self.rows}, kills that hit {self.kills},"
+            f"{self.store}: boundaries {self.boundaries}, rows {self.rows},"
+            f" kills that hit {self.kills} ({self.tried_again} at the second try),"
             f" deals {len(facts.expected)}, calls repeated {calls_repeated(facts)},"
             f" effects repeated {effects_repeated(facts)}, violations {len(found)},"
             f" failures {len(self.failures)}, {time.monotonic() - self.began:.0f} s"

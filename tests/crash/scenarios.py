@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -27,16 +27,16 @@ class Scene:
         self._next = first
         self._trails = trails
 
-    def deal(self, end: str = "done", **options: Any) -> str:
+    def deal(self, **options: Any) -> str:
         """A deal of this scenario, still open."""
         self._next += 1
         deal = self.firm.deal(self._next, **options)
-        self.expected[deal] = end
+        self.expected[deal] = "done"
         return deal
 
     def boundary(self, story: str, *parts: str) -> str:
         """The name of the first boundary of a story that has all these parts."""
-        names = (line["name"] for line in self._trails[story])
+        names: Iterator[str] = (line["name"] for line in self._trails[story])
         return next(name for name in names if all(part in name for part in parts))
 
     def won(self, deal: str, **arm: Any) -> str:
@@ -56,9 +56,7 @@ class Scene:
         finally:
             self.firm.disarm()
             self.firm.faults()
-            for process in self.firm.processes.running.values():
-                if process.poll() is None:
-                    os.kill(process.pid, signal.SIGCONT)
+            self.firm.processes.signal(signal.SIGCONT)
         return ""
 
     def writes(self, deal: str) -> int:
@@ -70,8 +68,9 @@ class Scene:
 
     def all_workers(self) -> None:
         """Wait until every worker of the pool is there."""
+        self.firm.whole()
         ready = self.firm.processes.ready
-        self.firm.until("all workers", lambda: self.firm.whole() or all(map(ready, WORKERS)))
+        self.firm.until("all workers", lambda: all(map(ready, WORKERS)))
 
 
 def lost_replies(scene: Scene) -> None:
@@ -79,7 +78,9 @@ def lost_replies(scene: Scene) -> None:
     firm, deal = scene.firm, scene.deal()
     lost = {"nth": 1, "fault": "timeout-after-commit", "seconds": DEADLINE_S + 1}
     firm.win(deal)
-    firm.faults({"operation": "Account.update", **lost}, {"operation": "Opportunity.update", **lost})
+    firm.faults(
+        {"operation": "Account.update", **lost}, {"operation": "Opportunity.update", **lost}
+    )
     firm.begin(deal)
     firm.reaches(deal, "done")
     fired = [fault.get("fired") for fault in firm.planned()]
@@ -204,10 +205,13 @@ def poison(scene: Scene) -> None:
     for each in (deal, *neighbours):
         firm.win(each)
         firm.begin(each)
+    firm.until(f"{DEATHS} deaths", lambda: len(firm.hits(token)) == DEATHS)
+    isolated = "after commit of engine: outbox+runs+waits+work_items"
+    reaper = firm.arm(deal, role="worker", name=isolated)
+    firm.hit(reaper)
     item = firm.item(deal, "flow.poison")
-    deaths = len(firm.hits(token))
-    scene.kills += deaths
-    assert deaths == DEATHS, f"{deaths} workers died"
+    assert len(firm.hits(token)) == DEATHS, "one more worker died"
+    scene.kills += DEATHS + 1
     for each in neighbours:
         firm.reaches(each, "done")
     firm.disarm()

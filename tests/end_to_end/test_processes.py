@@ -10,7 +10,7 @@ import pytest
 
 from tests.firm import Firm, Salesforce
 from tests.house import SYSTEM, House
-from tests.servers import Servers, drop_database, fresh_database
+from tests.servers import Servers, drop_database, flush, fresh_database
 
 PARTS = ("gateway", "process", "system-salesforce", "sandbox-salesforce")
 
@@ -21,10 +21,11 @@ def split(
 ) -> Iterator[House]:
     """Gateway, process tier with worker, and system API as three processes, on either store."""
     home: Path = tmp_path_factory.mktemp("split")
-    url = f"sqlite:///{home}/throughline.sqlite"
+    url, redis = f"sqlite:///{home}/throughline.sqlite", None
     if production is not None:
         url = fresh_database(production.database_url)
-    redis = production.redis_url if production else None
+        redis = production.redis_url.rpartition("/")[0] + "/1"  # another deployment may be running
+        flush(redis)
     house = House(home, url, redis)
     try:
         house.opens_sandbox()

@@ -20,7 +20,7 @@ from tests.firm import Deal, Firm
 
 @pytest.fixture
 async def store(firm: Firm) -> AsyncIterator[Store]:
-    store = Store(firm.house.database_url)
+    store = Store(firm.house.database_url, pool=2)
     yield store
     store.close()
 

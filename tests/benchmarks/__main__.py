@@ -1,0 +1,47 @@
+"""`python -m tests.benchmarks [name ...]`: each figure beside a bare version, in one table.
+
+Names: hops mapping edge idle latency throughput; all when none is given. Always exits 0 unless a
+benchmark breaks: a machine that is busy is no defect, so no test asserts on these.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+
+from tests.benchmarks.edge import edge
+from tests.benchmarks.figures import Figure, say, table
+from tests.benchmarks.flows import latency, throughput
+from tests.benchmarks.hops import hops
+from tests.benchmarks.idle import idle
+from tests.benchmarks.mapping import mapping
+
+ALL: dict[str, Callable[[], list[Figure]]] = {
+    "hops": hops,
+    "mapping": mapping,
+    "edge": edge,
+    "idle": idle,
+    "latency": latency,
+    "throughput": throughput,
+}
+
+
+def main() -> None:
+    """Run what was asked for and print the table."""
+    parser = argparse.ArgumentParser(prog="benchmarks")
+    parser.add_argument("names", nargs="*", choices=[*ALL, []], metavar="name", default=list(ALL))
+    names = parser.parse_args().names or list(ALL)
+    figures: list[Figure] = []
+    say(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start")
+    for name in names:
+        say(f"{name} ...")
+        figures += ALL[name]()
+    say(f"\n{table(figures)}")
+    missed = [each.name for each in figures if each.met == "BELOW TARGET"]
+    told = ", ".join(missed) or "nothing"
+    say(f"\nbelow target: {told} (load {os.getloadavg()[0]:.1f} at the end)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""`throughline up`: how soon it is ready, and what it takes when nothing happens."""
+
+from __future__ import annotations
+
+import time
+
+from tests.benchmarks.figures import Figure, p50
+from tests.benchmarks.product import cpu_s, home, rss_mb, sandbox, up
+
+STARTS, QUIET_S, IDLE_S = 3, 3, 10
+
+
+def idle() -> list[Figure]:
+    """Starts on an empty home and on its own state; memory and CPU in a quiet stretch."""
+    ready = []
+    with home() as folder, sandbox(folder) as vendor:
+        for _ in range(STARTS):
+            with up(folder, vendor) as product:
+                ready.append(product.ready_s)
+                time.sleep(QUIET_S)
+                before = cpu_s(product.pid)
+                time.sleep(IDLE_S if len(ready) == STARTS else 0)
+                busy = (cpu_s(product.pid) - before) / IDLE_S * 100
+                memory = rss_mb(product.pid)
+    return [
+        Figure("`throughline up` ready, empty home", ready[0], "s", 3, beside="makes every table"),
+        Figure("`throughline up` ready, again", p50(ready[1:]), "s", 3),
+        Figure("`throughline up` idle memory", memory, "MB", 250),
+        Figure("`throughline up` idle CPU", busy, "%", beside="of one core"),
+    ]
