@@ -35,7 +35,6 @@ class House:
             "THROUGHLINE_ENV": "test",
             "THROUGHLINE_CLOCK": f"{self.sandbox}/__clock__",
             "THROUGHLINE_FEED_EVERY": "0.4",
-            "THROUGHLINE_LEASE": "3",
             "THROUGHLINE_LOG": "WARNING",
             "SALESFORCE_URL": self.sandbox,
             "SALESFORCE_LOGIN_URL": self.sandbox,

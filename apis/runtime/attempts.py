@@ -31,6 +31,8 @@ ATTEMPTS = 16
 PATIENCE = timedelta(hours=1)
 LONGEST_S = 300.0
 UNAVAILABLE_S = 30.0
+THROTTLED_S = 1.0
+"""Each attempt is a row: a budget that is spent for a moment must not be asked a hundred times."""
 log = get_logger(__name__)
 
 
@@ -101,7 +103,8 @@ def refusal(error: ThroughlineError, tries: Tries, now: datetime) -> dict[str, A
     problem = msgspec.to_builtins(problem_of(error))
     since = tries.since or now
     if isinstance(error, Throttled):
-        return waits(error.retry_after or 1.0, now, since, problem, counts=False)
+        pause = max(THROTTLED_S, error.retry_after or 0.0) + random.uniform(0, 0.5)  # noqa: S311 - jitter
+        return waits(pause, now, since, problem, counts=False)
     if isinstance(error, Unavailable):
         return waits(error.retry_after or UNAVAILABLE_S, now, since, problem, counts=False)
     if isinstance(error, Transient):

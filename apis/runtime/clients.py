@@ -206,7 +206,9 @@ def _method(
             for name, value in given.items()
             if name not in in_path and value is not None
         }
-        query = urlencode({name: as_text(value) for name, value in rest.items()}) if reads else ""
+        query = ""
+        if reads and rest:
+            query = urlencode({name: as_text(value) for name, value in rest.items()})
         body = b"" if reads else msgspec.json.encode(rest)
         work = CURRENT.get()
         if fence and not reads:

@@ -20,6 +20,7 @@ from dbos import DBOS, DBOSClient, Serializer
 from sqlalchemy import Connection, event
 
 from apis.runtime.store import BUSY_S, engine_for
+from apis.runtime.turns import turns, writes_in_turn
 
 QUEUE = "flows"
 SUSPECTS = "suspects"
@@ -212,6 +213,7 @@ def journal_database(url: str) -> sa.Engine:
         ):
             raw.execute(f"PRAGMA {pragma}")
 
+    writes_in_turn(database, turns(url))
     return database
 
 

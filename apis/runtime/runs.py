@@ -201,7 +201,9 @@ def rows_of(run_id: str, steps: dict[int, RunStep]) -> list[dict[str, Any]]:
 def show_all(connection: Connection, steps: dict[str, dict[int, RunStep]], at: datetime) -> None:
     """`show_steps` of many runs, but of those that have ended or begun to wait meanwhile."""
     mine = sa.and_(RUNS.c.id.in_(steps), RUNS.c.state.in_(("queued", "running")))
-    found = connection.execute(sa.select(RUNS.c.id, RUNS.c.state).where(mine)).all()
+    asked = sa.select(RUNS.c.id, RUNS.c.state).where(mine).order_by(RUNS.c.id)
+    # locked: a wait or an end that commits between this look and the change would be undone
+    found = connection.execute(asked.with_for_update()).all()
     if rows := [row for run in found for row in rows_of(run.id, steps[run.id])]:
         put_all(connection, STEPS, rows)
     for run in found:

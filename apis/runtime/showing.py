@@ -43,11 +43,13 @@ class Showing:
         return running.taken()
 
     def _begin(self) -> None:
-        work = self._write()
+        work = self._write(self._writing)
         outside = contextvars.Context()  # it is nobody's step
         self._writing = asyncio.get_running_loop().create_task(work, context=outside)
 
-    async def _write(self) -> None:
+    async def _write(self, earlier: asyncio.Task[None] | None) -> None:
+        if earlier is not None:  # in order: what was shown before must not be written after
+            await asyncio.wait([earlier])
         late, self._late = self._late, {}
         taken = {run_id: steps for run_id, running in late.items() if (steps := running.taken())}
         if not taken:

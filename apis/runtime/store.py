@@ -20,6 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import QueuePool
 
 from apis.runtime.commits import Commits
+from apis.runtime.turns import end_turns, take_turn, turns
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -59,8 +60,14 @@ def engine_for(url: str, *, synchronous: str = "FULL", pool: int = 5) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        reading = connection.get_execution_options().get("reading")
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+        if connection.get_execution_options().get("reading"):
+            connection.exec_driver_sql("BEGIN")
+            return
+        take_turn(connection, turn)
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    turn = turns(url)
+    end_turns(engine, turn)
 
     @event.listens_for(engine, "before_cursor_execute", retval=True)
     def spell(_c: Any, _cur: Any, statement: str, parameters: Any, *_: Any) -> tuple[str, Any]:

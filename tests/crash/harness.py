@@ -19,10 +19,13 @@ from tests.crash.processes import Processes
 from tests.servers import ROOT, free_port
 
 T = TypeVar("T")
-LEASE_S = 1
+BUSY = 4.0
+LEASE_S = 1 if os.getloadavg()[0] < BUSY * (os.cpu_count() or 1) else 3
+"""On a machine that does much else, a second is too short for a process to be heard."""
 DEADLINE_S = 2
 FEED_S = 1
 START_S = 40.0
+EXPIRED = 401
 PATIENCE_S = 45.0
 MOST_DEATHS = 5
 WORKERS = ("a", "b", "c")
@@ -57,6 +60,8 @@ class Firm:
         self.tokens = 0
         self.keep = False
         self.accounts: dict[str, str] = {}
+        self.expected: dict[str, str] = {}
+        self.isolated = 0
         names = ("sandbox", "gateway", "process", "system")
         self.ports = {name: free_port() for name in names}
         self.processes = Processes(home, self._environment())
@@ -162,6 +167,9 @@ class Firm:
             self._headers["salesforce"] = {"Authorization": f"Bearer {told['access_token']}"}
         url, headers = f"{self.url('sandbox')}{path}", self._headers["salesforce"]
         answer = self.http.request(method, url, json=body, headers=headers)
+        if answer.status_code == EXPIRED:
+            del self._headers["salesforce"]
+            return self.salesforce(method, path, body)
         answer.raise_for_status()
         return answer
 
@@ -204,6 +212,16 @@ class Firm:
 
     def ask(self, method: str, path: str, client: str = "demo", **rest: Any) -> httpx.Response:
         """A call through the gateway."""
+        try:
+            answer = self._asked(method, path, client, **rest)
+            if answer.status_code == EXPIRED:
+                del self._headers[client]
+                answer = self._asked(method, path, client, **rest)
+        except httpx.TransportError:  # the gateway itself was hit: nobody answers
+            return httpx.Response(503)
+        return answer
+
+    def _asked(self, method: str, path: str, client: str, **rest: Any) -> httpx.Response:
         if client not in self._headers:
             known = json.loads((self.home / "clients.json").read_text())[client]
             told = self.http.post(
@@ -213,10 +231,7 @@ class Firm:
             ).json()
             self._headers[client] = {"Authorization": f"Bearer {told['access_token']}"}
         url = f"{self.url('gateway')}{path}"
-        try:
-            return self.http.request(method, url, headers=self._headers[client], **rest)
-        except httpx.TransportError:  # the gateway itself was hit: nobody answers
-            return httpx.Response(503)
+        return self.http.request(method, url, headers=self._headers[client], **rest)
 
     def begin(self, deal: str) -> int:
         """Start the flow by POST; answers the status."""
@@ -234,9 +249,19 @@ class Firm:
 
         def look() -> dict[str, Any] | None:
             run = self.run(deal)
+            if run and run["state"] == "waiting" and "waiting" not in states:
+                self._mend(run)
             return run if run and run["state"] in states else None
 
         return self.until(f"run of {deal} {' or '.join(states)}", look)
+
+    def _mend(self, run: dict[str, Any]) -> None:
+        """An operator's part: a run that lost too many workers to a busy machine is tried again."""
+        if (run["waiting"] or {}).get("owner") != "integration":
+            return
+        item = self.ask("GET", f"{ITEMS}/{run['waiting']['work_item_id']}").json()
+        if item.get("code") == "flow.poison" and item["state"] == "open":
+            self.isolated += self.decide(item, "retry") < 300
 
     def item(self, deal: str, code: str = "") -> dict[str, Any]:
         """Wait for the open work item of a deal."""

@@ -189,10 +189,10 @@ def watch_calls(knife: Knife) -> None:
     httpx.AsyncHTTPTransport.handle_async_request = call  # type: ignore[method-assign]  # as above
 
 
-def bound_to_parent() -> None:
-    """Die with the harness, however it ends."""
+def bound_to_parent(number: signal.Signals = signal.SIGKILL) -> None:
+    """Be told to end when the process that started us ends, however that happens."""
     if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(PARENT_DEATH, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(PARENT_DEATH, number)
         if os.getppid() == 1:  # it died before we were bound
             os._exit(1)
 

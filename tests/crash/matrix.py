@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ from typing import Any
 from tests.crash.harness import Firm, Stuck
 
 APPROVED = {"price": 3000}
+TELLINGS = 5
+AGAIN = re.compile(r"^send.*#|takeovers")
+MISSED = "its hit"
 AROUND = ("feed_state+", "event_log", "+workflow_input")
 """Of the worker, but not of the flow: what leads to it and what follows."""
 
@@ -93,13 +97,21 @@ def decided(firm: Firm, deal: str, code: str, decision: str, client: str) -> Non
 
 
 def told(firm: Firm, story: str, n: int) -> list[dict[str, Any]]:
-    """Tell a story to its end without a kill; answers every boundary that it met."""
-    deal = firm.deal(n, **OPTIONS.get(story, {}))
-    token = firm.arm(deal, action="watch")
-    STORIES[story](firm, deal)
-    time.sleep(1.5)
-    firm.disarm()
-    return firm.trail(token)
+    """Tell a story to its end without a kill; answers every boundary that it met.
+
+    Told anew when a busy machine made a step try twice: its boundaries would not be met again.
+    """
+    for again in range(TELLINGS):
+        deal = firm.deal(n + again * 10, **OPTIONS.get(story, {}))
+        token = firm.arm(deal, action="watch")
+        STORIES[story](firm, deal)
+        time.sleep(1.5)
+        firm.disarm()
+        firm.expected[deal] = ENDS.get(story, "done")
+        trail = firm.trail(token)
+        if not any(AGAIN.search(line["name"]) for line in trail):
+            return trail
+    raise Stuck(f"{story}: steps were tried twice in each of {TELLINGS} tellings")
 
 
 def counted(trail: list[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -139,9 +151,6 @@ def rows_of(trails: dict[str, list[dict[str, Any]]]) -> list[Row]:
     return [
         Row(row.story, row.role, row.name, row.action, number) for number, row in enumerate(rows, 1)
     ]
-
-
-MISSED = "its hit"
 
 
 def play(firm: Firm, row: Row, deal: str) -> str:

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.crash.harness import LEASE_S
 from tests.crash.matrix import Row
 from tests.crash.oracle import Facts, calls_repeated, effects_repeated
 
@@ -37,7 +38,18 @@ class Report:
         self.boundaries = len(names)
         kinds = Counter(f"{role} {name.split()[0]}" for role, name in names)
         told = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-        say(f"{self.store}: {self.boundaries} boundaries ({told}), {len(rows)} kills to come")
+        say(f"{self.store}: {self.boundaries} boundaries: {told}")
+        say(f"{self.store}: {len(rows)} rows to play, leases of {LEASE_S} s")
+
+    def tested(self, wrong: list[str], plants: int) -> None:
+        """What the oracle's own test showed."""
+        self.failures += wrong
+        for each in wrong:
+            say(f"  ORACLE {each}")
+        if not wrong:
+            say(
+                f"{self.store}: the oracle finds nothing in clean runs and {plants} planted defects"
+            )
 
     def row(self, name: str, option: str, wrong: str, seconds: float) -> None:
         """One row or scenario that has been played."""
@@ -64,7 +76,7 @@ class Report:
                 self.again.append(again)
         say(
             f"{self.store}: boundaries {self.boundaries}, rows {self.rows},"
-            f" kills that hit {self.kills} ({self.tried_again} at the second try),"
+            f" kills that hit {self.kills} (tried again {self.tried_again}),"
             f" deals {len(facts.expected)}, calls repeated {calls_repeated(facts)},"
             f" effects repeated {effects_repeated(facts)}, violations {len(found)},"
             f" failures {len(self.failures)}, {time.monotonic() - self.began:.0f} s"

@@ -16,9 +16,7 @@ PARTS = ("gateway", "process", "system-salesforce", "sandbox-salesforce")
 
 
 @pytest.fixture(scope="module")
-def split(
-    production: Servers | None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[House]:
+def split(production: Servers | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """Gateway, process tier with worker, and system API as three processes, on either store."""
     home: Path = tmp_path_factory.mktemp("split")
     url, redis = f"sqlite:///{home}/throughline.sqlite", None

@@ -13,9 +13,7 @@ from tests.servers import Servers, drop_database, flush, fresh_database
 
 
 @pytest.fixture(scope="session")
-def house(
-    production: Servers | None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[House]:
+def house(production: Servers | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """`throughline up` on SQLite; in production form four processes on PostgreSQL and Redis."""
     home: Path = tmp_path_factory.mktemp("firm")
     if production is None:

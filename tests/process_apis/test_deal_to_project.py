@@ -25,9 +25,7 @@ async def test_a_won_deal_becomes_customer_contract_and_project_key(
     assert opportunity["TL_Project_Status__c"] == "contracted"
 
 
-@pytest.mark.parametrize(
-    "model", ["time_and_materials", "fixed_price", "milestone", "retainer"]
-)
+@pytest.mark.parametrize("model", ["time_and_materials", "fixed_price", "milestone", "retainer"])
 async def test_each_billing_model_is_kept_as_it_was_sold(firm: Firm, model: str) -> None:
     deal = firm.salesforce.wins_deal(billing_model=model)
 

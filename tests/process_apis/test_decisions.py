@@ -6,6 +6,7 @@ import pytest
 
 from tests.firm import Firm
 
+
 @pytest.mark.parametrize(("entity", "currency"), [("US", "USD"), ("UK", "GBP"), ("DE", "EUR")])
 async def test_a_deal_above_its_entitys_limit_waits_for_the_delivery_director(
     firm: Firm, entity: str, currency: str

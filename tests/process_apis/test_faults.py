@@ -50,7 +50,9 @@ async def test_a_reply_that_is_lost_after_the_write_changes_nothing_more(firm: F
 async def test_a_third_of_all_calls_throttled_loses_none_of_twenty_deals(firm: Firm) -> None:
     faults = [
         {"operation": operation, "fault": "throttle", "rate": 0.3, "seed": n}
-        for n, operation in enumerate(("Opportunity.search", "Account.update", "Opportunity.update"))
+        for n, operation in enumerate(
+            ("Opportunity.search", "Account.update", "Opportunity.update")
+        )
     ]
     firm.salesforce.faults(faults)
     deals = [firm.salesforce.wins_deal() for _ in range(20)]

@@ -12,11 +12,11 @@ import sqlalchemy as sa
 
 from apis.runtime import migrations
 from apis.runtime.events import OUTBOXES
+from apis.runtime.metadata import Feed
 from apis.runtime.store import Store
 from contracts.canonical.deal import Deal as Sighting
 from contracts.canonical.deal import DealPage
 from contracts.events import Event
-from apis.runtime.metadata import Feed
 from process_apis.feeds import place_of, sweep_due, take_in
 from tests.firm import Firm
 
