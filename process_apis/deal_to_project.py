@@ -111,7 +111,7 @@ async def validated_customer(source: Source, file: DealFile) -> Customer:
             "customer.duplicate-account",
             f"{customer.name!r} has the tax id of a customer that another account already is",
             owner=FINANCE,
-            remedy=f"merge the two accounts in {source.connection} and retry, or adopt the one that stays",
+            remedy=f"merge the two in {source.connection} and retry, or adopt the one that stays",
         )
     return kept
 

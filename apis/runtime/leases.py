@@ -18,7 +18,7 @@ from sqlalchemy import Column, Connection, Float, Integer, String
 
 from apis.runtime import runs
 from apis.runtime.clock import Clock
-from apis.runtime.engine import QUEUE, SUSPECTS, Engine
+from apis.runtime.engine import QUEUE, SUSPECTS, Engine, Pending
 from apis.runtime.log import get_logger
 from apis.runtime.store import Store, database_now, insert_new, table
 from apis.runtime.waits import item_id
@@ -199,28 +199,28 @@ async def reap(store: Store, engine: Engine, leases: Leases, clock: Clock) -> in
     if not pending:
         return 0
     alive = await store.read(live_workers)
-    dead = [flow.run_id for flow in pending if flow.owner not in alive]
+    dead = [flow for flow in pending if flow.owner not in alive]
     if not dead:
         return 0
     counts = await store.write(count_takeovers, dead)
     if not leases.held(REAPER):
         return 0
-    poison = [run_id for run_id in dead if counts[run_id] >= POISON]
+    poison = [run_id for run_id, deaths in counts.items() if deaths >= POISON]
     if poison:
         await store.write(isolate, poison, clock)
         await engine.cancel(poison)
     if not leases.held(REAPER):
         return 0
-    if first := [run_id for run_id in dead if counts[run_id] == 1]:
+    if first := [run_id for run_id, deaths in counts.items() if deaths == 1]:
         await engine.resume(first, QUEUE)
-    if again := [run_id for run_id in dead if 1 < counts[run_id] < POISON]:
+    if again := [run_id for run_id, deaths in counts.items() if 1 < deaths < POISON]:
         await engine.resume(again, SUSPECTS)
     return len(dead)
 
 
-def count_takeovers(connection: Connection, run_ids: list[str]) -> dict[str, int]:
+def count_takeovers(connection: Connection, flows: list[Pending]) -> dict[str, int]:
     """How often each run's worker has died, this time included."""
-    return {run_id: runs.count_takeover(connection, run_id) for run_id in run_ids}
+    return {flow.run_id: runs.count_takeover(connection, flow.run_id, flow.owner) for flow in flows}
 
 
 def isolate(connection: Connection, run_ids: list[str], clock: Clock) -> None:

@@ -62,7 +62,7 @@ TAKEOVERS = table(
     "process",
     "takeovers",
     Column("run_id", String(200), primary_key=True),
-    Column("count", Integer, nullable=False),
+    Column("owner", String(200), primary_key=True),
 )
 STEPS_OF = (
     sa.select(STEPS.c.body).where(STEPS.c.run_id == sa.bindparam("run_id")).order_by(STEPS.c.seq)
@@ -372,10 +372,8 @@ def decided_runs(connection: Connection) -> list[str]:
     return list(connection.execute(DECIDED).scalars())
 
 
-def count_takeover(connection: Connection, run_id: str) -> int:
-    """One more worker died with this run; answers how many have."""
-    if insert_new(connection, TAKEOVERS, run_id=run_id, count=1):
-        return 1
-    mine = TAKEOVERS.c.run_id == run_id
-    connection.execute(sa.update(TAKEOVERS).where(mine).values(count=TAKEOVERS.c.count + 1))
-    return int(connection.execute(sa.select(TAKEOVERS.c.count).where(mine)).scalar_one())
+def count_takeover(connection: Connection, run_id: str, owner: str) -> int:
+    """Another worker died with this run; answers how many have. The same death counts once."""
+    insert_new(connection, TAKEOVERS, run_id=run_id, owner=owner)
+    deaths = sa.select(sa.func.count()).where(TAKEOVERS.c.run_id == run_id)
+    return int(connection.execute(deaths).scalar_one())

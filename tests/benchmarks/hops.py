@@ -96,7 +96,7 @@ async def measured() -> dict[str, float]:
     async def with_context(scope: Any, receive: Any, send: Any) -> None:
         await app(scope | {SCOPE_KEY: CONTEXT}, receive, send)
 
-    transport = httpx.ASGITransport(with_context)  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(with_context)  # type: ignore[arg-type]  # the same shape
     inside = httpx.AsyncClient(transport=transport, base_url="http://throughline.internal")
 
     async def direct() -> None:

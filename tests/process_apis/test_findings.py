@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from system_apis.salesforce.sandbox.examples import tax_id
 from tests.firm import Firm
 
 JARGON = re.compile(r"TL_|__c|SOQL|HTTP|null|None|\{|Opportunity|salesforce\.[A-Z]|[a-z]_[a-z]")
@@ -43,10 +44,10 @@ async def test_a_deal_without_tax_code_waits_for_finance_and_finishes_when_corre
 
 
 CASES: list[Any] = [
-    ("DE", {"tax_id": None}, "customer.tax-id-missing", {"tax_id": "DE136695976"}),
-    ("DE", {"tax_id": "invalid"}, "customer.tax-id-invalid", {"tax_id": "DE811569869"}),
-    ("UK", {"tax_id": "invalid"}, "customer.tax-id-invalid", {"tax_id": "GB980780684"}),
-    ("US", {"tax_id": None}, "customer.tax-id-missing", {"tax_id": "91-1144444"}),
+    ("DE", {"tax_id": None}, "customer.tax-id-missing", {"tax_id": tax_id("DE", 70_001)}),
+    ("DE", {"tax_id": "invalid"}, "customer.tax-id-invalid", {"tax_id": tax_id("DE", 70_002)}),
+    ("UK", {"tax_id": "invalid"}, "customer.tax-id-invalid", {"tax_id": tax_id("UK", 70_003)}),
+    ("US", {"tax_id": None}, "customer.tax-id-missing", {"tax_id": tax_id("US", 70_004)}),
     ("US", {"country": None}, "customer.country-missing", {"country": "United States"}),
     ("UK", {"po": None}, "deal.purchase-order-missing", {"purchase_order": "PO-77"}),
     ("US", {"sow": None}, "deal.sow-number-missing", {"sow": "SOW-77"}),

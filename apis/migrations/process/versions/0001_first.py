@@ -190,8 +190,8 @@ def takeovers() -> None:
     op.create_table(
         "takeovers",
         sa.Column("run_id", sa.String(length=200), nullable=False),
-        sa.Column("count", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("run_id"),
+        sa.Column("owner", sa.String(length=200), nullable=False),
+        sa.PrimaryKeyConstraint("run_id", "owner"),
         schema="process",
     )
 
