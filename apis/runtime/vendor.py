@@ -7,9 +7,7 @@ retries but one re-authentication; waiting is for the step. Writes go through th
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -17,8 +15,9 @@ import httpx
 import msgspec
 
 from apis.runtime.budget import Budget
+from apis.runtime.caller import Caller, Outcome
 from apis.runtime.clock import Clock
-from apis.runtime.context import CURRENT, Call
+from apis.runtime.context import CURRENT
 from apis.runtime.metadata import Connection
 from apis.runtime.owners import Owners
 from apis.runtime.sign_in import SignIn, Token, Tokens
@@ -35,12 +34,10 @@ from apis.runtime.wire import (
     received,
     unsent,
 )
-from apis.runtime.writes import LEASE_MARGIN_S, Sending, Write, claim, let_go, resend, settle
+from apis.runtime.writes import Sending, Write
 from contracts.canonical.identity import Ref
 from contracts.errors import (
-    Conflict,
     Misconfigured,
-    Throttled,
     ThroughlineError,
     Transient,
     Unavailable,
@@ -49,8 +46,6 @@ from contracts.errors import (
 __all__ = ["Errors", "Pages", "Vendor", "VendorHttp"]
 LONGEST_WAIT_S = 2.0
 JSON = {"Content-Type": "application/json", "Accept": "application/json"}
-ADOPT = "adopt:"
-Outcome = Ref | ThroughlineError
 
 ENCODE = msgspec.json.Encoder(decimal_format="number").encode
 """Amounts go out as exact JSON numbers, as vendors expect them."""
@@ -78,7 +73,7 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     docs: str = ""
 
 
-class VendorHttp:
+class VendorHttp(Caller):
     """Calls one connection. `{}` in a path is filled with an encoded id, never by formatting."""
 
     def __init__(
@@ -94,15 +89,11 @@ class VendorHttp:
         budget: Budget,
         owners: Owners | None = None,
     ) -> None:
+        super().__init__(vendor.name, name, connection, store=store, clock=clock, owners=owners)
         self.vendor = vendor
-        self.name = name
-        self.connection = connection
-        self._store = store
-        self._clock = clock
         self._http = http
         self._tokens = tokens
         self._budget = budget
-        self._owners = owners
 
     async def get(self, path: str, *ids: str, params: Mapping[str, Any] | None = None) -> Any:
         """The decoded answer of a read; numbers with a point are Decimal."""
@@ -176,86 +167,6 @@ class VendorHttp:
                 await self._let_go([each], refused=not isinstance(outcome, Unanswered))
         left = iter(told)
         return [next(left) if result is None else result for result in results]
-
-    async def _earlier_or_error(self, sending: Sending) -> Outcome | None:
-        try:
-            return await self._earlier(sending)
-        except ThroughlineError as error:  # this record's outcome; the others go on
-            return error
-
-    def _planned(self, sending: Sending) -> Ref:
-        call, write = CURRENT.get(), sending.write
-        operation = f"{write.kind} {write.object}"
-        plain = msgspec.to_builtins(sending.body, enc_hook=str)
-        call.planned.append({"system": self.name, "operation": operation, "body": plain})
-        return Ref(None, f"$planned:{self.name}.{write.object}#{len(call.planned)}")
-
-    def _sending(self, call: Call, write: Write, body: Any) -> Sending:
-        call.writes += 1
-        return Sending(
-            connection=self.name,
-            write=write,
-            context=call.context,
-            n=call.writes,
-            body=body,
-            at=self._clock.now(),
-            lease_s=self.connection.deadline_s + LEASE_MARGIN_S,
-        )
-
-    async def _earlier(self, sending: Sending) -> Ref | None:
-        """What an earlier sending of the same write became; None when it is to be sent now."""
-        if self._owners is not None:
-            entity = sending.write.entity or sending.context.entity
-            self._owners.check(sending.write, entity, sending.at.date())
-        if sending.context.plan:
-            return self._planned(sending)
-        held = await self._store.write(claim, sending)
-        write, decided = sending.write, sending.context.decided or ""
-        if held.act == "done":
-            return Ref(None, held.external_id)
-        if held.act == "wait":
-            told = f"{write.object} {write.key} is being written already"
-            raise Throttled(self._code("WRITE_IN_FLIGHT"), told, retry_after=held.wait_s)
-        if write.kind == "create" and decided.startswith(ADOPT):
-            return await self._settled(sending, Ref(None, decided.removeprefix(ADOPT)), None)
-        if held.act == "ask":
-            raise Conflict(
-                self._code("UNCERTAIN"),
-                f"{write.object} {write.key} was sent and never confirmed,"
-                f" and {self.vendor.name} cannot be searched for it",
-                owner="integration",
-                remedy="look it up there: adopt it if it exists, retry if it does not",
-                source=self.vendor.name,
-            )
-        if held.act == "find" and held.sent_at is not None:
-            return await self._found(sending, held.sent_at)
-        return None
-
-    async def _found(self, sending: Sending, sent_at: datetime) -> Ref | None:
-        """Adopt what a create without an answer has made; None when it surely made nothing."""
-        try:
-            found = await sending.write.find() if sending.write.find else None
-        except ThroughlineError:
-            await self._let_go([sending], refused=False)
-            raise
-        if found is not None:
-            return await self._settled(sending, found, None)
-        lag_ends = sent_at + timedelta(seconds=self.connection.search_lag_s)
-        left = (lag_ends - self._clock.now()).total_seconds()
-        if left > 0:
-            await self._let_go([sending], refused=False)
-            told = "waiting until a search would show what was sent"
-            raise Throttled(self._code("SEARCH_LAG"), told, retry_after=left)
-        await self._store.write(resend, sending)
-        return None
-
-    async def _settled(self, sending: Sending, ref: Ref, status: int | None) -> Ref:
-        await self._store.write(settle, sending, ref.external_id, status)
-        return Ref(None, ref.external_id)
-
-    async def _let_go(self, sendings: Sequence[Sending], *, refused: bool) -> None:
-        for each in sendings:
-            await self._store.write(let_go, each, refused=refused)
 
     async def _sent(self, sendings: Sequence[Sending], asked: Asked) -> Body:
         """Send and, when that fails, leave rows that say whether the vendor may have acted."""
@@ -341,19 +252,6 @@ class VendorHttp:
             raise
         return decoded(name, answer.status_code, answer.headers, data)
 
-    def _deadline(self) -> float:
-        own = time.time() + self.connection.deadline_s
-        asked = CURRENT.get().context.deadline
-        return own if asked is None else min(own, asked)
-
-    def _left(self, deadline: float) -> float:
-        """Seconds until the deadline; nothing is sent after it."""
-        left = deadline - time.time()
-        if left <= 0:
-            told = "the time for this call was over before it was sent"
-            raise Transient(self._code("TOO_LATE"), told)
-        return left
-
     def path(self, path: str, *ids: str) -> str:
         """A path from the host's root, for calls that are sent inside another."""
         return self._url("", path, ids)
@@ -362,9 +260,6 @@ class VendorHttp:
         version = self.connection.api.version
         base = self.vendor.base_url.format(instance_url=host, version=version)
         return base + path.format(*(quote(each, safe="") for each in ids))
-
-    def _code(self, reason: str) -> str:
-        return f"{self.vendor.name}.{reason}"
 
 
 class Asked(msgspec.Struct, frozen=True):
