@@ -22,6 +22,7 @@ from apis.runtime.engine import QUEUE, SUSPECTS, Engine, Pending
 from apis.runtime.log import get_logger
 from apis.runtime.store import Store, database_now, insert_new, table
 from apis.runtime.waits import item_id
+from apis.runtime.work_items import FAILED as FAILED_CODE
 from apis.runtime.work_items import POISON as POISON_CODE
 from apis.runtime.work_items import open_item
 from contracts.runs import WorkItem
@@ -216,6 +217,32 @@ async def reap(store: Store, engine: Engine, leases: Leases, clock: Clock) -> in
     if again := [run_id for run_id, deaths in counts.items() if 1 < deaths < POISON]:
         await engine.resume(again, SUSPECTS)
     return len(dead)
+
+
+async def bury(store: Store, engine: Engine, clock: Clock) -> int:
+    """Close runs whose flow ended in an error that no step has: a defect, never silent."""
+    at_work = await store.read(runs.at_work)
+    statuses = await engine.statuses(at_work) if at_work else {}
+    failed = [run_id for run_id, status in statuses.items() if status == "ERROR"]
+    for run_id in failed:
+        await store.write(failure, run_id, clock)
+    return len(failed)
+
+
+def failure(connection: Connection, run_id: str, clock: Clock) -> None:
+    """A failed run and its work item, in one transaction."""
+    runs.end(connection, runs.End(run_id=run_id, state="failed", at=clock.now()))
+    item = WorkItem(
+        id=item_id(f"{run_id}/failed"),
+        code=FAILED_CODE,
+        title="A flow ended in an error of its own",
+        detail=f"{run_id} cannot go on: its code and what was recorded of it do not fit together",
+        owner="integration",
+        remedy="read the log, mend the cause, then start the flow for this record again",
+        run_id=run_id,
+        since=clock.now(),
+    )
+    open_item(connection, item)
 
 
 def count_takeovers(connection: Connection, flows: list[Pending]) -> dict[str, int]:

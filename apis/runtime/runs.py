@@ -301,6 +301,12 @@ def listed(
     return RunPage(items=tuple(run for run in found if run is not None), next=after)
 
 
+def at_work(connection: Connection) -> list[str]:
+    """Runs that are queued or running, as far as people see."""
+    busy = RUNS.c.state.in_(("queued", "running"))
+    return list(connection.execute(sa.select(RUNS.c.id).where(busy)).scalars())
+
+
 def moment(text: str | None) -> datetime | None:
     """A stored moment, or None."""
     return datetime.fromisoformat(text) if text else None

@@ -35,6 +35,7 @@ ANYONE_RETRIES = "integration"
 PAGE = 100
 FORBIDDEN = 403
 POISON = "flow.poison"
+FAILED = "flow.failed"
 
 
 def open_item(connection: Connection, item: WorkItem, wait_id: str | None = None) -> bool:
@@ -174,6 +175,8 @@ def may_decide(connection: Connection, item: WorkItem, deciding: Deciding) -> No
     offered: tuple[str, ...] = ("approve", "reject") if approval else ("retry", "adopt", "abandon")
     if item.code == POISON:  # the run is at no step that could be abandoned or given a record
         offered = ("retry",)
+    if item.code == FAILED:  # the run is over: this only says that somebody has looked
+        offered = ("abandon",)
     if deciding.decision not in offered:
         raise Rejected(
             "work-item.decision-not-offered",

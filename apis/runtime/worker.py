@@ -12,7 +12,7 @@ from apis.runtime import audit
 from apis.runtime.deployment import Deployment, loaded
 from apis.runtime.events import OUTBOXES, consume, relay, waiting
 from apis.runtime.flow import Flow, runner
-from apis.runtime.leases import REAPER, Leases, lead, reap, wake
+from apis.runtime.leases import FAILED_S, REAPER, Leases, bury, lead, reap, wake
 from apis.runtime.outages import report
 
 SOON_S = 0.2
@@ -54,6 +54,7 @@ def leaderships(
     readers = [loaded(STARTS)(runtime), *loaded(PROJECTIONS)]
     jobs: list[tuple[str, float, Callable[[], Awaitable[object]]]] = [
         ("waker", SOON_S, lambda: wake(store, engine, clock)),
+        ("failures", FAILED_S, lambda: bury(store, engine, clock)),
         (REAPER, min(2.0, leases.ttl / 5), lambda: reap(store, engine, leases, clock)),
         ("outages", OUTAGES_S, lambda: report(store, clock)),
     ]

@@ -18,7 +18,7 @@ from apis.runtime.clock import Clock
 from apis.runtime.context import Context
 from apis.runtime.engine import Engine
 from apis.runtime.flow import Abandoned, Runtime, about, approval, current, flow, runner, step
-from apis.runtime.leases import Leases, lead, reap, wake
+from apis.runtime.leases import Leases, bury, lead, reap, wake
 from apis.runtime.metadata import Metadata
 from apis.runtime.migrations import lift
 from apis.runtime.records import Records
@@ -78,6 +78,12 @@ async def approved(source: Source) -> str:
     return await third(word)
 
 
+@flow
+async def broken(source: Source) -> str:
+    word = await first(source)
+    raise KeyError(word)
+
+
 class Bench:
     """A worker, its leaderships and the questions tests ask."""
 
@@ -99,7 +105,7 @@ class Bench:
         await asyncio.to_thread(lift, self.store)
         await asyncio.to_thread(self.engine.migrate)
         await self.leases.hold(self.leases.worker)
-        flows = [three_steps, approved]
+        flows = [three_steps, approved, broken]
         self.engine.launch(
             {f.registered: runner(self.runtime, f) for f in flows}, self.leases.owner
         )
@@ -361,6 +367,22 @@ async def test_what_a_dead_worker_held_is_taken_over(bench: Bench) -> None:
     await bench.decides(item, "retry")
 
     assert (await bench.until(run_id, "done")).state == "done"
+
+
+async def test_a_flow_that_breaks_outside_its_steps_is_failed_and_has_an_owner(
+    bench: Bench,
+) -> None:
+    run_id = await bench.starts("broken", "A")
+
+    async def looked() -> Run:
+        await bury(bench.store, bench.engine, bench.clock)
+        return await bench.run(run_id)
+
+    run = await bench.see(looked, lambda run: run.state == "failed")
+
+    item = await bench.item(run.id)
+    assert (item.code, item.owner) == ("flow.failed", "integration")
+    assert await bench.starts("broken", "A") == f"{run_id}.2"
 
 
 def test_abandoned_is_no_error_of_ours() -> None:
