@@ -196,6 +196,7 @@ class VendorHttp(Caller):
             try:
                 answer = await self._answered(asked, deadline)
             except ThroughlineError as error:
+                error.source = self.name
                 self._budget.failed(error, self._clock)
                 raise
             self._budget.worked()
