@@ -25,7 +25,7 @@ from apis.runtime.limits import (
     RedisLimiter,
     RedisPermits,
 )
-from apis.runtime.metadata import Metadata
+from apis.runtime.metadata import Metadata, resolve
 from apis.runtime.records import Records
 from apis.runtime.settings import Settings
 from apis.runtime.store import Store
@@ -99,7 +99,17 @@ class Deployment:
             records=Records.from_env(os.environ),
             connect=self.connect,
             leases=self.leases,
+            links=self.links(),
         )
+
+    def links(self) -> dict[str, str]:
+        """Where people open a record of each connection, but for its id."""
+        home, found = self.settings.home, {}
+        for name, connection in self.metadata.connections.items():
+            if connection.record_url:
+                url = resolve(connection.url, os.environ, home).rstrip("/")
+                found[name] = connection.record_url.replace("{url}", url)
+        return found
 
     def permits(self, limit: int) -> Permits:
         """Slots of one connection: shared by all hosts with Redis, of this process without."""

@@ -51,6 +51,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     records: Records
     connect: Connect
     leases: Leases | None = None
+    links: dict[str, str] = {}
     showing: Showing = msgspec.field(default_factory=Showing)
 
 
@@ -178,11 +179,9 @@ def current() -> Running:
     return running
 
 
-def about(
-    *, amount: Money | None = None, entity: str | None = None, url: str | None = None
-) -> None:
-    """Say what the run is about, for the work items it may open: price, legal entity, link."""
-    told = {"amount": msgspec.to_builtins(amount), "entity": entity, "url": url}
+def about(*, amount: Money | None = None, entity: str | None = None) -> None:
+    """Say what the run is about, for the work items it may open: price and legal entity."""
+    told = {"amount": msgspec.to_builtins(amount), "entity": entity}
     running = current()
     running.subject = running.subject | {name: value for name, value in told.items() if value}
 

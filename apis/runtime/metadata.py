@@ -106,11 +106,15 @@ class Budgets(Section, frozen=True, kw_only=True):
 
 
 class Connection(Section, frozen=True, kw_only=True):
-    """An account at a vendor; `url` and `login_url` may be references with a default."""
+    """An account at a vendor; `url` and `login_url` may be references with a default.
+
+    `record_url` is where a person opens a record: `{url}` and `{external_id}` are filled in.
+    """
 
     vendor: str
     url: str
     login_url: str | None = None
+    record_url: str | None = None
     auth: Auth
     api: Api
     windows: Windows = Windows()

@@ -93,12 +93,14 @@ def price(running: Running) -> Money | None:
 
 def record_of(running: Running) -> WorkRecord:
     """The record a work item is about."""
+    source = running.source
+    link = running.runtime.links.get(source.connection, "")
     return WorkRecord(
-        system=running.source.connection,
+        system=source.connection,
         object=running.subject.get("object", "deal"),
-        external_id=running.source.external_id,
+        external_id=source.external_id,
         id=running.subject.get("id"),
-        url=running.subject.get("url"),
+        url=link.replace("{external_id}", source.external_id) or None,
     )
 
 
