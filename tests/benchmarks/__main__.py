@@ -30,8 +30,10 @@ ALL: dict[str, Callable[[], list[Figure]]] = {
 def main() -> None:
     """Run what was asked for and print the table."""
     parser = argparse.ArgumentParser(prog="benchmarks")
-    parser.add_argument("names", nargs="*", choices=[*ALL, []], metavar="name", default=list(ALL))
+    parser.add_argument("names", nargs="*", metavar="name", help=" ".join(ALL))
     names = parser.parse_args().names or list(ALL)
+    if unknown := sorted(set(names) - ALL.keys()):
+        parser.error(f"there is no {', '.join(unknown)}: choose from {' '.join(ALL)}")
     figures: list[Figure] = []
     say(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start")
     for name in names:
