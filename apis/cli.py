@@ -37,6 +37,7 @@ def run(part: str, parts: tuple[str, ...], *, port: int | None, worker: bool, ed
 @click.group()
 def main() -> None:
     """Quote-to-cash for professional services: gateway, tiers and workers."""
+    os.umask(0o077)  # what we write holds personal data and keys: it is ours alone
 
 
 @main.command()

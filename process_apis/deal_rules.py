@@ -150,7 +150,7 @@ def fiscal(file: DealFile, entities: dict[str, Entity], system: str) -> Iterator
             f"link the deal to its account in {system}",
         )
         return
-    place = f"customer {customer.name!r} in {system}"
+    place = f"customer {customer.name!r} (account {customer.external_id}) in {system}"
     if not customer.country:
         yield Finding(
             "/customer/country",

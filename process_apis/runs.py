@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import msgspec
 from litestar import Response, get, post
@@ -19,10 +21,11 @@ from apis.runtime.app import caller
 from apis.runtime.flow import Flow, Runtime
 from apis.runtime.planning import planned
 from contracts.canonical.identity import Source
-from contracts.errors import NotFound
+from contracts.errors import FieldError, NotFound, Rejected
 from contracts.runs import Plan, Run, RunPage
 
 RunId = Annotated[str, PathParameter(description="`<flow>:<connection>:<external id>:<turn>`")]
+EXTERNAL_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 TurnOf = Callable[[Connection, str, Source], int]
 Planned = Callable[[Runtime, Flow, Source, Any], Awaitable[Plan]]
 
@@ -43,13 +46,15 @@ def run_routes(this: Flow, api: str, turn_of: TurnOf) -> list[ControllerRouterHa
         dry_run: FromQuery[bool] = False,  # noqa: FBT002 - a query parameter
     ) -> Response[Run | Plan]:
         """Start the flow for a deal, or answer the run it has; `dry_run` shows what it would do."""
+        accepted(data.deal, runtime)
         if dry_run:
             return Response(
                 await planned(runtime, this, data.deal, caller()), status_code=HTTP_200_OK
             )
         begun, run = await runtime.store.write(begin, runtime, this, data.deal, turn_of)
         ended = not begun.new and begun.state not in runs.OPEN
-        headers = {"Location": f"/process/{api}/v{this.version}/runs/{run.id}"}
+        place = f"/process/{api}/v{this.version}/runs"
+        headers = {"Location": f"{place}/{quote(run.id, safe=':')}"}
         return Response(
             run, status_code=HTTP_200_OK if ended else HTTP_202_ACCEPTED, headers=headers
         )
@@ -74,6 +79,20 @@ def run_routes(this: Flow, api: str, turn_of: TurnOf) -> list[ControllerRouterHa
         return found
 
     return [start_run, list_runs, get_run]
+
+
+def accepted(source: Source, runtime: Runtime) -> None:
+    """Refuse a system we are not connected to and an id that no system gives, before any run."""
+    errors = []
+    if source.connection not in runtime.metadata.connections:
+        known = ", ".join(sorted(runtime.metadata.connections))
+        told = f"there is no connection {source.connection[:40]!r}, only {known}"
+        errors.append(FieldError(pointer="/deal/system", code="unknown", message=told))
+    if not EXTERNAL_ID.fullmatch(source.external_id):
+        told = "an id has 1 to 100 letters, digits, dashes, underscores or dots"
+        errors.append(FieldError(pointer="/deal/external_id", code="invalid", message=told))
+    if errors:
+        raise Rejected("validation-failed", errors[0].message, errors=tuple(errors))
 
 
 def begin(

@@ -169,7 +169,11 @@ def on_refusal(request: Request[Any, Any, Any], error: HTTPException) -> Respons
         status, code, errors = error.status_code, CODES.get(error.status_code, "refused"), ()
     if status >= SERVER_ERROR:
         return on_defect(request, error)
+    context = CURRENT.get().context
     problem = Problem(
+        type=f"/problems/{code}",
+        request_id=context.request_id or None,
+        trace_id=trace_id_of(context.traceparent) or None,
         title=code.replace("-", " "),
         status=status,
         code=code,

@@ -86,6 +86,9 @@ async def serve(
     with pid_file(settings.home, part, port):
         try:
             await deployment.start()
+            if port is not None and not edge and not deployment.apps:
+                told = f"gateway.yaml names no api of {', '.join(parts)}"
+                raise SystemExit(told)
             if worker:
                 await start_worker(deployment)
             server = None

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 VENDOR_CODE = re.compile(r"([a-z0-9_-]+)\.([A-Z0-9_]+)")
 REFUSED = "vendor.rejected"
+REMEDY = "set the record right in its system, then retry; abandon if it is not to be"
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +115,7 @@ def parked_item(running: Running, step: Step[Any, Any], problem: Problem) -> Wor
         title=f"{(problem.source or vendors[1]).capitalize()} refused" if vendors else titled(code),
         detail=problem.detail or problem.title,
         owner=problem.owner or step.owner,
-        remedy=problem.remedy,
+        remedy=problem.remedy or REMEDY,
         amount=price(running),
         record=record_of(running),
         run_id=running.run_id,

@@ -182,6 +182,8 @@ def may_decide(connection: Connection, item: WorkItem, deciding: Deciding) -> No
             "work-item.decision-not-offered",
             f"this item takes {', '.join(offered)}, not {deciding.decision}",
         )
+    if deciding.decision == "reject" and not deciding.comment.strip():
+        raise Rejected("work-item.comment-missing", "reject needs a comment that says why")
     if deciding.decision == "adopt" and deciding.record is None:
         raise Rejected("work-item.record-missing", "adopt needs the record that is to be adopted")
     roles = set(deciding.by.roles)
