@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,12 @@ from apis.gateway.policy import Api, Gateway, PolicyError, compile_policy, load_
 from apis.gateway.policy import load_gateway as read_gateway
 from apis.runtime.app import App, make_app
 from apis.runtime.clock import Clock
+from apis.runtime.deployment import loaded
 from apis.runtime.metadata import Metadata
 from apis.runtime.metadata import check as metadata_problems
 from apis.runtime.serving import DOCUMENTS
 from apis.runtime.settings import Settings
+from apis.runtime.worker import FLOWS
 from contracts import ports
 from contracts.errors import Misconfigured
 from contracts.schemas import PUBLISHED, contracts, digest, manifest_of, text_of
@@ -40,6 +41,7 @@ def findings(settings: Settings) -> list[str]:
         found += [each for name, api in gateway.apis.items() for each in api_problems(name, api)]
     if gateway is not None and metadata is not None:
         found += connection_problems(gateway, metadata)
+        found += approval_problems(gateway, metadata)
     return found + list(contract_problems(PUBLISHED))
 
 
@@ -62,6 +64,18 @@ def gateway_problems(gateway: Gateway) -> list[str]:
     except PolicyError as error:
         return error.mistakes
     return []
+
+
+def approval_problems(gateway: Gateway, metadata: Metadata) -> Iterator[str]:
+    """A limit of a flow that is not there never applies; one nobody may approve waits for ever."""
+    flows = {flow.name for flow in loaded(FLOWS)}
+    roles = {role for client in gateway.clients.values() for role in client.roles}
+    for at, rule in enumerate(metadata.approvals):
+        place = f"entities.yaml: approvals.{at}"
+        if rule.flow not in flows:
+            yield f"{place}.flow: there is no flow {rule.flow}, only {', '.join(sorted(flows))}"
+        if roles and rule.owner not in roles:
+            yield f"{place}.owner: no client in gateway.yaml has the role {rule.owner}"
 
 
 def connection_problems(gateway: Gateway, metadata: Metadata) -> Iterator[str]:
@@ -111,12 +125,6 @@ def loaded_app(name: str, api: Api) -> tuple[type | None, App]:
         return getattr(ports, port.capitalize()), app
     camel = "".join(word.capitalize() for word in called.split("-"))
     return getattr(ports, camel, None), loaded(api.app or "")(None)
-
-
-def loaded(name: str) -> Any:
-    """The object `package.module:attribute` names."""
-    module, _, attribute = name.partition(":")
-    return getattr(importlib.import_module(module), attribute)
 
 
 def routes_of(app: App) -> Routes:

@@ -24,6 +24,7 @@ from apis.runtime.clients import Asgi
 from apis.runtime.deployment import Deployment
 from apis.runtime.log import LineWriter, get_logger
 from apis.runtime.pids import pid_file
+from apis.runtime.protocol import Protocol
 from apis.runtime.settings import Settings
 from apis.runtime.worker import start_worker, stop_worker
 
@@ -138,7 +139,7 @@ def listening(app: Asgi, port: int) -> uvicorn.Server:
         date_header=True,
         backlog=BACKLOG,
         timeout_graceful_shutdown=GRACE_S,
-        http="httptools",
+        http=Protocol,
         loop="none",
     )
     return Server(config)

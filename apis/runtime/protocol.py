@@ -1,0 +1,39 @@
+"""HTTP that cannot be parsed still gets an answer with a problem document and its ids."""
+
+from __future__ import annotations
+
+import secrets
+
+import msgspec
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from apis.runtime.context import trace_id_of, traceparent
+from contracts.errors import Problem
+
+
+class Protocol(HttpToolsProtocol):
+    """The server's parser, with our own refusal."""
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer once, name what is wrong, close."""
+        request_id, parent = secrets.token_hex(16), traceparent()
+        problem = Problem(
+            type="/problems/malformed-request",
+            title="Malformed request",
+            status=400,
+            code="malformed-request",
+            detail=msg,
+            request_id=request_id,
+            trace_id=trace_id_of(parent),
+        )
+        body = msgspec.json.encode(problem)
+        head = (
+            "HTTP/1.1 400 Bad Request",
+            "content-type: application/problem+json",
+            f"content-length: {len(body)}",
+            f"x-request-id: {request_id}",
+            f"traceparent: {parent}",
+            "connection: close",
+        )
+        self.transport.write("\r\n".join(head).encode() + b"\r\n\r\n" + body)
+        self.transport.close()
