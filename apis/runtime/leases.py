@@ -73,6 +73,12 @@ def release(connection: Connection, owner: str) -> None:
     connection.execute(sa.delete(LEASES).where(LEASES.c.owner == owner))
 
 
+def holder(connection: Connection, name: str) -> str | None:
+    """Who holds a lease now."""
+    mine = sa.and_(LEASES.c.name == name, LEASES.c.until >= database_now(connection))
+    return connection.execute(sa.select(LEASES.c.owner).where(mine)).scalar_one_or_none()
+
+
 def live_workers(connection: Connection) -> set[str]:
     """The owners whose worker lease has not expired."""
     now = database_now(connection)
@@ -178,13 +184,14 @@ async def wake(store: Store, engine: Engine, clock: Clock) -> int:
     run_ids = await store.read(runs.decided_runs)
     if not run_ids:
         return 0
-    retried = await store.read(isolated, run_ids)
-    if retried:
-        await store.write(forgive, retried)
     statuses = await engine.statuses(run_ids)
     suspended = [run_id for run_id in run_ids if statuses.get(run_id) == "CANCELLED"]
-    if suspended:
-        await engine.resume(suspended)
+    if not suspended:
+        return 0
+    retried = await store.read(isolated, suspended)
+    if retried:
+        await store.write(forgive, retried)
+    await engine.resume(suspended)
     if retried:  # no flow takes this decision: it is taken once its run is back
         await store.write(released, retried)
     return len(suspended)
@@ -193,7 +200,7 @@ async def wake(store: Store, engine: Engine, clock: Clock) -> int:
 async def reap(store: Store, engine: Engine, leases: Leases, clock: Clock) -> int:
     """Re-queue what dead workers held, and isolate what kills its worker; answers how many.
 
-    Safe in this order: lease expired, listed, counted, our lease checked, resumed; a poison flow
+    Safe in this order: lease expired, listed, judged, our lease checked, resumed; a poison flow
     has its work item before it leaves the engine, since nobody would look for it afterwards.
     """
     pending = await engine.pending()
@@ -203,12 +210,10 @@ async def reap(store: Store, engine: Engine, leases: Leases, clock: Clock) -> in
     dead = [flow for flow in pending if flow.owner not in alive]
     if not dead:
         return 0
-    counts = await store.write(count_takeovers, dead)
+    counts = await store.write(judge, dead, leases.owner, clock)
     if not leases.held(REAPER):
         return 0
-    poison = [run_id for run_id, deaths in counts.items() if deaths >= POISON]
-    if poison:
-        await store.write(isolate, poison, clock)
+    if poison := [run_id for run_id, deaths in counts.items() if deaths >= POISON]:
         await engine.cancel(poison)
     if not leases.held(REAPER):
         return 0
@@ -245,9 +250,22 @@ def failure(connection: Connection, run_id: str, clock: Clock) -> None:
     open_item(connection, item)
 
 
-def count_takeovers(connection: Connection, flows: list[Pending]) -> dict[str, int]:
-    """How often each run's worker has died, this time included."""
-    return {flow.run_id: runs.count_takeover(connection, flow.run_id, flow.owner) for flow in flows}
+def judge(connection: Connection, dead: list[Pending], reaper: str, clock: Clock) -> dict[str, int]:
+    """How often each run's worker has died, this time included; the fourth death isolates the run.
+
+    One transaction, by the holder of the lease only: a decision to retry comes wholly before it,
+    and the run goes on with its deaths forgiven, or wholly after it, and `wake` brings it back.
+    """
+    if reaper != holder(connection, REAPER):
+        return {}
+    if retried := isolated(connection, [flow.run_id for flow in dead]):
+        forgive(connection, retried)
+        released(connection, retried)
+    counts = {
+        flow.run_id: runs.count_takeover(connection, flow.run_id, flow.owner) for flow in dead
+    }
+    isolate(connection, [run_id for run_id, deaths in counts.items() if deaths >= POISON], clock)
+    return counts
 
 
 def isolate(connection: Connection, run_ids: list[str], clock: Clock) -> None:

@@ -206,7 +206,7 @@ def poison(scene: Scene) -> None:
         firm.win(each)
         firm.begin(each)
     firm.until(f"{DEATHS} deaths", lambda: len(firm.hits(token)) == DEATHS)
-    isolated = "after commit of engine: outbox+runs+waits+work_items"
+    isolated = "after commit of engine: outbox+runs+takeovers+waits+work_items"
     reaper = firm.arm(deal, role="worker", name=isolated)
     firm.hit(reaper)
     item = firm.item(deal, "flow.poison")
