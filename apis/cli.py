@@ -6,20 +6,46 @@ import asyncio
 import os
 import signal
 import sys
+from typing import Any
 
 import click
 
 from apis.runtime import log
 from apis.runtime.clock import simulated_clock_url
-from apis.runtime.pids import free_number, pid_file
+from apis.runtime.pids import free_number, may_listen, pid_file
 from apis.runtime.settings import Settings
+from contracts.errors import ThroughlineError
 
 WORKER = "worker"
+PORT = click.IntRange(1, 65_535)
+
+
+class NotPossible(click.ClickException):
+    """A command that cannot be carried out as it was given, or in this environment."""
+
+    exit_code = 2
+
+
+class Commands(click.Group):
+    """Commands that say in a sentence why they cannot begin; a traceback is for defects."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command named."""
+        try:
+            return super().invoke(ctx)
+        except ThroughlineError as error:
+            if type(error) is ThroughlineError:
+                raise
+            remedy = f": {error.remedy}" if error.remedy else ""
+            raise NotPossible((error.detail or error.code) + remedy) from error
 
 
 def settings() -> Settings:
     """The settings of this process, from its environment."""
-    return Settings.from_env(os.environ)
+    try:
+        return Settings.from_env(os.environ)
+    except (ValueError, OSError) as error:
+        raise NotPossible(f"a setting of the environment cannot be used: {error}") from error
 
 
 def run(part: str, parts: tuple[str, ...], *, port: int | None, worker: bool, edge: bool) -> None:
@@ -34,14 +60,14 @@ def run(part: str, parts: tuple[str, ...], *, port: int | None, worker: bool, ed
         runner.run(serve(known, part, parts, port=port, worker=worker, edge=edge))
 
 
-@click.group()
+@click.group(cls=Commands)
 def main() -> None:
     """Quote-to-cash for professional services: gateway, tiers and workers."""
     os.umask(0o077)  # what we write holds personal data and keys: it is ours alone
 
 
 @main.command()
-@click.option("--port", type=int, help="Where the gateway listens (PORT, 8080).")
+@click.option("--port", type=PORT, help="Where the gateway listens (PORT, 8080).")
 def up(port: int | None) -> None:
     """Gateway, tiers and worker in one process."""
     run("up", ("all",), port=port or settings().port, worker=True, edge=True)
@@ -49,7 +75,7 @@ def up(port: int | None) -> None:
 
 @main.command()
 @click.argument("part")
-@click.option("--port", type=int, help="Where it listens.")
+@click.option("--port", type=PORT, help="Where it listens.")
 @click.option("--worker", is_flag=True, help="Run flows in this process too.")
 def serve(part: str, port: int | None, *, worker: bool) -> None:
     """One part of a deployment: `gateway`, a tier (`process`) or one api (`system/salesforce`)."""
@@ -71,13 +97,16 @@ def worker(name: str | None) -> None:
 
 @main.command()
 @click.argument("vendor")
-@click.option("--port", type=int, required=True, help="Where the sandbox listens.")
+@click.option("--port", type=PORT, required=True, help="Where the sandbox listens.")
 @click.option("--tls", is_flag=True, help="Serve https with a throw-away authority.")
 def sandbox(vendor: str, port: int, *, tls: bool) -> None:
     """A vendor's sandbox: its wire format, its quirks, faults on request."""
-    from apis.runtime.sandbox import run as run_sandbox  # noqa: PLC0415 - only this command needs it
+    from apis.runtime.sandbox import known  # noqa: PLC0415 - only this command needs it
+    from apis.runtime.sandbox import run as run_sandbox  # noqa: PLC0415 - as above
 
     home = settings().home
+    known(vendor)
+    may_listen(port)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the server passes it on when it is done
     with pid_file(home, f"sandbox-{vendor}", port):
         run_sandbox(vendor, port, home, tls=tls, clock_url=simulated_clock_url(dict(os.environ)))

@@ -12,15 +12,23 @@ import msgspec
 
 
 class FieldError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One field that was refused: where (JSON Pointer), a stable code and a sentence for people."""
+    """One thing that was refused: where, a stable code and a sentence for people.
+
+    `pointer` is a JSON Pointer (RFC 6901) into the body. A query or path parameter is named by
+    `parameter` instead, and its `pointer` is empty.
+    """
 
     pointer: str
     code: str
     message: str
+    parameter: str | None = None
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An RFC 9457 document; `kind` names the error class, so that it arrives as itself."""
+    """An RFC 9457 document.
+
+    `kind` names the error class, so that it arrives as itself; it does not leave the gateway.
+    """
 
     status: int
     code: str
@@ -37,6 +45,10 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: str | None = None
     work_item_id: str | None = None
     kind: str | None = None
+
+
+TITLES = {401: "It is not known who asks", 403: "You may not do this"}
+"""Titles that a status of its own brings with it, whatever the class."""
 
 
 class ThroughlineError(Exception):
@@ -72,6 +84,7 @@ class ThroughlineError(Exception):
         self.source = source
         if status is not None:
             self.status = status
+            self.title = TITLES.get(status, self.title)
 
 
 class Transient(ThroughlineError):

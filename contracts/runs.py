@@ -25,8 +25,20 @@ class VendorCall(msgspec.Struct, frozen=True, kw_only=True):
     at: Moment | None = None
 
 
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person decided, and why."""
+
+    decision: DecisionKind
+    comment: str = ""
+    actor: str
+    at: Moment
+
+
 class RunStep(msgspec.Struct, frozen=True, kw_only=True):
-    """How far one step of a run is, and who looks after it."""
+    """How far one step of a run is, and who looks after it.
+
+    A wait for a person is a step as well: it names its work item and, once decided, the decision.
+    """
 
     name: str
     owner: str | None = None
@@ -35,6 +47,8 @@ class RunStep(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: Moment | None = None
     attempts: int = 0
     calls: tuple[VendorCall, ...] = ()
+    work_item_id: str | None = None
+    decision: Decision | None = None
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,15 +108,6 @@ class WorkRecord(msgspec.Struct, frozen=True, kw_only=True):
     external_id: str | None = None
     id: str | None = None
     url: str | None = None
-
-
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person decided, and why."""
-
-    decision: DecisionKind
-    comment: str = ""
-    actor: str
-    at: Moment
 
 
 class WorkItem(msgspec.Struct, frozen=True, kw_only=True):

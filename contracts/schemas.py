@@ -36,6 +36,7 @@ RECORDS: dict[str, type[msgspec.Struct]] = {
     "deal-page": deal.DealPage,
     "statement-of-work": deal.Sow,
     "contract": contract.Contract,
+    "approval-limit": contract.ApprovalLimit,
     "service-package": contract.ServicePackage,
     "project-template": contract.ProjectTemplate,
     "rate-card": contract.RateCard,

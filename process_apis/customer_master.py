@@ -19,6 +19,7 @@ from apis.runtime.store import change, find, insert_new, table
 from contracts.canonical.contract import Contract
 from contracts.canonical.identity import Source
 from contracts.canonical.party import Customer
+from process_apis.deal_rules import Account
 
 XREF = table(
     "process",
@@ -116,6 +117,15 @@ def sources(connection: Connection, object: str, golden_id: str) -> list[Source]
     mine = sa.and_(XREF.c.object == object, XREF.c.id == golden_id, XREF.c.valid_to.is_(None))
     rows = connection.execute(sa.select(XREF.c.connection, XREF.c.external_id).where(mine)).all()
     return [Source(row.connection, row.external_id) for row in rows]
+
+
+def other_account(connection: Connection, golden_id: str, account: Source) -> Account | None:
+    """The account that a golden customer is besides this one, under the customer's name."""
+    row = find(connection, CUSTOMERS, id=golden_id)
+    others = [each for each in sources(connection, "customer", golden_id) if each != account]
+    if row is None or not others:
+        return None
+    return Account(msgspec.json.decode(row.body, type=Customer).name, others[0])
 
 
 def match_key(customer: Customer) -> str:

@@ -9,7 +9,9 @@ from decimal import Decimal
 import msgspec
 
 from apis.runtime.metadata import Entity
+from contracts.canonical.contract import ApprovalLimit
 from contracts.canonical.deal import Deal, DealFile
+from contracts.canonical.identity import Source
 from contracts.canonical.money import Money
 from contracts.canonical.party import Customer
 from contracts.errors import FieldError, Rejected
@@ -25,6 +27,13 @@ NAMES = {
     "starts_on": "the start date",
     "closed_on": "the day it was won",
 }
+
+
+class Account(msgspec.Struct, frozen=True):
+    """An account of a customer that we know, and the customer's name."""
+
+    name: str
+    source: Source
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -189,6 +198,32 @@ def tax_identity(customer: Customer, module: str, place: str, system: str) -> It
             FINANCE,
             f"correct the tax id on the account in {system}, then retry",
         )
+
+
+def above_limit(deal: Deal, limit: ApprovalLimit) -> str:
+    """Why a deal needs an approval, for the person who is asked for one."""
+    told = f"deal {deal.name!r}"
+    if deal.owner:
+        told += f", sold by {deal.owner},"
+    worth = f" is worth {shown(deal.value)}" if deal.value else ""
+    return f"{told}{worth}: above the limit of {shown(limit.above)} in {deal.entity}"
+
+
+def duplicate(customer: Customer, account: Source, other: Account | None) -> Rejected:
+    """Two accounts that are one company: names both, so that a person can compare them."""
+    same = "tax id" if customer.tax_id else "name and country"
+    one = f"customer {customer.name!r} (account {account.external_id})"
+    two = "a customer that is known already"
+    if other is not None:
+        place = other.source
+        two = f"customer {other.name!r} (account {place.external_id} in {place.connection})"
+    return Rejected(
+        "customer.duplicate-account",
+        f"{one} in {account.connection} has the same {same} as {two}",
+        owner=FINANCE,
+        remedy=f"merge the two in {account.connection} and retry, or adopt the one that stays",
+        source=account.connection,
+    )
 
 
 def shown(money: Money) -> str:

@@ -12,6 +12,7 @@ from apis.runtime.app import App, make_app
 from apis.runtime.context import CURRENT
 from apis.runtime.flow import (
     PLANNED,
+    Approved,
     Runtime,
     about,
     approval,
@@ -22,16 +23,15 @@ from apis.runtime.flow import (
     write_own,
 )
 from apis.runtime.metadata import approval_for
-from contracts.canonical.contract import Contract, ContractLine, ContractVersion
+from contracts.canonical.contract import ApprovalLimit, Contract, ContractLine, ContractVersion
 from contracts.canonical.deal import Deal, DealFile, DealMark
 from contracts.canonical.identity import Ref, Source
 from contracts.canonical.money import Money
 from contracts.canonical.party import Customer
-from contracts.errors import Rejected
 from contracts.events import ContractActivated, CustomerValidated
 from contracts.ports import Crm
 from process_apis import customer_master
-from process_apis.deal_rules import FINANCE, SALES, checked
+from process_apis.deal_rules import FINANCE, SALES, above_limit, checked, duplicate
 from process_apis.feeds import turn_of
 from process_apis.runs import run_routes
 
@@ -40,13 +40,13 @@ from process_apis.runs import run_routes
 async def deal_to_project(source: Source) -> Contract:
     """From a won deal to a customer we know, a contract that holds and a deal that says so."""
     file = await accepted_deal(source)
-    if owner := await approver_of(file.deal):
-        await approval(
-            "deal", by=owner, detail=f"{file.deal.name} is above the limit of {file.deal.entity}"
-        )
+    approved = None
+    if limit := await approver_of(file.deal):
+        why = above_limit(file.deal, limit)
+        approved = await approval("deal", by=limit.owner, limit=limit.above, detail=why)
     customer = await validated_customer(source, file)
     await customer_key_for(source, customer)
-    contract = await contract_for(source, file.deal, customer)
+    contract = await contract_for(source, file.deal, customer, approved)
     await project_key_for(source, contract)
     return contract
 
@@ -86,13 +86,13 @@ async def golden_id(object: str, source: Source) -> str:  # noqa: A002 - the wor
 
 
 @step(owner="integration")
-async def approver_of(deal: Deal) -> str | None:
-    """The role that has to approve a deal of this size in its entity, if any."""
+async def approver_of(deal: Deal) -> ApprovalLimit | None:
+    """The limit of its entity that the deal is above, and the role that may pass it, if any."""
     if deal.value is None or deal.entity is None or deal.closed_on is None:
         return None
     metadata = current().runtime.metadata
     limit = approval_for(metadata, deal.entity, "deal_to_project", deal.value, deal.closed_on)
-    return limit.owner if limit else None
+    return ApprovalLimit(above=limit.above, owner=limit.owner) if limit else None
 
 
 @step(owner=FINANCE, keep="a customer is a fact: it outlives the deal that brought it")
@@ -107,12 +107,10 @@ async def validated_customer(source: Source, file: DealFile) -> Customer:
     )
     kept = kept or customer
     if kept.id != customer.id:
-        raise Rejected(
-            "customer.duplicate-account",
-            f"{customer.name!r} has the tax id of a customer that another account already is",
-            owner=FINANCE,
-            remedy=f"merge the two in {source.connection} and retry, or adopt the one that stays",
+        other = await current().runtime.store.read(
+            customer_master.other_account, kept.id or "", account
         )
+        raise duplicate(customer, account, other)
     return kept
 
 
@@ -147,9 +145,11 @@ async def adopted_account(record: Source, source: Source, customer: Customer) ->
 
 
 @step(owner="delivery-operations")
-async def contract_for(source: Source, deal: Deal, customer: Customer) -> Contract:
+async def contract_for(
+    source: Source, deal: Deal, customer: Customer, approved: Approved | None
+) -> Contract:
     """Version 1 of the contract, as it was sold; active again if the deal is won again."""
-    contract = sold(source, deal, customer)
+    contract = sold(source, deal, customer, approved)
     kept = await write_own(
         "contract", activated, current().run_id, contract, deal.id or "", value=contract
     )
@@ -182,29 +182,13 @@ def project_key(contract: Contract) -> str:
     return f"project-{child_id('project', contract.id)}"
 
 
-def sold(source: Source, deal: Deal, customer: Customer) -> Contract:
+def sold(
+    source: Source, deal: Deal, customer: Customer, approved: Approved | None = None
+) -> Contract:
     """The contract a deal amounts to."""
     assert deal.id is not None  # noqa: S101 - given in `accepted_deal`
     assert deal.value is not None  # noqa: S101 - the rules have refused a deal without value, day or model
     assert deal.billing_model is not None  # noqa: S101 - as above
-    lines = tuple(
-        ContractLine(
-            number=number,
-            name=line.name,
-            product_code=line.product_code,
-            role=line.role,
-            quantity=line.quantity,
-            unit=line.unit,
-            unit_price=line.unit_price,
-            total=line.total or Money(deal.value.amount, deal.value.currency),
-            starts_on=line.starts_on,
-            ends_on=line.ends_on,
-        )
-        for number, line in enumerate(deal.lines, start=1)
-    )
-    starts_on = deal.starts_on or deal.closed_on
-    assert starts_on is not None  # noqa: S101 - the rules have refused a deal without it
-    version = ContractVersion(number=1, value=deal.value, lines=lines, from_on=starts_on)
     return Contract(
         id=child_id("contract", deal.id),
         deal=source,
@@ -215,8 +199,38 @@ def sold(source: Source, deal: Deal, customer: Customer) -> Contract:
         purchase_order=deal.purchase_order,
         billing_model=deal.billing_model,
         currency=deal.value.currency,
-        versions=(version,),
+        versions=(first_version(deal, deal.value, approved),),
         activated_at=current().runtime.clock.now(),
+    )
+
+
+def first_version(deal: Deal, value: Money, approved: Approved | None) -> ContractVersion:
+    """What was sold, line by line, and who let it pass if it was above a limit."""
+    lines = tuple(
+        ContractLine(
+            number=number,
+            name=line.name,
+            product_code=line.product_code,
+            role=line.role,
+            quantity=line.quantity,
+            unit=line.unit,
+            unit_price=line.unit_price,
+            total=line.total or value,
+            starts_on=line.starts_on,
+            ends_on=line.ends_on,
+        )
+        for number, line in enumerate(deal.lines, start=1)
+    )
+    starts_on = deal.starts_on or deal.closed_on
+    assert starts_on is not None  # noqa: S101 - the rules have refused a deal without it
+    version = ContractVersion(number=1, value=value, lines=lines, from_on=starts_on)
+    if approved is None:
+        return version
+    return msgspec.structs.replace(
+        version,
+        approved_by=approved.by,
+        approved_at=approved.at,
+        approval_limit=approved.limit,
     )
 
 

@@ -18,7 +18,7 @@ from apis.runtime.store import insert_new, table
 from apis.runtime.work_items import open_item
 from contracts.canonical.deal import Deal, DealPage, Gap
 from contracts.canonical.identity import Ref, Source
-from contracts.errors import Transient, Unavailable
+from contracts.errors import ThroughlineError, Transient, Unavailable
 from contracts.events import DealChanged, DealLost, DealWon, event_id, event_of
 from contracts.ports import Crm
 from contracts.runs import WorkItem, WorkRecord
@@ -45,6 +45,8 @@ FEEDS = table(
 )
 STAMP = timedelta(seconds=2)
 """Systems stamp changes with whole seconds, some by a clock that is a little behind ours."""
+LONGEST_S = 60.0
+"""A feed that fails again and again is tried at least this often."""
 PAYLOADS = {"deal.won": DealWon, "deal.lost": DealLost, "deal.changed": DealChanged}
 
 
@@ -63,6 +65,7 @@ class Reader:
         self._runtime = runtime
         self._feed = feed
         self._next_at = 0.0
+        self._failures = 0
 
     async def begin(self) -> None:
         """Take the feed's place before this process says it is ready: what comes after is read."""
@@ -70,18 +73,24 @@ class Reader:
         await self._runtime.store.write(place_of, self._feed, earlier)
 
     async def tick(self) -> None:
-        """Read when it is time (by the clock); a system that is away is asked again later."""
+        """Read when it is time (by the clock); after a failure when the system says, or later."""
         now = self._runtime.clock.timestamp()
         if now < self._next_at:
             return
         try:
             await self.read()
-            self._next_at = now + self._feed.every_s
-            await self._tell(back, away_now=True)
-        except Transient as error:
-            self._next_at = now + (error.retry_after or self._feed.every_s)
+        except ThroughlineError as error:
+            self._failures += 1
+            failed_at = self._runtime.clock.timestamp()
+            self._next_at = failed_at + pause_after(self._failures, error, self._feed.every_s)
             if isinstance(error, Unavailable):
                 await self._tell(away, away_now=False)
+            if not isinstance(error, Transient):
+                raise  # whoever leads says so in the log
+            return
+        self._failures = 0
+        self._next_at = now + self._feed.every_s
+        await self._tell(back, away_now=True)
 
     async def _tell(self, news: Callable[..., None], *, away_now: bool) -> None:
         """Note that the connection went away or came back, where that is new."""
@@ -121,6 +130,12 @@ class Reader:
                 break
         if sweep:
             await self._runtime.store.write(swept, self._feed, now)
+
+
+def pause_after(failures: int, error: ThroughlineError, every_s: float) -> float:
+    """What the system asks for, else the feed's own period, doubled with each failure more."""
+    grown = every_s * 2.0 ** min(failures - 1, 10)
+    return error.retry_after or max(every_s, min(LONGEST_S, grown))
 
 
 def overlap(feed: Feed) -> timedelta:

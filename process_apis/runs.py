@@ -20,6 +20,7 @@ from apis.runtime import runs
 from apis.runtime.app import caller
 from apis.runtime.flow import Flow, Runtime
 from apis.runtime.planning import planned
+from apis.runtime.run_views import listed, view
 from contracts.canonical.identity import Source
 from contracts.errors import FieldError, NotFound, Rejected
 from contracts.runs import Plan, Run, RunPage
@@ -37,7 +38,7 @@ class StartRun(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def run_routes(this: Flow, api: str, turn_of: TurnOf) -> list[ControllerRouterHandler]:
-    """`POST /runs`, `GET /runs/{id}` of one flow."""
+    """`POST /runs`, `GET /runs`, `GET /runs/{id}` of one flow."""
 
     @post("/runs", operation_id="startRun", status_code=HTTP_202_ACCEPTED)
     async def start_run(
@@ -48,16 +49,10 @@ def run_routes(this: Flow, api: str, turn_of: TurnOf) -> list[ControllerRouterHa
         """Start the flow for a deal, or answer the run it has; `dry_run` shows what it would do."""
         accepted(data.deal, runtime)
         if dry_run:
-            return Response(
-                await planned(runtime, this, data.deal, caller()), status_code=HTTP_200_OK
-            )
+            plan = await planned(runtime, this, data.deal, caller())
+            return Response(plan, status_code=HTTP_200_OK)
         begun, run = await runtime.store.write(begin, runtime, this, data.deal, turn_of)
-        ended = not begun.new and begun.state not in runs.OPEN
-        place = f"/process/{api}/v{this.version}/runs"
-        headers = {"Location": f"{place}/{quote(run.id, safe=':')}"}
-        return Response(
-            run, status_code=HTTP_200_OK if ended else HTTP_202_ACCEPTED, headers=headers
-        )
+        return started(begun, run, f"/process/{api}/v{this.version}/runs")
 
     @get("/runs", operation_id="listRuns")
     async def list_runs(
@@ -66,19 +61,30 @@ def run_routes(this: Flow, api: str, turn_of: TurnOf) -> list[ControllerRouterHa
         cursor: FromQuery[str | None] = None,
     ) -> RunPage:
         """Runs of this flow, the newest first; of one deal when its id in the CRM is given."""
-        page: RunPage = await runtime.store.read(runs.listed, this.name, deal, cursor)
+        page: RunPage = await runtime.store.read(listed, this.name, deal, cursor)
         return page
 
     @get("/runs/{id:str}", operation_id="getRun")
     async def get_run(id: RunId, runtime: NamedDependency[Any]) -> Run:  # noqa: A002 - the path's own word
         """How far a run is, what it did and what it waits for."""
-        run = await runtime.store.read(runs.view, id)
-        if run is None or run.flow != this.name:
-            raise NotFound("run.unknown", f"there is no run {id}")
-        found: Run = run
-        return found
+        return await run_of(runtime, this, id)
 
     return [start_run, list_runs, get_run]
+
+
+def started(begun: runs.Begun, run: Run, place: str) -> Response[Run | Plan]:
+    """Where the run is; 200 instead of 202 for one that had ended before it was asked for."""
+    ended = not begun.new and begun.state not in runs.OPEN
+    headers = {"Location": f"{place}/{quote(run.id, safe=':')}"}
+    return Response(run, status_code=HTTP_200_OK if ended else HTTP_202_ACCEPTED, headers=headers)
+
+
+async def run_of(runtime: Runtime, this: Flow, run_id: str) -> Run:
+    """A run of this flow; NotFound for any other."""
+    run = await runtime.store.read(view, run_id)
+    if run is None or run.flow != this.name:
+        raise NotFound("run.unknown", f"there is no run {run_id}")
+    return run
 
 
 def accepted(source: Source, runtime: Runtime) -> None:
@@ -109,7 +115,7 @@ def begin(
         again=True,
     )
     begun = runs.start(connection, runtime.engine, asked)
-    run = runs.view(connection, begun.run_id)
+    run = view(connection, begun.run_id)
     assert run is not None  # noqa: S101 - written or found just above
     return begun, run
 

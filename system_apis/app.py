@@ -91,6 +91,8 @@ def caller_of(
     http: httpx.AsyncClient,
 ) -> VendorHttp:
     """What calls the connection; its credentials are read at each sign-in, so they may change."""
+    url = resolve(connection.url, home.env, home.path)
+    connection = msgspec.structs.replace(connection, url=url)
     vendor: Vendor = part_of(connection.vendor, f"vendor:{connection.vendor.upper()}")
     fetch = fetcher(
         vendor.name,

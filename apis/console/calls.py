@@ -46,10 +46,15 @@ class Calls:
         """A fresh token, by client credentials."""
         form = {"grant_type": "client_credentials"}
         answer = await self._send("POST", "/oauth/token", data=form, auth=self._proof)
-        if answer.status_code >= REFUSED:
+        if answer.status_code == UNAUTHORIZED:
             told = f"{self.base} does not know the client {self._proof[0]!r} of this home"
             raise ThroughlineError("client.refused", told, status=answer.status_code)
-        self._token = str(answer.json()["access_token"])
+        try:
+            self._token = str(answer.json()["access_token"])
+        except (ValueError, LookupError, TypeError):
+            told = f"what answers at {self.base} is no gateway ({answer.status_code})"
+            remedy = "say where it is with PORT="
+            raise Unavailable("gateway.not-reached", told, remedy=remedy) from None
         return self._token
 
     async def run(self, run_id: str) -> Run:

@@ -8,15 +8,25 @@ from typing import Any
 
 from litestar.routes import HTTPRoute
 
-from apis.gateway.policy import Api, Gateway, PolicyError, compile_policy, load_documents
-from apis.gateway.policy import load_gateway as read_gateway
+from apis.console.connecting import connection_findings
+from apis.gateway.policy import (
+    Api,
+    Gateway,
+    PolicyError,
+    compile_policy,
+    load_documents,
+    load_gateway,
+    place_of,
+)
 from apis.runtime.app import App, make_app
 from apis.runtime.clock import Clock
 from apis.runtime.deployment import loaded
-from apis.runtime.metadata import Metadata
-from apis.runtime.metadata import check as metadata_problems
+from apis.runtime.limits import parse_limit
+from apis.runtime.metadata import Metadata, read_metadata
+from apis.runtime.metadata_findings import metadata_findings
 from apis.runtime.serving import DOCUMENTS
 from apis.runtime.settings import Settings
+from apis.runtime.typed_yaml import Finding
 from apis.runtime.worker import FLOWS
 from contracts import ports
 from contracts.errors import Misconfigured
@@ -29,78 +39,108 @@ Routes = dict[str, tuple[str, str]]
 
 def findings(settings: Settings) -> list[str]:
     """What is wrong, each with its place; nothing when all is well."""
-    gateway, found = read(lambda: read_gateway(settings.gateway.read_text("utf-8")))
-    metadata, more = read(lambda: Metadata.load(settings.entities))
+    gateway, found = configured(settings)
+    if gateway is not None:
+        found += [each for name in gateway.apis for each in api_problems(gateway, name)]
+    return found + list(contract_problems(PUBLISHED))
+
+
+def configured(settings: Settings) -> tuple[Gateway | None, list[str]]:
+    """The policy, and what is wrong in both files or between them."""
+    gateway, found = read(lambda: load_gateway(settings.gateway.read_text("utf-8")))
+    known, more = read(lambda: read_metadata(settings.entities))
     found += more
-    if metadata is not None:
-        today = Clock().now().date()
-        name = settings.entities.name
-        found += [f"{name}: {each}" for each in metadata_problems(metadata, today)]
     if gateway is not None:
         found += gateway_problems(gateway)
-        found += [each for name, api in gateway.apis.items() for each in api_problems(name, api)]
-    if gateway is not None and metadata is not None:
-        found += connection_problems(gateway, metadata)
-        found += approval_problems(gateway, metadata)
-    return found + list(contract_problems(PUBLISHED))
+    if known is not None:
+        metadata, lines = known
+        rows = [*metadata_findings(metadata, Clock().now().date()), *connection_findings(metadata)]
+        if gateway is not None:
+            rows += unserved(gateway, metadata)
+            found += [gateway.lines.told(*each) for each in unknown_to(metadata, gateway)]
+        found += [lines.told(*each) for each in rows]
+    return gateway, found
 
 
 def read(load: Callable[[], Any]) -> tuple[Any, list[str]]:
     """A file as its type, or what keeps it from being read."""
     try:
         return load(), []
-    except PolicyError as error:
-        return None, error.mistakes
     except Misconfigured as error:
-        return None, [error.detail]
+        return None, error.detail.splitlines()
     except OSError as error:
         return None, [f"{error.filename}: {error.strerror}"]
 
 
 def gateway_problems(gateway: Gateway) -> list[str]:
-    """What would keep the gateway from starting."""
+    """What would keep the gateway from starting; if nothing would, what never applies."""
     try:
         compile_policy(gateway, load_documents(DOCUMENTS))
     except PolicyError as error:
         return error.mistakes
-    return []
+    return [gateway.lines.told(*each) for each in idle(gateway)]
 
 
-def approval_problems(gateway: Gateway, metadata: Metadata) -> Iterator[str]:
+def idle(gateway: Gateway) -> Iterator[Finding]:
+    """Plans and dates of the policy that make no difference."""
+    used = {client.plan for client in gateway.clients.values()}
+    for name, plan in gateway.plans.items():
+        if name not in used:
+            yield ("plans", name), "it never applies: no client has this plan"
+        if plan.rate and plan.quota:
+            rate, quota = parse_limit(plan.rate, burst=plan.burst), parse_limit(plan.quota)
+            if (most := quota.window / rate.step + rate.burst) <= quota.tokens:
+                told = f"it never applies: the rate allows {most:.0f} calls in that time"
+                yield ("plans", name, "quota"), told
+    for name, api in gateway.apis.items():
+        for major, version in api.versions.items():
+            if version.sunset and version.since and version.sunset <= version.since:
+                told = f"it ends on {version.sunset}, but is deprecated since {version.since}"
+                yield (*place_of(name), "versions", major, "sunset"), told
+
+
+def unserved(gateway: Gateway, metadata: Metadata) -> Iterator[Finding]:
     """A limit of a flow that is not there never applies; one nobody may approve waits for ever."""
+    for name in metadata.connections:
+        if f"system/{name}" not in gateway.apis:
+            yield ("connections", name), f"gateway.yaml has no apis.system.{name}"
     flows = {flow.name for flow in loaded(FLOWS)}
     roles = {role for client in gateway.clients.values() for role in client.roles}
     for at, rule in enumerate(metadata.approvals):
-        place = f"entities.yaml: approvals.{at}"
         if rule.flow not in flows:
-            yield f"{place}.flow: there is no flow {rule.flow}, only {', '.join(sorted(flows))}"
+            told = f"there is no flow {rule.flow}, only {', '.join(sorted(flows))}"
+            yield ("approvals", at, "flow"), told
         if roles and rule.owner not in roles:
-            yield f"{place}.owner: no client in gateway.yaml has the role {rule.owner}"
+            told = f"no client in gateway.yaml has the role {rule.owner}"
+            yield ("approvals", at, "owner"), told
 
 
-def connection_problems(gateway: Gateway, metadata: Metadata) -> Iterator[str]:
-    """Every system API is a connection of the metadata, at the same vendor."""
+def unknown_to(metadata: Metadata, gateway: Gateway) -> Iterator[Finding]:
+    """Every system API is a connection of the metadata at the same vendor; rows are of entities."""
     for name, api in gateway.apis.items():
         tier, _, connection = name.partition("/")
         if tier != "system":
             continue
         known = metadata.connections.get(connection)
         if known is None:
-            yield f"gateway.yaml: apis.system.{connection}: the metadata has no such connection"
+            yield place_of(name), "the metadata has no such connection"
         elif known.vendor != api.vendor:
-            yield (
-                f"gateway.yaml: apis.system.{connection}.vendor: {api.vendor},"
-                f" but {known.vendor} in the metadata"
-            )
+            told = f"{api.vendor}, but {known.vendor} in the metadata"
+            yield (*place_of(name), "vendor"), told
+    for name, client in gateway.clients.items():
+        for entity in (client.rows and client.rows.entities) or ():
+            if entity not in metadata.entities:
+                told = f"the metadata has no entity {entity}"
+                yield ("clients", name, "rows", "entities"), told
 
 
-def api_problems(name: str, api: Api) -> Iterator[str]:
+def api_problems(gateway: Gateway, name: str) -> Iterator[str]:
     """An app serves what its port promises and what its documents say."""
-    place = f"gateway.yaml: apis.{name.replace('/', '.')}"
+    api = gateway.apis[name]
     try:
         port, app = loaded_app(name, api)
-    except (ImportError, AttributeError) as error:
-        yield f"{place}: its app cannot be loaded ({error})"
+    except (ImportError, AttributeError, ValueError) as error:
+        yield gateway.lines.told(place_of(name), f"its app cannot be loaded ({error})")
         return
     served = routes_of(app)
     if port is not None:

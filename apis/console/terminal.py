@@ -15,7 +15,7 @@ from rich.text import Text
 
 from contracts.canonical.money import Money
 from contracts.errors import ThroughlineError
-from contracts.runs import Run, RunStep, VendorCall, WorkItem
+from contracts.runs import Decision, Run, RunStep, VendorCall, WorkItem
 
 PLAIN_WIDTH = 110
 NOTHING = "-"
@@ -45,7 +45,8 @@ def money(value: Money | None) -> str:
 
 def words(name: str) -> str:
     """What exists after a step, as words: `customer_key_for` is the customer key."""
-    return name.replace("_", " ").removesuffix(" for").removesuffix(" of")
+    parts = (part.replace("_", " ") for part in name.split("."))
+    return ": ".join(part.removesuffix(" for").removesuffix(" of") for part in parts)
 
 
 def took(began: datetime | None, ended: datetime | None) -> str:
@@ -93,9 +94,21 @@ def call_line(call: VendorCall) -> str:
     return f"{call.system} {call.operation.replace('{}', '...')}: {status}{spent}"
 
 
+def decision_line(decision: Decision) -> str:
+    """Who decided what, and why."""
+    why = f": {decision.comment}" if decision.comment else ""
+    return f"{decision.decision} by {decision.actor}{why}"
+
+
+def events_of(step: RunStep) -> list[str]:
+    """What happened in a step: its calls, or what a person decided."""
+    decided = [decision_line(step.decision)] if step.decision else []
+    return [*map(call_line, step.calls), *decided]
+
+
 def journey(run: Run, now: datetime) -> RenderableType:
-    """A run as it is now: every step, its owner, the time it took and what it called."""
-    steps = table("Step", "Owner", "State", "Took", "Calls to systems")
+    """A run as it is now: every step, its owner, the time it took, its calls and decisions."""
+    steps = table("Step", "Owner", "State", "Took", "Calls to systems, decisions")
     for column, width in zip(steps.columns, WIDTHS, strict=False):
         column.min_width = width
     steps.columns[3].justify = "right"
@@ -106,7 +119,7 @@ def journey(run: Run, now: datetime) -> RenderableType:
             Text(step.owner or NOTHING, style="dim"),
             state(step.state) + tries,
             took(step.started_at, step.ended_at or now),
-            Text("\n".join(call_line(call) for call in step.calls)),
+            Text("\n".join(events_of(step))),
         )
     parts: list[RenderableType] = [Padding(steps, (0, 0, 0, 2)) if run.steps else Text("")]
     if run.waiting:
@@ -223,9 +236,9 @@ def settled(step: RunStep) -> bool:
 def step_line(run: Run, step: RunStep) -> str:
     """A step as one line, for a log."""
     since = took(run.started_at, step.ended_at or step.started_at)
-    calls = "; ".join(call_line(call) for call in step.calls)
+    told = "; ".join(events_of(step))
     name, owner = words(step.name), step.owner or NOTHING
-    return f"  {since:>8}  {name:<20} {step.state:<8} {owner:<20} {calls}".rstrip()
+    return f"  {since:>8}  {name:<20} {step.state:<8} {owner:<20} {told}".rstrip()
 
 
 def trouble(error: ThroughlineError) -> str:

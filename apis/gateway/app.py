@@ -17,13 +17,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from apis.gateway.catalog import catalog_pages
+from apis.gateway.exchange import Exchange, Outside
 from apis.gateway.guard import (
     JSON,
     MALFORMED,
     NO_STORE,
-    REFUSALS,
     ASGIApp,
-    Exchange,
     Header,
     Message,
     Receive,
@@ -33,6 +32,7 @@ from apis.gateway.guard import (
     allowed_hosts,
     head_refusal,
     json_refusal,
+    query_refusal,
     read_body,
     type_refusal,
 )
@@ -42,7 +42,7 @@ from apis.gateway.tokens import Claims, Tokens
 from apis.runtime.clock import Clock
 from apis.runtime.context import SCOPE_KEY, Context
 from apis.runtime.limits import Limit, Limiter
-from contracts.errors import Problem, ThroughlineError, problem_of
+from contracts.errors import ThroughlineError, problem_of
 
 Log = Callable[[dict[str, Any]], None]
 Ready = Callable[[], Awaitable[list[str]]]
@@ -77,18 +77,24 @@ class Gateway:
         self._policy = policy
         self._targets = targets
         self._edge = edge
+        vendors = {api.vendor for api in policy.gateway.apis.values() if api.vendor}
+        self._outside = Outside(edge.issuer, vendors)
         self._hosts = allowed_hosts(edge.issuer, policy.gateway.hosts)
         self._catalog = catalog_pages(policy, edge.issuer)
         self._sunsets = {name: _sunset(mount) for name, mount in policy.mounts.items()}
         self._fields = {name: _policy_field(limits) for name, limits in policy.limits.items()}
         self._public: dict[tuple[str, str], Callable[..., Awaitable[Refusal | None]]] = {
             ("GET", "/healthz"): self._healthz,
+            ("HEAD", "/healthz"): self._healthz,
             ("GET", "/readyz"): self._readyz,
+            ("HEAD", "/readyz"): self._readyz,
             ("GET", "/.well-known/jwks.json"): self._jwks,
             ("GET", "/.well-known/oauth-authorization-server"): self._metadata,
             ("POST", TOKEN_PATH): self._token,
         }
-        self._public_methods = {path: method for method, path in self._public}
+        self._public_methods: dict[str, list[str]] = {}
+        for method, path in self._public:
+            self._public_methods.setdefault(path, []).append(method)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event stream."""
@@ -99,11 +105,11 @@ class Gateway:
             await send({"type": "websocket.close", "code": 1008})
             return
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        exchange = Exchange(headers, send)
+        exchange = Exchange(scope, headers, send, self._outside)
         try:
             refusal = await self._serve(scope, headers, receive, exchange)
             if refusal is not None:
-                await self._refuse(exchange, refusal)
+                await exchange.refuse(refusal)
         except Exception as error:  # noqa: BLE001 - the last one who can answer
             await self._failed(exchange, error)
         self._edge.log(_line(exchange, scope))
@@ -131,6 +137,9 @@ class Gateway:
         claims = await self._admitted(route, headers, exchange)
         if isinstance(claims, Refusal):
             return claims
+        query = scope["query_string"]
+        if query and (refusal := query_refusal(query, route.query)):
+            return refusal
         body = await _checked_body(route, headers, receive)
         if isinstance(body, Refusal):
             return body
@@ -150,7 +159,7 @@ class Gateway:
         if serve := self._public.get((method, path)):
             return await serve(exchange, headers, scope, receive)
         if allowed := self._public_methods.get(path):
-            return _not_allowed([allowed])
+            return _not_allowed(allowed)
         page = self._catalog.get(path)
         if page is None:
             return _NOT_FOUND
@@ -237,19 +246,6 @@ class Gateway:
             headers = (*headers, (b"link", link.encode()))
         return Refusal("version-retired", headers=headers)
 
-    async def _refuse(self, exchange: Exchange, refusal: Refusal) -> None:
-        status, title = REFUSALS[refusal.code]
-        problem = Problem(
-            type=f"{self._edge.issuer}/problems/{refusal.code}",
-            title=title,
-            status=status,
-            detail=refusal.detail,
-            code=refusal.code,
-            errors=refusal.errors,
-            retryable=True if refusal.code in ("rate-limited", "unavailable") else None,
-        )
-        await exchange.problem(problem, *refusal.headers)
-
     async def _failed(self, exchange: Exchange, error: Exception) -> None:
         """Answer for a target that raised; nothing of an unknown error leaves."""
         self._edge.log(
@@ -265,11 +261,9 @@ class Gateway:
         if exchange.status:
             raise error  # the answer has begun: the server must cut it off
         if not isinstance(error, ThroughlineError):
-            await self._refuse(exchange, Refusal("internal"))
+            await exchange.refuse(Refusal("internal"))
             return
-        wait = error.retry_after
-        more = ((b"retry-after", b"%d" % max(1, ceil(wait))),) if wait is not None else ()
-        await exchange.problem(problem_of(error, issuer=self._edge.issuer), *more)
+        await exchange.problem(self._outside.told(problem_of(error)))
 
     async def _healthz(self, exchange: Exchange, *_: Any) -> Refusal | None:
         await exchange.reply(200, b'{"status":"alive"}', JSON, NO_STORE)

@@ -1,4 +1,4 @@
-"""Strict HTTP and JSON in, plain answers out: what is refused before anything costs.
+"""Strict HTTP and JSON in: what is refused before anything costs.
 
 Every refusal of the gateway is a row of `REFUSALS`, never an exception. The bad-input catalogue
 under `tests/gateway/cases` says what each row is for.
@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
-import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from itertools import accumulate
-from typing import Any
-from urllib.parse import unquote_to_bytes, urlsplit
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
 
 import msgspec
 
-from contracts.errors import FieldError, Problem
+from contracts.errors import FieldError
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -33,33 +32,58 @@ MOST_BODY_BYTES = 1 << 20
 MOST_DEPTH = 32
 MOST_VALUES = 50_000
 MOST_KEYS = 1_000
+MOST_NAMED = 10
+MOST_NAME = 100
 
-REFUSALS: dict[str, tuple[int, str]] = {
-    "bad-request": (400, "The request is not valid HTTP"),
-    "bad-path": (400, "The path is not in its plain form"),
-    "malformed-json": (400, "The body is not valid JSON"),
-    "duplicate-key": (400, "The body names a member twice"),
-    "too-deep": (400, "The body is nested too deep"),
-    "missing-token": (401, "An access token is needed"),
-    "invalid-token": (401, "The access token is not valid"),
-    "insufficient-scope": (403, "The access token does not allow this"),
-    "not-found": (404, "There is nothing here"),
-    "method-not-allowed": (405, "This method is not served here"),
-    "version-retired": (410, "This version is no longer served"),
-    "payload-too-large": (413, "The body is too large"),
-    "uri-too-long": (414, "The address is too long"),
-    "unsupported-media-type": (415, "The body must be application/json in UTF-8"),
-    "misdirected-request": (421, "This host is not served here"),
-    "validation-failed": (422, "The body holds values that are not accepted"),
-    "rate-limited": (429, "Too many requests"),
-    "headers-too-large": (431, "The headers are too large"),
-    "internal": (500, "Something is wrong with Throughline itself"),
-    "unavailable": (503, "The service is not available now"),
+
+class Row(NamedTuple):
+    """What a refusal is to the caller, and what to do about it."""
+
+    status: int
+    title: str
+    remedy: str
+
+
+_BODY = "set the body right and send it again"
+_LATER = "try again later; if it stays, give the request id to whoever runs this gateway"
+_TOKEN = "ask POST /oauth/token for a token and send it as `Authorization: Bearer <token>`"  # noqa: S105 - words
+REFUSALS: dict[str, Row] = {
+    "bad-request": Row(400, "The request is not valid HTTP", "set right what `detail` names"),
+    "bad-path": Row(400, "The path is not in its plain form", "send the path in its plain form"),
+    "malformed-json": Row(400, "The body is not valid JSON", _BODY),
+    "duplicate-key": Row(400, "The body names a member twice", _BODY),
+    "too-deep": Row(400, "The body is nested too deep", _BODY),
+    "missing-token": Row(401, "An access token is needed", _TOKEN),
+    "invalid-token": Row(401, "The access token is not valid", _TOKEN),
+    "insufficient-scope": Row(
+        403, "The access token does not allow this", "have the scope granted to this client"
+    ),
+    "not-found": Row(404, "There is nothing here", "look the path up in /catalog"),
+    "method-not-allowed": Row(
+        405, "This method is not served here", "use a method that `Allow` names"
+    ),
+    "version-retired": Row(
+        410, "This version is no longer served", "move to the version that `Link` or /catalog names"
+    ),
+    "payload-too-large": Row(413, "The body is too large", "send less at once"),
+    "uri-too-long": Row(414, "The address is too long", "send a shorter path or query"),
+    "unsupported-media-type": Row(
+        415, "The body must be application/json in UTF-8", "send JSON and say so in Content-Type"
+    ),
+    "misdirected-request": Row(
+        421, "This host is not served here", "use a host that the gateway is set up for"
+    ),
+    "validation-failed": Row(
+        422,
+        "The request holds values that are not accepted",
+        "set right what `errors` names, as the document in /catalog says, and send it again",
+    ),
+    "rate-limited": Row(429, "Too many requests", "wait as long as `Retry-After` says"),
+    "headers-too-large": Row(431, "The headers are too large", "send fewer or shorter headers"),
+    "internal": Row(500, "Something is wrong with Throughline itself", _LATER),
+    "unavailable": Row(503, "The service is not available now", _LATER),
 }
 
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
-_TRACE = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
-_OURS = frozenset({b"x-request-id", b"traceparent", b"ratelimit", b"ratelimit-policy", b"server"})
 _ONCE = frozenset(
     {b"host", b"content-length", b"content-type", b"content-encoding", b"transfer-encoding",
      b"authorization", b"traceparent", b"x-request-id", b"idempotency-key", b"if-match"}
@@ -93,6 +117,7 @@ class Refusal(msgspec.Struct, frozen=True):
 JSON: Header = (b"content-type", b"application/json")
 NO_STORE: Header = (b"cache-control", b"no-store")
 CLOSE: tuple[Header, ...] = ((b"connection", b"close"),)
+NO_WEBSOCKET = Refusal("bad-request", "WebSocket is not served here.", CLOSE)
 BAD_ESCAPE = Refusal("bad-path", "The path must be UTF-8 without dots, slashes or escapes in it.")
 NOT_JSON = Refusal("unsupported-media-type")
 TOO_LARGE = Refusal("payload-too-large", "The limit is 1 MiB.", CLOSE)
@@ -126,6 +151,8 @@ def head_refusal(  # noqa: PLR0911 - a list of refusals
         return Refusal("bad-request", "The header host is missing.", CLOSE)
     if _name_of(host) not in hosts:
         return Refusal("misdirected-request")
+    if headers.get(b"upgrade", b"").lower() == b"websocket":
+        return NO_WEBSOCKET
     return _address_refusal(scope)
 
 
@@ -162,6 +189,32 @@ def _address_refusal(scope: Scope) -> Refusal | None:
         if _CONTROL.search(plain):
             return BAD_ESCAPE
     return None
+
+
+def query_refusal(query: bytes, taken: Mapping[str, bool]) -> Refusal | None:
+    """Say which parameters an operation does not take, or takes only once."""
+    counts = Counter(name for name, _ in parse_qsl(query.decode(), keep_blank_values=True))
+    wrong = [name for name, count in counts.items() if count > 1 or name not in taken]
+    errors = tuple(
+        _unknown(name, taken) if name not in taken else _repeated(name)
+        for name in wrong
+        if not taken.get(name)
+    )
+    if not errors:
+        return None
+    return Refusal("validation-failed", errors[0].message, errors=errors[:MOST_NAMED])
+
+
+def _unknown(name: str, taken: Mapping[str, bool]) -> FieldError:
+    shown = name[:MOST_NAME]
+    known = f"it takes {', '.join(sorted(taken))}" if taken else "it takes none"
+    told = f"This operation has no parameter {shown}: {known}."
+    return FieldError(pointer="", parameter=shown, code="unknown-parameter", message=told)
+
+
+def _repeated(name: str) -> FieldError:
+    told = f"The parameter {name} may come once."
+    return FieldError(pointer="", parameter=name, code="repeated-parameter", message=told)
 
 
 def type_refusal(headers: Mapping[bytes, bytes]) -> Refusal | None:
@@ -291,62 +344,3 @@ def _no_constant(name: str) -> float:
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_members, parse_float=_number, parse_constant=_no_constant
 )
-
-
-class Exchange:
-    """One request and its answer: ids, what is known of it for the log, headers for the answer."""
-
-    __slots__ = (
-        "began", "client", "code", "more", "operation", "request_id", "send", "status",
-        "target", "trace_id", "traceparent",
-    )  # fmt: skip
-
-    def __init__(self, headers: Mapping[bytes, bytes], send: Send) -> None:
-        self.began = time.perf_counter()
-        self.send = send
-        given = headers.get(b"x-request-id")
-        known = given if given and _REQUEST_ID.fullmatch(given) else None
-        self.request_id = known.decode() if known else secrets.token_hex(16)
-        trace = _TRACE.fullmatch(headers.get(b"traceparent", b""))
-        if trace and int(trace[1], 16) and int(trace[2], 16):
-            self.trace_id, flags = trace[1].decode(), trace[3].decode()
-        else:
-            self.trace_id, flags = secrets.token_hex(16), "01"
-        self.traceparent = f"00-{self.trace_id}-{secrets.token_hex(8)}-{flags}"
-        self.more: list[Header] = [
-            (b"x-request-id", self.request_id.encode()),
-            (b"traceparent", self.traceparent.encode()),
-        ]
-        self.status = 0
-        self.code: str | None = None
-        self.client: str | None = None
-        self.target: str | None = None
-        self.operation: str | None = None
-
-    async def answer(self, message: Message) -> None:
-        """Send what a target answers, with our headers in place of its own."""
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            headers = [each for each in message["headers"] if each[0].lower() not in _OURS]
-            message = {**message, "headers": headers + self.more}
-        await self.send(message)
-
-    async def reply(self, status: int, body: bytes, kind: Header = JSON, *more: Header) -> None:
-        """Send an answer of our own."""
-        self.status = status
-        length = (b"content-length", b"%d" % len(body))
-        headers = [kind, length, (b"x-content-type-options", b"nosniff"), *more, *self.more]
-        await self.send({"type": "http.response.start", "status": status, "headers": headers})
-        await self.send({"type": "http.response.body", "body": body})
-
-    async def problem(self, problem: Problem, *more: Header) -> None:
-        """Send a problem document (RFC 9457)."""
-        self.code = problem.code
-        document = msgspec.to_builtins(problem) | {
-            "status": problem.status,
-            "code": problem.code,
-            "request_id": self.request_id,
-            "trace_id": self.trace_id,
-        }
-        kind = (b"content-type", b"application/problem+json")
-        await self.reply(problem.status, msgspec.json.encode(document), kind, NO_STORE, *more)

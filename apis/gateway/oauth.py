@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
 import msgspec
@@ -24,7 +24,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import Key, KeySet
 from sqlalchemy import Column, Connection, Float, String
 
-from apis.gateway.policy import FILE, Client, Gateway, PolicyError
+from apis.gateway.policy import Client, Gateway, PolicyError
 from apis.gateway.tokens import (
     LEEWAY_S,
     MOST_TOKEN_BYTES,
@@ -59,36 +59,14 @@ JTI = table(
 )
 
 
-class Once(Protocol):
-    """Remembers what may be used one time."""
-
-    async def first(self, name: str, until: float, now: float) -> bool:
-        """Tell whether this name is new; it is kept until then."""
-
-
-class MemoryOnce:
-    """For one process without a database."""
-
-    def __init__(self) -> None:
-        self._seen: dict[str, float] = {}
-
-    async def first(self, name: str, until: float, now: float) -> bool:
-        """Tell whether this name is new."""
-        self._seen = {each: end for each, end in self._seen.items() if end > now}
-        if name in self._seen:
-            return False
-        self._seen[name] = until
-        return True
-
-
 class StoreOnce:
-    """For all workers of a deployment."""
+    """Remembers what may be used one time, for all workers of a deployment."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def first(self, name: str, until: float, now: float) -> bool:
-        """Tell whether this name is new."""
+        """Tell whether this name is new; it is kept until then."""
         return await self._store.write(_first, sha256(name.encode()).hexdigest(), until, now)
 
 
@@ -130,12 +108,12 @@ def load_credentials(gateway: Gateway, home: Path) -> Credentials:
                 secret = read_secret(client.secret, home, member=name)
                 found.secrets[name] = sha256(secret.encode()).digest()
         except (ValueError, OSError) as error:
-            mistakes.append(f"{FILE}: clients.{name}.secret: {error}")
+            mistakes.append(gateway.lines.told(("clients", name, "secret"), str(error)))
         try:
             if client.keys is not None:
                 found.keys[name] = _public_keys(client.keys, home)
         except (ValueError, LookupError, TypeError, OSError, JoseError) as error:
-            mistakes.append(f"{FILE}: clients.{name}.keys: {error}")
+            mistakes.append(gateway.lines.told(("clients", name, "keys"), str(error)))
     if mistakes:
         raise PolicyError(mistakes)
     return found
@@ -173,7 +151,12 @@ class AuthorizationServer:
     """Gives access tokens to clients that prove who they are."""
 
     def __init__(
-        self, gateway: Gateway, credentials: Credentials, tokens: Tokens, once: Once, clock: Clock
+        self,
+        gateway: Gateway,
+        credentials: Credentials,
+        tokens: Tokens,
+        once: StoreOnce,
+        clock: Clock,
     ) -> None:
         self._clients = gateway.clients
         self._credentials = credentials

@@ -1,27 +1,32 @@
 """`gateway.yaml` as types, and everything that can be decided at start decided here.
 
-A mistake refuses the start and names its place: `gateway.yaml: plans.internal.rate: ...`. All
+A mistake refuses the start and names its place: `gateway.yaml:5: plans.internal.rate: ...`. All
 mistakes are told at once.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
-import yaml
 
 from apis.runtime.context import Rows
 from apis.runtime.limits import Limit, parse_limit
+from apis.runtime.typed_yaml import Finding, Lines, Place, read_yaml
+from contracts.errors import Misconfigured
 
 FILE = "gateway.yaml"
 OWN_SCOPES = {"catalog.read": ["getCatalog", "getCatalogDocument"]}
 METHODS = ("get", "post", "put", "patch", "delete", "head")
-T = TypeVar("T")
+REFERENCE = re.compile("^(env:|file:/|home:).")
+NAMED = "a secret is named as env:NAME, file:/path or home:name, never written here"
+PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+"""What only the private part of a key (RFC 7518) holds."""
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,18 +82,19 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     plans: dict[str, Plan]
     clients: dict[str, Client]
     apis: dict[str, Api]
+    lines: Lines
 
 
 class _Tiers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    system: dict[str, Any] = {}
-    process: dict[str, Any] = {}
-    experience: dict[str, Any] = {}
+    system: dict[str, Api] = {}
+    process: dict[str, Api] = {}
+    experience: dict[str, Api] = {}
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: Literal[1]
-    plans: dict[str, Any]
-    clients: dict[str, Any]
+    plans: dict[str, Plan]
+    clients: dict[str, Client]
     apis: _Tiers
     hosts: tuple[str, ...] = ()
     signing: str | None = None
@@ -103,6 +109,8 @@ class Route(msgspec.Struct, frozen=True):
     limit: Limit | None
     body: Literal["none", "optional", "required"]
     array: bool
+    query: dict[str, bool] = {}
+    """The query parameters it takes, and whether each may come more than once."""
 
 
 class Mount(msgspec.Struct, frozen=True):
@@ -142,90 +150,34 @@ class Policy(msgspec.Struct, frozen=True):
     """Per plan: the name of each limit in the `RateLimit` fields, and the limit."""
 
 
-class PolicyError(Exception):
+class PolicyError(Misconfigured):
     """The mistakes of a policy file, one line each."""
 
     def __init__(self, mistakes: list[str]) -> None:
         self.mistakes = mistakes
-        super().__init__("\n".join(mistakes))
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which the same key twice is a mistake."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - the library's signature
-        seen = set()
-        for key, _ in node.value:
-            name = self.construct_object(key, deep=True)
-            if name in seen:
-                msg = f"{FILE}: line {key.start_mark.line + 1}: {name} is named twice"
-                raise PolicyError([msg])
-            seen.add(name)
-        return super().construct_mapping(node, deep)
+        super().__init__("settings.invalid", "\n".join(mistakes))
 
 
 def load_gateway(text: str) -> Gateway:
     """Read `gateway.yaml`; PolicyError names every place that is wrong."""
     try:
-        raw = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
-        raise PolicyError([f"{FILE}: {' '.join(str(error).split())}"]) from error
-    mistakes: list[str] = []
-    file = _convert(raw, _File, "", mistakes)
-    if file is None:
-        raise PolicyError(mistakes)
-    tiers = {"system": file.apis.system, "process": file.apis.process,
-             "experience": file.apis.experience}  # fmt: skip
+        file, lines = read_yaml(FILE, text, _File)
+    except Misconfigured as error:
+        raise PolicyError(error.detail.splitlines()) from None
     apis = {
         f"{tier}/{name}": api
-        for tier, entries in tiers.items()
-        for name, api in _section(entries, Api, f"apis.{tier}", mistakes).items()
+        for tier, entries in msgspec.structs.asdict(file.apis).items()
+        for name, api in entries.items()
     }
-    plans = _section(file.plans, Plan, "plans", mistakes)
-    clients = _section(file.clients, Client, "clients", mistakes)
-    if mistakes:
-        raise PolicyError(mistakes)
     return Gateway(
         version=file.version,
         hosts=file.hosts,
         signing=file.signing,
-        plans=plans,
-        clients=clients,
+        plans=file.plans,
+        clients=file.clients,
         apis=apis,
+        lines=lines,
     )
-
-
-def _section(raw: dict[str, Any], kind: type[T], place: str, mistakes: list[str]) -> dict[str, T]:
-    read = {
-        name: _convert({} if value is None else value, kind, f"{place}.{name}", mistakes)
-        for name, value in raw.items()
-    }
-    return {name: value for name, value in read.items() if value is not None}
-
-
-def _convert(raw: Any, kind: type[T], place: str, mistakes: list[str]) -> T | None:
-    try:
-        return msgspec.convert(raw, kind, strict=False)
-    except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at ")
-        inner = _entry(raw, kind, path.strip("`").rpartition("$")[2])
-        at = f"{place}{inner}".strip(".")
-        mistakes.append(f"{FILE}: {at}: {message}" if at else f"{FILE}: {message}")
-        return None
-
-
-def _entry(raw: Any, kind: Any, path: str) -> str:
-    """Put the name of the wrong entry where msgspec says `[...]` by trying each alone."""
-    member, more, _ = path.partition("[...]")
-    entries = raw.get(member.removeprefix("."))
-    if not more or not isinstance(entries, dict):
-        return path
-    for name, value in entries.items():
-        try:
-            msgspec.convert({**raw, member.removeprefix("."): {name: value}}, kind, strict=False)
-        except msgspec.ValidationError:
-            return path.replace("[...]", f".{name}", 1)
-    return path
 
 
 def load_documents(folder: Path) -> dict[str, dict[str, Any]]:
@@ -238,58 +190,91 @@ def load_documents(folder: Path) -> dict[str, dict[str, Any]]:
 
 def compile_policy(gateway: Gateway, documents: Mapping[str, dict[str, Any]]) -> Policy:
     """Decide all that can be decided; PolicyError names every place that is wrong."""
-    mistakes: list[str] = []
-    limits = {name: _plan_limits(name, plan, mistakes) for name, plan in gateway.plans.items()}
+    found = list(_secret_problems(gateway))
+    limits = {name: _plan_limits(name, plan, found) for name, plan in gateway.plans.items()}
     mounts: dict[str, Mount] = {}
     granted = set(OWN_SCOPES)
     for name, api in gateway.apis.items():
-        place = f"apis.{name.replace('/', '.')}"
-        mounts |= _mounts(name, api, place, documents, mistakes)
-        granted |= _scopes_of(name, api, place, mounts, mistakes)
+        found += _api_problems(name, api)
+        mounts |= _mounts(name, api, documents, found)
+        granted |= _scopes_of(name, api, mounts, found)
     for name, client in gateway.clients.items():
-        place = f"clients.{name}"
-        if client.rows == ClientRows():
-            mistakes.append(f"{FILE}: {place}.rows: name customers or entities, or leave rows out")
-        if client.plan not in gateway.plans:
-            mistakes.append(f"{FILE}: {place}.plan: there is no plan {client.plan}")
-        mistakes += [
-            f"{FILE}: {place}.scopes: no API grants {scope}"
-            for scope in sorted(client.scopes - granted)
-        ]
-    if mistakes:
-        raise PolicyError(mistakes)
+        found += _client_problems(("clients", name), client, gateway, granted)
+    if found:
+        raise PolicyError([gateway.lines.told(*each) for each in found])
     return Policy(gateway, mounts, limits)
 
 
-def _limit(written: str, place: str, mistakes: list[str], **more: Any) -> Limit | None:
+def place_of(name: str) -> Place:
+    """Where the api `tier/name` stands in the file."""
+    tier, _, api = name.partition("/")
+    return "apis", tier, api
+
+
+def _secret_problems(gateway: Gateway) -> Iterator[Finding]:
+    """Secrets are named, never written: this file is read by many and kept for ever."""
+    named: list[tuple[Place, str | None]] = [(("signing",), gateway.signing)]
+    for name, client in gateway.clients.items():
+        named.append((("clients", name, "secret"), client.secret))
+        if isinstance(client.keys, str):
+            named.append((("clients", name, "keys"), client.keys))
+        elif any(PRIVATE & key.keys() for key in client.keys or ()):
+            yield ("clients", name, "keys"), "only public keys belong here"
+    for place, reference in named:
+        if reference is not None and not REFERENCE.match(reference):
+            yield place, NAMED
+
+
+def _client_problems(
+    place: Place, client: Client, gateway: Gateway, granted: set[str]
+) -> Iterator[Finding]:
+    if client.rows == ClientRows():
+        yield (*place, "rows"), "name customers or entities, or leave rows out"
+    if client.plan not in gateway.plans:
+        yield (*place, "plan"), f"there is no plan {client.plan}"
+    for scope in sorted(client.scopes - granted):
+        yield (*place, "scopes"), f"no API grants {scope}"
+
+
+def _limit(written: str, place: Place, found: list[Finding], **more: Any) -> Limit | None:
     try:
         return parse_limit(written, **more)
     except ValueError as error:
-        mistakes.append(f"{FILE}: {place}: {error}")
+        found.append((place, str(error)))
         return None
 
 
-def _plan_limits(name: str, plan: Plan, mistakes: list[str]) -> tuple[tuple[str, Limit], ...]:
-    place, loss = f"plans.{name}", plan.on_store_loss
+def _plan_limits(name: str, plan: Plan, found: list[Finding]) -> tuple[tuple[str, Limit], ...]:
+    place, loss = ("plans", name), plan.on_store_loss
     if plan.rate is None and plan.quota is None:
-        mistakes.append(f"{FILE}: {place}: a plan needs a rate or a quota")
+        found.append((place, "a plan needs a rate or a quota"))
     if plan.burst is not None and (plan.burst < 1 or plan.rate is None):
-        mistakes.append(f"{FILE}: {place}.burst: a burst is at least 1 and belongs to a rate")
+        found.append(((*place, "burst"), "a burst is at least 1 and belongs to a rate"))
     rate = plan.rate and _limit(
-        plan.rate, f"{place}.rate", mistakes, burst=plan.burst, on_store_loss=loss
+        plan.rate, (*place, "rate"), found, burst=plan.burst, on_store_loss=loss
     )
     quota = plan.quota and _limit(
-        plan.quota, f"{place}.quota", mistakes, quota=True, on_store_loss=loss
+        plan.quota, (*place, "quota"), found, quota=True, on_store_loss=loss
     )
     return tuple((key, limit) for key, limit in (("rate", rate), ("quota", quota)) if limit)
 
 
+def _api_problems(name: str, api: Api) -> Iterator[Finding]:
+    system = name.startswith("system/")
+    wanted, other = ("vendor", "app") if system else ("app", "vendor")
+    if not getattr(api, wanted):
+        yield place_of(name), f"`{wanted}` is missing"
+    if getattr(api, other):
+        yield (*place_of(name), other), f"this belongs to {'other' if system else 'system'} APIs"
+
+
 def _mounts(
-    name: str, api: Api, place: str, documents: Mapping[str, dict[str, Any]], mistakes: list[str]
+    name: str, api: Api, documents: Mapping[str, dict[str, Any]], found: list[Finding]
 ) -> dict[str, Mount]:
+    place = place_of(name)
     scopes = {operation: scope for scope, ids in api.scopes.items() for operation in ids}
     limits = {
-        operation: _limit(written, f"{place}.limits.{operation}", mistakes)
+        operation: _limit(written, (*place, "limits", operation), found)
         for operation, written in api.limits.items()
     }
     current = [major for major, version in api.versions.items() if version.status == "current"]
@@ -298,12 +283,11 @@ def _mounts(
         target = f"{name}/v{major}"
         document = documents.get(target) or documents.get(f"system/{api.vendor}/v{major}")
         if document is None:
-            mistakes.append(
-                f"{FILE}: {place}.versions.{major}: there is no published document {target}.json"
-            )
+            told = f"there is no published document {target}.json"
+            found.append(((*place, "versions", major), told))
             continue
         if version.status == "deprecated" and version.since is None:
-            mistakes.append(f"{FILE}: {place}.versions.{major}: deprecated since when?")
+            found.append(((*place, "versions", major), "deprecated since when?"))
         newer = max((each for each in current if each > major), default=None)
         mounts[target] = _mount(
             target, version, f"/{name}/v{newer}" if newer else None, document, scopes, limits
@@ -332,7 +316,10 @@ def _mount(  # noqa: PLR0917 - all of it was decided by the caller
             own = f"{api}.{'read' if method in ('get', 'head') else 'write'}"
             scope = own if tier == "system" else scopes.get(name, "")
             needed, array = _body_of(operation)
-            methods[method.upper()] = Route(name, scope, target, limits.get(name), needed, array)
+            taken = _query_of([*item.get("parameters", ()), *operation.get("parameters", ())])
+            methods[method.upper()] = Route(
+                name, scope, target, limits.get(name), needed, array, taken
+            )
         if None in shape:
             mount.shapes.setdefault(len(shape), []).append((shape, methods))
         else:
@@ -350,9 +337,13 @@ def _body_of(operation: dict[str, Any]) -> tuple[Literal["none", "optional", "re
     return "required" if body.get("required") else "optional", schema.get("type") == "array"
 
 
-def _scopes_of(
-    name: str, api: Api, place: str, mounts: Mapping[str, Mount], mistakes: list[str]
-) -> set[str]:
+def _query_of(parameters: list[dict[str, Any]]) -> dict[str, bool]:
+    query = [each for each in parameters if each["in"] == "query"]
+    return {each["name"]: each.get("schema", {}).get("type") == "array" for each in query}
+
+
+def _scopes_of(name: str, api: Api, mounts: Mapping[str, Mount], found: list[Finding]) -> set[str]:
+    place = place_of(name)
     tier, _, connection = name.partition("/")
     system = {f"{connection}.read", f"{connection}.write"}
     granted = system if tier == "system" else set(api.scopes)
@@ -361,26 +352,31 @@ def _scopes_of(
     served = {
         route.operation for major in api.versions for _, route in mounts[f"{name}/v{major}"].routes
     }
-    mistakes += [
-        f"{FILE}: {place}.limits.{operation}: operation {operation} is not in {name}"
+    found += [
+        ((*place, "limits", operation), f"operation {operation} is not in {name}")
         for operation in api.limits
         if operation not in served
     ]
     if tier == "system":
         if api.scopes:
-            mistakes.append(f"{FILE}: {place}.scopes: a connection's scopes are read and write")
+            found.append(((*place, "scopes"), "a connection's scopes are read and write"))
         return granted
+    found += _orphans(place, name, api, served)
+    return granted
+
+
+def _orphans(place: Place, name: str, api: Api, served: set[str]) -> Iterator[Finding]:
+    """Scopes that open nothing, operations that no scope opens, and those that two open."""
     named: dict[str, str] = {}
     for scope, operations in api.scopes.items():
+        at = (*place, "scopes", scope)
+        if not operations:
+            yield at, "this scope opens no operation"
         for operation in operations:
-            at = f"{FILE}: {place}.scopes.{scope}: operation {operation}"
             if operation not in served:
-                mistakes.append(f"{at} is not in {name}")
+                yield at, f"operation {operation} is not in {name}"
             if operation in named:
-                mistakes.append(f"{at} is in {named[operation]} already")
+                yield at, f"operation {operation} is in {named[operation]} already"
             named[operation] = scope
-    mistakes += [
-        f"{FILE}: {place}.scopes: operation {operation} has no scope"
-        for operation in sorted(served - set(named))
-    ]
-    return granted
+    for operation in sorted(served - set(named)):
+        yield (*place, "scopes"), f"operation {operation} has no scope"

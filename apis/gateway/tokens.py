@@ -20,7 +20,7 @@ from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, KeySet
 
-from apis.gateway.policy import FILE, PolicyError
+from apis.gateway.policy import FILE, NAMED, PolicyError
 from apis.runtime.clock import Clock
 
 ALGORITHM = "ES256"
@@ -91,8 +91,7 @@ def read_secret(reference: str, home: Path, *, member: str = "", public: bool = 
             raise ValueError(msg)
         return value
     if kind not in ("file", "home") or not name:
-        msg = "a secret is named as env:NAME, file:/path or home:name, never written here"
-        raise ValueError(msg)
+        raise ValueError(NAMED)
     name, _, named = name.partition("#")
     path = home / name if kind == "home" else Path(name)
     if path.stat().st_mode & 0o077 and not public:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 import msgspec
@@ -15,13 +17,15 @@ from litestar.types import ControllerRouterHandler
 from apis.runtime.clients import CALLS, PLANNED, Receive, Scope, Send
 from apis.runtime.context import CURRENT, SCOPE_KEY, Call, Context, trace_id_of
 from apis.runtime.log import get_logger
+from apis.runtime.refusals import field_errors
 from apis.runtime.tokens import InternalTokens
 from contracts.errors import FieldError, Problem, ThroughlineError, problem_of
 
 PROBLEM = "application/problem+json"
 SERVER_ERROR = 500
 UNPROCESSABLE = 422
-BAD_REQUEST = 400
+POLICY_VIOLATION = 1008
+REMEDY = "set right what is named here, as the published document of this API says, and ask again"
 log = get_logger(__name__)
 CODES = {
     400: "bad-request",
@@ -46,6 +50,9 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request under its context; without one nothing is answered but 401."""
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+            return
         if scope["type"] != "http":
             await self.litestar(scope, receive, send)  # type: ignore[arg-type]  # ASGI scopes are dicts
             return
@@ -162,11 +169,11 @@ def on_error(request: Request[Any, Any, Any], error: ThroughlineError) -> Respon
 
 def on_refusal(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
     """What the framework refused: an unknown path, a wrong method, a body that does not fit."""
+    errors: tuple[FieldError, ...] = ()
+    status, code = error.status_code, CODES.get(error.status_code, "refused")
     if isinstance(error, ValidationException):
         status, code = UNPROCESSABLE, "validation-failed"
-        errors = tuple(field_error(each) for each in fields_of(error))
-    else:
-        status, code, errors = error.status_code, CODES.get(error.status_code, "refused"), ()
+        errors = field_errors(error, request.route_handler.parsed_fn_signature.parameters)
     if status >= SERVER_ERROR:
         return on_defect(request, error)
     context = CURRENT.get().context
@@ -174,27 +181,16 @@ def on_refusal(request: Request[Any, Any, Any], error: HTTPException) -> Respons
         type=f"/problems/{code}",
         request_id=context.request_id or None,
         trace_id=trace_id_of(context.traceparent) or None,
-        title=code.replace("-", " "),
+        title=HTTPStatus(status).phrase,
         status=status,
         code=code,
         errors=errors,
-        detail="" if errors else error.detail,
+        detail=errors[0].message if errors else "",
+        retryable=False,
+        owner="caller",
+        remedy=REMEDY,
     )
     return Response(problem, status_code=status, media_type=PROBLEM, headers=error.headers or {})
-
-
-def fields_of(error: ValidationException) -> list[dict[str, str]]:
-    """The fields a validation error names; one for the body when it names none."""
-    extra = error.extra if isinstance(error.extra, list) else []
-    return [each for each in extra if isinstance(each, dict)] or [
-        {"message": error.detail, "key": ""}
-    ]
-
-
-def field_error(told: dict[str, str]) -> FieldError:
-    """One refused field as a JSON Pointer."""
-    pointer = "/" + str(told.get("key", "")).replace(".", "/") if told.get("key") else ""
-    return FieldError(pointer=pointer, code="invalid", message=str(told.get("message", "")))
 
 
 def on_defect(request: Any, error: Exception) -> Response[Problem]:
@@ -212,7 +208,7 @@ def answer_of(error: ThroughlineError) -> Response[Problem]:
         request_id=context.request_id or None,
         trace_id=trace_id_of(context.traceparent) or None,
     )
-    headers = {"Retry-After": str(max(1, round(error.retry_after)))} if error.retry_after else {}
+    headers = {"Retry-After": str(max(1, ceil(error.retry_after)))} if error.retry_after else {}
     return Response(problem, status_code=error.status, media_type=PROBLEM, headers=headers)
 
 

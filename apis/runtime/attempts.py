@@ -32,14 +32,19 @@ PATIENCE = timedelta(hours=1)
 LONGEST_S = 300.0
 UNAVAILABLE_S = 30.0
 THROTTLED_S = 1.0
+LONGEST_THROTTLED_S = 60.0
 """Each attempt is a row: a budget that is spent for a moment must not be asked a hundred times."""
 log = get_logger(__name__)
 
 
 class Tries(msgspec.Struct, frozen=True, kw_only=True):
-    """How often a step has been tried, from recorded outcomes only."""
+    """How often a step has been tried, from recorded outcomes only.
+
+    `count` and `began` are of the step's whole life; the rest begins again with a decision.
+    """
 
     count: int = 0
+    began: datetime | None = None
     transient: int = 0
     since: datetime | None = None
     decided: str | None = None
@@ -103,7 +108,8 @@ def refusal(error: ThroughlineError, tries: Tries, now: datetime) -> dict[str, A
     problem = msgspec.to_builtins(problem_of(error))
     since = tries.since or now
     if isinstance(error, Throttled):
-        pause = max(THROTTLED_S, error.retry_after or 0.0) + random.uniform(0, 0.5)  # noqa: S311 - jitter
+        told = error.retry_after or min(LONGEST_THROTTLED_S, 2.0 ** min(tries.count, 10))
+        pause = max(THROTTLED_S, told) + random.uniform(0, 0.5)  # noqa: S311 - jitter
         return waits(pause, now, since, problem, counts=False)
     if isinstance(error, Unavailable):
         return waits(error.retry_after or UNAVAILABLE_S, now, since, problem, counts=False)
@@ -135,11 +141,22 @@ def after(tries: Tries, outcome: dict[str, Any]) -> Tries:
     """The tries after an outcome that made the step wait."""
     return Tries(
         count=tries.count + 1,
+        began=began_at(tries, outcome),
         transient=tries.transient + bool(outcome["counts"]),
         since=datetime.fromisoformat(outcome["since"]),
         decided=tries.decided,
         away=system_of(outcome["problem"]),
     )
+
+
+def again(tries: Tries, outcome: dict[str, Any], decided: str) -> Tries:
+    """The tries after a person decided on an outcome that parked the step."""
+    return Tries(count=tries.count + 1, began=began_at(tries, outcome), decided=decided)
+
+
+def began_at(tries: Tries, outcome: dict[str, Any]) -> datetime:
+    """When the step was tried for the first time."""
+    return tries.began or datetime.fromisoformat(outcome["from"])
 
 
 def problem_in(outcome: dict[str, Any]) -> Problem:
@@ -160,7 +177,7 @@ def shown(  # noqa: PLR0917 - what people see, in one place
         name=step.name,
         owner=step.owner,
         state=state,
-        started_at=began,
+        started_at=tries.began or began,
         ended_at=runs.moment(outcome["until"]) if outcome else None,
         attempts=tries.count + 1,
         calls=tuple(msgspec.convert(each, VendorCall) for each in calls),

@@ -12,9 +12,31 @@ from apis.runtime.metadata import Connection, maintenance_until
 from contracts.errors import Throttled, ThroughlineError, Transient, Unavailable
 
 OPENS_AFTER = 5
+FIRST_S = 1.0
 PROBE_S = 30.0
+THROTTLED_S = 60.0
 JITTER_S = 30.0
 PERMIT_MARGIN_S = 20.0
+
+
+class Pauses:
+    """Pauses that double while a failure goes on; what fails during one shares it."""
+
+    def __init__(self, most: float) -> None:
+        self._most = most
+        self._last = 0.0
+        self._until = 0.0
+
+    def next(self, now: float) -> float:
+        """Seconds to wait from now."""
+        if now >= self._until:
+            self._last = min(self._most, 2 * self._last or FIRST_S)
+            self._until = now + self._last
+        return self._until - now
+
+    def over(self) -> None:
+        """It works again: the next pause is a first one."""
+        self._last = self._until = 0.0
 
 
 class Budget:
@@ -30,6 +52,9 @@ class Budget:
         self._limits = limits_of(connection)
         self._failures = 0
         self._closed_until = 0.0
+        self._pause_s = PROBE_S
+        self._away = Pauses(PROBE_S)
+        self._throttled = Pauses(THROTTLED_S)
 
     def check(self, clock: Clock) -> None:
         """Refuse inside a maintenance window and, but for one probe, while the breaker is open."""
@@ -38,7 +63,7 @@ class Budget:
             raise Unavailable(
                 self._code("MAINTENANCE_WINDOW"),
                 f"{self._name} is in its maintenance window until {until:%Y-%m-%d %H:%M} UTC",
-                retry_after=wait + jitter(),
+                retry_after=wait + jitter(JITTER_S),
                 source=self._name,
             )
         now = clock.timestamp()
@@ -47,8 +72,8 @@ class Budget:
         if now < self._closed_until:
             raise Unavailable(
                 self._code("BREAKER_OPEN"),
-                f"{self._name} does not work now: one call in {PROBE_S:.0f} s tries it",
-                retry_after=self._closed_until - now + jitter(),
+                f"{self._name} does not work now: one call in {self._pause_s:.0f} s tries it",
+                retry_after=self._closed_until - now + jitter(self._pause_s),
                 source=self._name,
             )
         self._closed_until = now + PROBE_S  # this call is the probe
@@ -56,23 +81,35 @@ class Budget:
     def worked(self) -> None:
         """The connection answered: close the breaker."""
         self._failures = 0
+        self._away.over()
+        self._throttled.over()
 
     def failed(self, error: ThroughlineError, clock: Clock) -> None:
         """Count a failure of the connection; a refusal of one record is none.
 
-        A vendor that says it is away opens the breaker at once.
+        A vendor that says it is away opens the breaker at once: for a moment, then ever longer.
         """
-        if isinstance(error, Unavailable):
+        now = clock.timestamp()
+        if isinstance(error, Throttled):
+            self._failures = 0
+            self._away.over()
+            if error.retry_after is None:
+                error.retry_after = self._throttled.next(now)
+        elif isinstance(error, Unavailable):
             self._failures = OPENS_AFTER
-        elif isinstance(error, Throttled) or not isinstance(error, Transient):
-            self.worked()
-            return
-        else:
+            self._open(now, min(PROBE_S, error.retry_after or self._away.next(now)))
+            if error.retry_after is None:
+                error.retry_after = self._pause_s + jitter(self._pause_s)
+        elif isinstance(error, Transient):
             self._failures += 1
-        if self._failures >= OPENS_AFTER:
-            self._closed_until = clock.timestamp() + PROBE_S
-        if isinstance(error, Unavailable) and error.retry_after is None:
-            error.retry_after = PROBE_S + jitter()
+            if self._failures >= OPENS_AFTER:
+                self._open(now, PROBE_S)
+        else:
+            self.worked()
+
+    def _open(self, now: float, pause_s: float) -> None:
+        self._pause_s = pause_s
+        self._closed_until = now + pause_s
 
     @asynccontextmanager
     async def permit(self, clock: Clock, patience: float) -> AsyncIterator[None]:
@@ -109,6 +146,6 @@ def limits_of(connection: Connection) -> list[Limit]:
     return limits
 
 
-def jitter() -> float:
-    """Some seconds, so that not everybody comes back at once."""
-    return random.uniform(0, JITTER_S)  # noqa: S311 - no secret
+def jitter(pause_s: float) -> float:
+    """Some seconds more, at most the pause again, so that not everybody comes back at once."""
+    return random.uniform(0, min(JITTER_S, pause_s))  # noqa: S311 - no secret

@@ -8,7 +8,9 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+import sqlalchemy as sa
 from redis.asyncio import Redis
+from sqlalchemy.exc import OperationalError
 
 from apis.gateway.policy import Gateway, load_gateway
 from apis.runtime.app import App
@@ -26,10 +28,11 @@ from apis.runtime.limits import (
     RedisPermits,
 )
 from apis.runtime.metadata import Metadata, resolve
-from apis.runtime.records import Records
+from apis.runtime.records import KEY, Records
 from apis.runtime.settings import Settings
 from apis.runtime.store import Store
 from apis.runtime.tokens import InternalTokens
+from contracts.errors import Conflict, Misconfigured, Unavailable
 
 SYSTEM_APP = "system_apis.app:app_for"
 
@@ -40,7 +43,7 @@ class Deployment:
     def __init__(self, settings: Settings, part: str, parts: tuple[str, ...]) -> None:
         self.settings = settings
         self.parts = parts
-        self.gateway: Gateway = load_gateway(settings.gateway.read_text("utf-8"))
+        self.gateway = policy_of(settings)
         self.metadata = Metadata.load(settings.entities)
         self.store = Store(settings.database_url)
         self.engine = Engine(settings.database_url)
@@ -64,9 +67,8 @@ class Deployment:
         await asyncio.to_thread(migrated, self)
         if url := simulated_clock_url(dict(os.environ)):
             self._tasks.append(asyncio.create_task(self.clock.follow(url)))
-        for name in self.gateway.apis:
-            if self.serves(name):
-                self.apps[name] = self._load(name)
+        for name in self.served():
+            self.apps[name] = self._load(name)
         if self.redis is None:
             for name in self.apps:
                 if name.startswith("system/"):
@@ -75,13 +77,16 @@ class Deployment:
     async def alone(self, name: str) -> None:
         """Refuse to be the second one: without Redis, budgets and limits are this process's."""
         if not await self.leases.hold(name):
-            msg = f"another process serves {name}: without THROUGHLINE_REDIS_URL only one may"
-            raise SystemExit(msg)
+            told = f"another process serves {name}: without THROUGHLINE_REDIS_URL only one may"
+            raise Conflict("part.served-already", told)
 
-    def serves(self, name: str) -> bool:
-        """Whether the api `tier/name` lives in this process."""
-        tier = name.partition("/")[0]
-        return "all" in self.parts or tier in self.parts or name in self.parts
+    def served(self) -> list[str]:
+        """The apis (`tier/name`) that live in this process."""
+        return [
+            name
+            for name in self.gateway.apis
+            if not {"all", name, name.partition("/")[0]}.isdisjoint(self.parts)
+        ]
 
     def _load(self, name: str) -> App:
         api, tier_name = self.gateway.apis[name], name.partition("/")[2]
@@ -96,7 +101,7 @@ class Deployment:
             engine=self.engine,
             clock=self.clock,
             metadata=self.metadata,
-            records=Records.from_env(os.environ),
+            records=records(),
             connect=self.connect,
             leases=self.leases,
             links=self.links(),
@@ -133,8 +138,8 @@ class Deployment:
     def _remote(self, api: str) -> Remote:
         peer = peer_of(self.settings.peers, api)
         if peer is None:
-            msg = f"{api} is not served here and THROUGHLINE_PEERS does not say where it is"
-            raise ValueError(msg)
+            told = f"{api} is not served here and THROUGHLINE_PEERS does not say where it is"
+            raise Misconfigured("peer.unknown", told)
         major = max(self.gateway.apis[api].versions)
         return Remote(f"{peer.rstrip('/')}/{api}/v{major}", api, self.tokens, self._http)
 
@@ -200,6 +205,37 @@ class Inside:
             return
         rest = path[len(prefix) :] or "/"
         await app(scope | {"path": rest, "raw_path": rest.encode(), "root_path": ""}, receive, send)
+
+
+def policy_of(settings: Settings) -> Gateway:
+    """The policy file's content; Misconfigured where there is none."""
+    try:
+        text = settings.gateway.read_text("utf-8")
+    except OSError as error:
+        told = f"{settings.gateway}: {error.strerror}"
+        raise Misconfigured(
+            "settings.invalid", told, remedy="THROUGHLINE_GATEWAY names it"
+        ) from None
+    return load_gateway(text)
+
+
+def records() -> Records:
+    """What writes and reads recorded values; Misconfigured where their key is none."""
+    try:
+        return Records.from_env(os.environ)
+    except ValueError:
+        told = f"{KEY} is not 32 bytes in base64"
+        raise Misconfigured("settings.invalid", told) from None
+
+
+def reached(store: Store) -> None:
+    """Unavailable if the database is not there: said before anything is started."""
+    try:
+        store.read_now(lambda connection: connection.scalar(sa.select(1)))
+    except OperationalError as error:
+        told = f"the database cannot be reached: {str(error.orig).partition(chr(10))[0]}"
+        remedy = "THROUGHLINE_DATABASE_URL names it"
+        raise Unavailable("database.not-reached", told, remedy=remedy) from error
 
 
 def migrated(deployment: Deployment) -> None:

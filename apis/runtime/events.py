@@ -164,18 +164,3 @@ def applied(connection: Connection, projection: Projection, logged: Logged) -> N
     """Apply one event unless it was before, and move the cursor."""
     if passed(connection, projection.reader, logged):
         projection.apply(connection, logged.event)
-
-
-def rewind(connection: Connection, reader: str, seq: int) -> None:
-    """Let a reader see everything after `seq` again, inbox included."""
-    connection.execute(sa.delete(INBOX).where(INBOX.c.reader == reader))
-    connection.execute(sa.update(CURSORS).where(CURSORS.c.reader == reader).values(seq=seq))
-
-
-def events_about(
-    connection: Connection, *, keys: Collection[str] = (), correlation: str | None = None
-) -> list[Event]:
-    """All logged events of these ordering keys, or of one story, oldest first."""
-    rows = connection.execute(sa.select(LOG.c.body).where(LOG.c.key.in_(keys)).order_by(LOG.c.seq))
-    found = [msgspec.json.decode(body, type=Event) for body in rows.scalars()]
-    return [event for event in found if correlation is None or event.correlationid == correlation]

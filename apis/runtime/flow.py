@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from apis.runtime import runs
-from apis.runtime.attempts import Tries, after, attempt, problem_in, shown, undeclared
+from apis.runtime.attempts import Tries, after, again, attempt, problem_in, shown, undeclared
 from apis.runtime.clock import Clock
 from apis.runtime.context import CURRENT, Call, Context, trace_id_of
 from apis.runtime.engine import Engine
@@ -93,6 +93,14 @@ class Running:
         """What nobody has been shown yet: from now on it is the caller's."""
         steps, self.unshown = self.unshown, {}
         return steps
+
+
+class Approved(msgspec.Struct, frozen=True):
+    """Who let something pass, when, and the limit it is above."""
+
+    by: str
+    at: datetime
+    limit: Money | None = None
 
 
 class Abandoned(Exception):
@@ -201,16 +209,19 @@ async def write_own(object: str, work: Callable[..., T], *args: Any, value: Any 
     return await running.runtime.store.write(transaction)
 
 
-async def approval(code: str, *, by: str, detail: str, amount: Money | None = None) -> None:
+async def approval(
+    code: str, *, by: str, detail: str, limit: Money | None = None
+) -> Approved | None:
     """Wait until someone with the role `by`, who did not ask for this, approves; else abandon."""
     running = current()
-    item = approval_item(running, code, by, detail, amount)
+    item = approval_item(running, code, by, detail)
     if running.plan:
         running.approvals.append(msgspec.to_builtins(item))
-        return
+        return None
     decision = await wait_for(running, Asked(item=item))
     if decision["decision"] != "approve":
         raise Abandoned(decision.get("comment") or "rejected")
+    return Approved(decision["actor"], datetime.fromisoformat(decision["at"]), limit)
 
 
 async def run_step(running: Running, step: Step[Any, Any], args: tuple[Any, ...]) -> Any:
@@ -237,21 +248,21 @@ async def run_step(running: Running, step: Step[Any, Any], args: tuple[Any, ...]
         running.unshown[seq] = shown(step, "parked", began, tries, outcome, calls)
         item = parked_item(running, step, problem_in(outcome))
         decision = await wait_for(running, Asked(item=item))
-        tries = await decided(running, step, decision, args)
+        tries = again(tries, outcome, await decided(running, step, decision, args))
 
 
 async def decided(
     running: Running, step: Step[Any, Any], decision: dict[str, Any], args: tuple[Any, ...]
-) -> Tries:
+) -> str:
     """What a person's decision means for the step: again, linked, or not at all."""
     if decision["decision"] == "retry":
-        return Tries(decided="retry")
+        return "retry"
     if decision["decision"] == "adopt":
         record = msgspec.convert(decision["record"], Source)
         if step.adopting is not None:
             await run_step(running, step.adopting, (record, *args))
             running.done.pop()
-        return Tries(decided=f"adopt:{record.external_id}")
+        return f"adopt:{record.external_id}"
     raise Abandoned(decision.get("comment") or step.name)
 
 

@@ -20,11 +20,16 @@ from typing import Any, NoReturn, TextIO
 import msgspec
 import structlog
 
+from contracts.errors import Misconfigured
+
 HIDDEN = "***"
 DEEPEST = 8
 LONGEST = 8_000
 SHORTEST_IBAN = 15
-QUIET = ("httpx", "httpcore", "aiohttp", "uvicorn.access", "sqlalchemy.engine", "asyncio")
+QUIET = (
+    *("httpx", "httpcore", "aiohttp", "uvicorn.access", "sqlalchemy.engine", "asyncio"),
+    "alembic",  # `migrations` says what was done
+)
 KEYS = re.compile(
     r"secret|passw|authorization|cookie|assertion|private|credential|api_?key|(^|_)tokens?$|session_id"
     r"|iban|bank|account_number|tax_(id|number)|vat(_id|_number)?$|(^|_)ssn|e?mail|phone|birth|salary"
@@ -158,7 +163,11 @@ def setup(level: str = "INFO", stream: TextIO | None = None) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
         structlog.processors.format_exc_info,
     ]
-    number = logging.getLevelNamesMapping()[level.upper()]
+    levels = logging.getLevelNamesMapping()
+    if level.upper() not in levels:
+        told = f"{level} is no log level: one of {', '.join(levels)}"
+        raise Misconfigured("settings.invalid", told)
+    number = levels[level.upper()]
     structlog.configure(
         processors=[*shared, _redact, _render],
         wrapper_class=structlog.make_filtering_bound_logger(number),

@@ -5,32 +5,48 @@ Values and paths, never expressions; secrets are references, resolved when used 
 
 from __future__ import annotations
 
-import importlib.util
-import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from apis.runtime.log import Secret
 from apis.runtime.mapping import Overrides
-from apis.runtime.typed_yaml import read_yaml
-from contracts.canonical.money import DECIMALS, Currency, Money
+from apis.runtime.typed_yaml import Lines, read_yaml
+from contracts.canonical.moment import Moment
+from contracts.canonical.money import Currency, Money
 from contracts.canonical.party import Country
 from contracts.errors import Misconfigured
 
 Kind = Literal["crm", "psa", "erp", "hcm", "billing", "tax", "signature"]
-Reference = Annotated[str, msgspec.Meta(pattern="^(env|file):.")]
-Rate = Annotated[str, msgspec.Meta(pattern="^[1-9][0-9]*/(s|min|h|day)$")]
-Clocktime = Annotated[str, msgspec.Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+Reference = Annotated[
+    str,
+    msgspec.Meta(
+        pattern="^(env|file):.",
+        description="a reference, never the secret itself",
+        examples=["env:NAME or file:{home}/path#pointer"],
+    ),
+]
+Rate = Annotated[
+    str,
+    msgspec.Meta(
+        pattern="^[1-9][0-9]*/(s|min|h|day)$", description="calls per period", examples=["100/s"]
+    ),
+]
+Clocktime = Annotated[
+    str,
+    msgspec.Meta(
+        pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", description="a time of day", examples=["02:30"]
+    ),
+]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 WEEKDAYS: tuple[str, ...] = get_args(Weekday)
-SECONDS = {"s": 1, "min": 60, "h": 3600, "day": 86400}
-TAX_MODULE = re.compile(r"^[a-z_]+(\.[a-z_]+)*$")
 FROM = "from"
 
 
@@ -78,8 +94,8 @@ class Weekly(Section, frozen=True, kw_only=True):
 class Once(Section, frozen=True, kw_only=True):
     """Announced maintenance."""
 
-    start: datetime = msgspec.field(name=FROM)
-    until: datetime
+    start: Moment = msgspec.field(name=FROM)
+    until: Moment
 
 
 class Windows(Section, frozen=True, kw_only=True):
@@ -92,17 +108,9 @@ class Windows(Section, frozen=True, kw_only=True):
 class Budgets(Section, frozen=True, kw_only=True):
     """What we may ask of a vendor: calls at a time, per period, per day."""
 
-    concurrency: int = 10
+    concurrency: Count = 10
     rate: Rate | None = None
-    daily: int | None = None
-
-    @property
-    def calls_per_period(self) -> tuple[int, int] | None:
-        """The rate as calls and the seconds they are for."""
-        if self.rate is None:
-            return None
-        calls, unit = self.rate.split("/")
-        return int(calls), SECONDS[unit]
+    daily: Count | None = None
 
 
 class Connection(Section, frozen=True, kw_only=True):
@@ -119,10 +127,10 @@ class Connection(Section, frozen=True, kw_only=True):
     api: Api
     windows: Windows = Windows()
     budgets: Budgets = Budgets()
-    search_lag_s: float = 60
-    deadline_s: float = 10
+    search_lag_s: Annotated[float, msgspec.Meta(ge=0)] = 60
+    deadline_s: Seconds = 10
     transport: Literal["httpx", "aiohttp"] = "httpx"
-    max_answer_bytes: int = 10_000_000
+    max_answer_bytes: Count = 10_000_000
 
 
 class Serving(Section, frozen=True, kw_only=True):
@@ -138,10 +146,10 @@ class Feed(Section, frozen=True, kw_only=True):
 
     connection: str
     object: str
-    every_s: float = 30
-    overlap_s: float = 300
+    every_s: Seconds = 30
+    overlap_s: Seconds = 300
     sweep_at: Clocktime | None = "02:30"
-    begins_at: datetime | None = msgspec.field(name=FROM, default=None)
+    begins_at: Moment | None = msgspec.field(name=FROM, default=None)
 
 
 class Layers(Section, frozen=True, kw_only=True):
@@ -151,6 +159,13 @@ class Layers(Section, frozen=True, kw_only=True):
     regions: dict[str, dict[str, Overrides]] = {}
     entities: dict[str, dict[str, Overrides]] = {}
     units: dict[str, dict[str, Overrides]] = {}
+
+    def each(self) -> Iterator[tuple[tuple[str, ...], dict[str, Overrides]]]:
+        """Every layer and its place, the lowest first."""
+        yield ("base",), self.base
+        for kind in ("regions", "entities", "units"):
+            for name, objects in getattr(self, kind).items():
+                yield (kind, name), objects
 
 
 class Owner(Section, frozen=True, kw_only=True):
@@ -211,7 +226,16 @@ class Metadata(Section, frozen=True, kw_only=True):
     @classmethod
     def load(cls, path: Path) -> Metadata:
         """Read the file; Misconfigured `settings.invalid` names file, line and place."""
-        return read_yaml(path, cls)
+        return read_metadata(path)[0]
+
+
+def read_metadata(path: Path) -> tuple[Metadata, Lines]:
+    """Read the file and where its places stand, as `Metadata.load` does."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured("settings.invalid", f"{path.name}: {error}") from None
+    return read_yaml(path.name, text, Metadata)
 
 
 def converted(metadata: Metadata, value: Money, currency: str, on: date) -> Decimal:
@@ -245,18 +269,6 @@ def approval_for(
         if amount > rule.above.amount and rule.above.amount / amount > highest:
             highest, found = rule.above.amount / amount, rule
     return found
-
-
-def connection_for(metadata: Metadata, kind: Kind, entity: str | None, on: date) -> str:
-    """The connection that plays this part; an entity's own row wins, then the latest start."""
-    rows = [
-        ((row.entity is not None, row.valid_from or date.min), row.serves[kind])
-        for row in metadata.roles
-        if kind in row.serves and row.entity in (None, entity) and (row.valid_from or on) <= on
-    ]
-    if not rows:
-        raise Misconfigured("connection.missing", f"no connection serves {kind} for {entity}")
-    return max(rows, key=lambda row: row[0])[1]
 
 
 def effective_mapping(
@@ -332,67 +344,3 @@ def _referred(reference: str, env: Mapping[str, str], home: Path, *, private: bo
         detail = f"{reference} cannot be read ({type(error).__name__})"
         raise Misconfigured("reference.missing", detail) from None
     return value
-
-
-def check(metadata: Metadata, on: date) -> list[str]:
-    """List what types cannot see: names that lead nowhere, versions that ran out, missing rates."""
-    return list(_problems(metadata, on))
-
-
-def _problems(metadata: Metadata, on: date) -> Iterator[str]:
-    for place, name, section in _names(metadata):
-        if name not in getattr(metadata, section):
-            yield f"{place}: there is no `{name}` in {section}"
-    for name, entity in metadata.entities.items():
-        yield from _entity_problems(f"entities.{name}", entity)
-    for name, connection in metadata.connections.items():
-        yield from _connection_problems(f"connections.{name}", connection, on)
-    for at, rate in enumerate(metadata.rates):
-        if not rate.rate > 0:
-            yield f"rates[{at}].rate: {rate.rate} is not above zero"
-    for at, rule in enumerate(metadata.approvals):
-        if currency := getattr(metadata.entities.get(rule.entity), "currency", None):
-            try:
-                converted(metadata, Money(Decimal(1), currency), rule.above.currency, on)
-            except Misconfigured as missing:
-                yield f"approvals[{at}].above.currency: {missing.detail}"
-
-
-def _entity_problems(place: str, entity: Entity) -> Iterator[str]:
-    if entity.currency not in DECIMALS:
-        yield f"{place}.currency: {entity.currency} is no ISO 4217 currency"
-    for country, module in entity.tax_ids.items():
-        if not TAX_MODULE.match(module) or not _exists(f"stdnum.{module}"):
-            yield f"{place}.tax_ids.{country}: python-stdnum has no `{module}`"
-
-
-def _connection_problems(place: str, connection: Connection, on: date) -> Iterator[str]:
-    api = connection.api
-    if api.retires_on and api.retires_on <= on:
-        yield f"{place}.api: {api.version} ran out on {api.retires_on}"
-    for at, window in enumerate(connection.windows.weekly):
-        if window.zone not in available_timezones():
-            yield f"{place}.windows.weekly[{at}].zone: there is no time zone {window.zone}"
-
-
-def _names(metadata: Metadata) -> Iterator[tuple[str, str, str]]:
-    """Every name of an entity or a connection: its place, the name, the section it must be in."""
-    for section in ("roles", "feeds", "ownership", "approvals", "templates"):
-        for at, row in enumerate(getattr(metadata, section)):
-            for member, among in (("entity", "entities"), ("connection", "connections")):
-                if name := getattr(row, member, None):
-                    yield f"{section}[{at}].{member}", name, among
-    for at, serving in enumerate(metadata.roles):
-        for kind, name in serving.serves.items():
-            yield f"roles[{at}].serves.{kind}", name, "connections"
-    for connection, layers in metadata.mappings.items():
-        yield f"mappings.{connection}", connection, "connections"
-        for name in layers.entities:
-            yield f"mappings.{connection}.entities.{name}", name, "entities"
-
-
-def _exists(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False

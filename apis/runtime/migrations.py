@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy import Column, Connection, String, Table
 
 from apis.runtime.engine import Engine
+from apis.runtime.log import get_logger
 from apis.runtime.store import METADATA, TIERS, Store, table
 
 SCRIPTS = Path(__file__).parent.parent / "migrations"
@@ -26,6 +27,7 @@ ENGINE = table("runtime", "engine", Column("has", String(120), primary_key=True)
 """What the engine's own tables were brought to last."""
 OWNERS = ("apis.gateway.oauth", "apis.runtime.writes", "apis.runtime.audit", "process_apis.starts")
 """Modules that, between them, declare every table of the deployment."""
+log = get_logger(__name__)
 LOCK = 7_401_000
 WAIT_S = 0.05
 FIRST = '''\
@@ -81,6 +83,8 @@ def lift(store: Store) -> None:
     behind = [tier for tier in TIERS if at[tier] < head(tier)]
     if behind:
         store.write_now(upgrade, behind)
+    for tier in behind:
+        log.info("tables.migrated", tier=tier, since=at[tier] or None, to=head(tier))
 
 
 def engine_has(connection: Connection, what: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -9,12 +10,19 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+from contracts.errors import Misconfigured
+
 
 @contextmanager
 def pid_file(home: Path, part: str, port: int | None) -> Iterator[None]:
     """`run/<part>.pid`, and `run/<part>.port` where it listens, while the process lives."""
     told = {"pid": os.getpid(), "port": port}
     paths = {home / "run" / f"{part}.{name}": value for name, value in told.items() if value}
+    theirs = {  # of a process that lives and may refuse us: what it wrote is put back
+        path: path.read_text()
+        for path in paths
+        if path.exists() and alive(home / "run" / f"{part}.pid")
+    }
     for path, value in paths.items():
         path.write_text(str(value))
     try:
@@ -22,6 +30,8 @@ def pid_file(home: Path, part: str, port: int | None) -> Iterator[None]:
     finally:
         for path in paths:
             path.unlink(missing_ok=True)
+        for path, text in theirs.items():
+            path.write_text(text)
 
 
 def alive(path: Path) -> bool:
@@ -49,3 +59,15 @@ def port_is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def may_listen(port: int, host: str = "127.0.0.1") -> None:
+    """Misconfigured where we could not listen: before anything is started, not in the middle."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        held = error.errno == errno.EADDRINUSE
+        why = "is held by another program" if held else f"cannot be used: {error.strerror}"
+        remedy = "choose another with --port or PORT="
+        raise Misconfigured("port.held", f"port {port} of {host} {why}", remedy=remedy) from error

@@ -1,6 +1,6 @@
-"""Runs, their steps, waits and work items: the tables that screens read, and their transactions.
+"""Runs, their steps and waits: the tables that screens read, and their transactions.
 
-The engine's own status stays private; what a person sees comes from here.
+The engine's own status stays private; what a person sees comes from here (`run_views.py`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from apis.runtime.events import publish
 from apis.runtime.store import change, find, insert_new, put_all, table
 from contracts.canonical.identity import Source
 from contracts.events import RunEnded, RunStarted, event_id, event_of
-from contracts.runs import Run, RunPage, RunStep, Waiting
+from contracts.runs import RunStep
 
 RUNS = table(
     "process",
@@ -64,9 +64,6 @@ TAKEOVERS = table(
     Column("run_id", String(200), primary_key=True),
     Column("owner", String(200), primary_key=True),
 )
-STEPS_OF = (
-    sa.select(STEPS.c.body).where(STEPS.c.run_id == sa.bindparam("run_id")).order_by(STEPS.c.seq)
-)
 ANY_DUE = (
     sa.select(WAITS.c.id)
     .where(WAITS.c.state == "open", WAITS.c.due_at <= sa.bindparam("now"))
@@ -75,7 +72,6 @@ ANY_DUE = (
 DECIDED = sa.select(WAITS.c.run_id).where(WAITS.c.state == "decided").distinct()
 OPEN = ("queued", "running", "waiting")
 SOURCE = "/process/runs"
-PAGE = 50
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -100,12 +96,10 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
 
 def start(connection: Connection, engine: Engine, asked: Start) -> Begun:
     """Start a flow for a record, or answer the run it has: open, or ended in the same turn."""
-    source = asked.source
-    open_key = f"{asked.flow}|{source.connection}|{source.external_id}"
-    row = find(connection, RUNS, open_key=open_key)
-    if row is not None:
-        return Begun(row.id, new=False, state=row.state)
-    run_id = f"{asked.flow}:{source.connection}:{source.external_id}:{asked.turn}"
+    open_key = f"{asked.flow}|{asked.source.connection}|{asked.source.external_id}"
+    if open_run := begun_already(connection, open_key):
+        return open_run
+    run_id = f"{asked.flow}:{asked.source.connection}:{asked.source.external_id}:{asked.turn}"
     earlier = connection.execute(
         sa.select(RUNS.c.id, RUNS.c.state)
         .where(RUNS.c.id.startswith(run_id, autoescape=True), RUNS.c.turn == asked.turn)
@@ -114,14 +108,31 @@ def start(connection: Connection, engine: Engine, asked: Start) -> Begun:
     if earlier and (earlier[0].state == "done" or not asked.again):
         return Begun(earlier[0].id, new=False, state=earlier[0].state)
     run_id = f"{run_id}.{len(earlier) + 1}" if earlier else run_id
+    if not queued(connection, run_id, open_key, asked):  # somebody was quicker: theirs is the run
+        theirs = begun_already(connection, open_key)
+        assert theirs is not None  # noqa: S101 - its key was taken just now
+        return theirs
+    tell_start(connection, run_id, asked)
+    engine.enqueue(connection, f"{asked.flow}.v1", run_id, asked.argument)
+    return Begun(run_id, new=True, state="queued")
+
+
+def begun_already(connection: Connection, open_key: str) -> Begun | None:
+    """The open run of a record, if it has one."""
+    row = find(connection, RUNS, open_key=open_key)
+    return None if row is None else Begun(row.id, new=False, state=row.state)
+
+
+def queued(connection: Connection, run_id: str, open_key: str, asked: Start) -> bool:
+    """Write the run as queued; False if the record has an open one."""
     context = msgspec.structs.replace(asked.context, request_key=None, deadline=None)
-    new = insert_new(
+    return insert_new(
         connection,
         RUNS,
         id=run_id,
         flow=asked.flow,
-        connection=source.connection,
-        record=source.external_id,
+        connection=asked.source.connection,
+        record=asked.source.external_id,
         turn=asked.turn,
         state="queued",
         open_key=open_key,
@@ -129,25 +140,25 @@ def start(connection: Connection, engine: Engine, asked: Start) -> Begun:
         context=msgspec.json.encode(context).decode(),
         queued_at=asked.at.isoformat(),
     )
-    if not new:  # somebody was quicker: theirs is the run
-        row = connection.execute(sa.select(RUNS).where(RUNS.c.open_key == open_key)).one()
-        return Begun(row.id, new=False, state=row.state)
+
+
+def tell_start(connection: Connection, run_id: str, asked: Start) -> None:
+    """Announce the run and record who asked for it."""
+    actor = asked.context.actor
     started = RunStarted(
-        run_id=run_id, flow=asked.flow, source=source, turn=asked.turn, requester=context.actor
+        run_id=run_id, flow=asked.flow, source=asked.source, turn=asked.turn, requester=actor
     )
     announce(connection, "run.started", started, run_id, asked.at)
     audit.record(
         connection,
         "process",
         at=asked.at,
-        actor=context.actor,
+        actor=actor,
         action="run.started",
-        cause=context.request_id or None,
+        cause=asked.context.request_id or None,
         object="run",
         key=run_id,
     )
-    engine.enqueue(connection, f"{asked.flow}.v1", run_id, asked.argument)
-    return Begun(run_id, new=True, state="queued")
 
 
 def announce(
@@ -247,58 +258,6 @@ def end(connection: Connection, ended: End) -> None:
         kept=tuple(ended.kept),
     )
     announce(connection, "run.ended", payload, ended.run_id, ended.at)
-
-
-def view(connection: Connection, run_id: str) -> Run | None:
-    """A run as people see it, or None."""
-    row = find(connection, RUNS, id=run_id)
-    if row is None:
-        return None
-    steps = connection.execute(STEPS_OF, {"run_id": run_id})
-    wait = None
-    if row.state == "waiting":
-        mine = sa.and_(WAITS.c.run_id == run_id, WAITS.c.state == "open")
-        wait = connection.execute(
-            sa.select(WAITS).where(mine).order_by(WAITS.c.since.desc())
-        ).first()
-    return Run(
-        id=row.id,
-        flow=row.flow,
-        state=row.state,
-        deal=Source(row.connection, row.record),
-        started_at=moment(row.started_at),
-        ended_at=moment(row.ended_at),
-        requester=row.requester,
-        waiting=None
-        if wait is None
-        else Waiting(
-            since=datetime.fromisoformat(wait.since),
-            due_at=moment(wait.due_at),
-            owner=wait.owner,
-            work_item_id=wait.work_item_id,
-        ),
-        steps=tuple(msgspec.json.decode(body, type=RunStep) for body in steps.scalars()),
-        result=msgspec.json.decode(row.result) if row.result else None,
-        kept=tuple(msgspec.json.decode(row.kept)) if row.kept else (),
-    )
-
-
-def listed(
-    connection: Connection, flow: str, external_id: str | None, cursor: str | None
-) -> RunPage:
-    """Runs of a flow, the newest first; `cursor` is the last page's `next`."""
-    wanted = [RUNS.c.flow == flow]
-    if external_id:
-        wanted.append(RUNS.c.record == external_id)
-    if cursor:
-        queued_at, _, last = cursor.partition("~")
-        wanted.append(sa.tuple_(RUNS.c.queued_at, RUNS.c.id) < sa.tuple_(queued_at, last))
-    asked = sa.select(RUNS.c.id, RUNS.c.queued_at).where(*wanted)
-    newest = asked.order_by(RUNS.c.queued_at.desc(), RUNS.c.id.desc()).limit(PAGE + 1)
-    rows = connection.execute(newest).all()
-    found = [view(connection, row.id) for row in rows[:PAGE]]
-    after = f"{rows[PAGE - 1].queued_at}~{rows[PAGE - 1].id}" if len(rows) > PAGE else None
-    return RunPage(items=tuple(run for run in found if run is not None), next=after)
 
 
 def at_work(connection: Connection) -> list[str]:

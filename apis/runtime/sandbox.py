@@ -13,7 +13,7 @@ import importlib
 import logging
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +27,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from apis.runtime.clock import Clock, simulated_clock_url
 from apis.runtime.sandbox_faults import Fault, Faults
 from apis.runtime.sandbox_files import Log, certificate, credentials
+from contracts.errors import Misconfigured
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -65,6 +66,9 @@ class Answer:
 
 class Vendor(Protocol):
     """The wire format of one vendor."""
+
+    def named(self) -> Collection[str]:
+        """Every operation that a fault may name."""
 
     def operations(self, call: Call) -> tuple[list[str], str | None]:
         """What the call does, its parts after the whole, and the business key it carries."""
@@ -131,7 +135,7 @@ class Sandbox:
 
     def __init__(self, kit: Kit, vendor: Vendor, clock_url: str | None = None) -> None:
         self.kit, self.vendor, self.clock_url = kit, vendor, clock_url
-        self.faults = Faults()
+        self.faults = Faults(vendor.named())
         self.log = Log(kit.folder / f"{kit.name}.jsonl")
         self.latency_s = float(os.environ.get("THROUGHLINE_SANDBOX_LATENCY_MS", "0")) / 1000
 
@@ -276,7 +280,7 @@ class Sandbox:
         return {"now": self.kit.clock.now()}
 
     def _reset(self) -> dict[str, str]:
-        self.faults = Faults()
+        self.faults.clear()
         self.log.clear()
         self.kit.settings.clear()
         self.kit.hidden.clear()
@@ -337,8 +341,18 @@ class _Droppable(HttpToolsProtocol):
         self.scope["extensions"] = extensions
 
 
+def known(name: str) -> None:
+    """Misconfigured for a vendor without a sandbox; says which vendors have one."""
+    folder = Path(importlib.import_module("system_apis").__path__[0])
+    names = sorted(found.parent.parent.name for found in folder.glob("*/sandbox/app.py"))
+    if name not in names:
+        told = f"there is no sandbox of {name!r}; there is one of {', '.join(names)}"
+        raise Misconfigured("sandbox.unknown", told)
+
+
 def make_sandbox(name: str, home: Path, clock_url: str | None = None) -> Sandbox:
     """The sandbox of one vendor as an ASGI app, its vendor loaded by name."""
+    known(name)
     kit = Kit(name, home)
     module = importlib.import_module(f"system_apis.{name}.sandbox.app")
     return Sandbox(kit, module.sandbox(kit), clock_url)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from fnmatch import fnmatchcase
+from typing import Annotated
 
 import msgspec
 
@@ -20,9 +22,9 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defau
 
     operation: str
     fault: str
-    nth: int = 0
-    seconds: float = 5
-    rate: float = 1.0
+    nth: Annotated[int, msgspec.Meta(ge=0)] = 0
+    seconds: Annotated[float, msgspec.Meta(ge=0)] = 5
+    rate: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
     seed: int = 0
     seen: int = 0
     fired: int = 0
@@ -37,17 +39,37 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defau
 class Faults:
     """The plan since the last PUT; counts calls per operation and says what befalls each."""
 
-    def __init__(self) -> None:
+    def __init__(self, operations: Collection[str]) -> None:
         self.plan: list[Fault] = []
         self._dice: list[random.Random] = []
+        self._operations = operations
 
     def put(self, body: bytes) -> list[Fault]:
-        """Replace the plan; all counts begin again."""
-        self.plan = msgspec.json.decode(body, type=list[Fault])
-        for fault in self.plan:
+        """Replace the plan, all counts begin again; ValueError for one that can never be met."""
+        plan = msgspec.json.decode(body, type=list[Fault])
+        for fault in plan:
+            self._check(fault.operation)
             fault.seen, fault.fired, fault.until = 0, 0, 0
-        self._dice = [random.Random(f.seed) for f in self.plan]  # noqa: S311 - repeatable dice
+        self.plan = plan
+        self._dice = [random.Random(f.seed) for f in plan]  # noqa: S311 - repeatable dice
         return self.plan
+
+    def clear(self) -> None:
+        """No faults."""
+        self.plan, self._dice = [], []
+
+    def _check(self, pattern: str) -> None:
+        """Refuse a pattern that names no operation, with the names that come next to it."""
+        if any(fnmatchcase(name, pattern) for name in self._operations):
+            return
+        verbs: dict[str, list[str]] = {}
+        for name in sorted(self._operations):
+            verbs.setdefault(name.rpartition(".")[0], []).append(name)
+        kind = pattern.rpartition(".")[0]
+        near = [name for each in verbs if fnmatchcase(each, kind) for name in verbs[each]]
+        allowed = near or [f"{each}.*" for each in verbs]
+        msg = f"no operation {pattern!r}: one of {', '.join(allowed)}"
+        raise ValueError(msg)
 
     def meet(self, operations: list[str], now: float) -> tuple[Fault, int] | None:
         """The fault this call meets and which of its operations met it; maintenance first."""

@@ -21,12 +21,14 @@ from apis.gateway.oauth import (
 from apis.gateway.policy import compile_policy, load_documents
 from apis.gateway.tokens import Tokens, signing_keys
 from apis.runtime.clients import Asgi
-from apis.runtime.deployment import Deployment
+from apis.runtime.deployment import Deployment, reached
 from apis.runtime.log import LineWriter, get_logger
-from apis.runtime.pids import pid_file
+from apis.runtime.pids import may_listen, pid_file
 from apis.runtime.protocol import Protocol
+from apis.runtime.readiness import telling, unready, with_peers
 from apis.runtime.settings import Settings
 from apis.runtime.worker import start_worker, stop_worker
+from contracts.errors import NotFound
 
 DOCUMENTS = Path("contracts/published/openapi")
 GRACE_S = 15
@@ -52,21 +54,10 @@ def gateway(deployment: Deployment) -> Asgi:
         limiter=deployment.limiter,
         tokens=tokens,
         oauth=AuthorizationServer(policy.gateway, credentials, tokens, once, deployment.clock),
-        ready=lambda: unready(deployment),
+        ready=with_peers(deployment),
         log=LineWriter().write,
     )
     return gateway_app(policy, deployment.mounts(), edge)
-
-
-async def unready(deployment: Deployment) -> list[str]:
-    """What keeps this process from serving; nothing when it is ready."""
-    try:
-        await deployment.store.read(
-            lambda connection: connection.exec_driver_sql("select 1").scalar()
-        )
-    except Exception as error:  # noqa: BLE001 - whatever it is, we are not ready
-        return [f"database: {type(error).__name__}"]
-    return [f"lease lost: {name}" for name in deployment.leases.missing()]
 
 
 async def serve(
@@ -79,7 +70,13 @@ async def serve(
     edge: bool,
 ) -> None:
     """Be one process until SIGTERM or SIGINT: apps or gateway on a port, flows, or both."""
+    if port is not None:
+        may_listen(port, host())
     deployment = Deployment(settings, part, parts)
+    if port is not None and not edge and not deployment.served():
+        told = f"there is no api {', '.join(parts)}; gateway.yaml names"
+        raise NotFound("part.unknown", f"{told} {', '.join(deployment.gateway.apis)}")
+    await asyncio.to_thread(reached, deployment.store)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
@@ -87,34 +84,41 @@ async def serve(
     with pid_file(settings.home, part, port):
         try:
             await deployment.start()
-            if port is not None and not edge and not deployment.apps:
-                told = f"gateway.yaml names no api of {', '.join(parts)}"
-                raise SystemExit(told)
             if worker:
                 await start_worker(deployment)
-            server = None
-            if port is not None:
-                if edge and deployment.redis is None:
-                    await deployment.alone("gateway")
-                app = gateway(deployment) if edge else deployment.inside()
-                server = listening(app, port)
-                serving = asyncio.create_task(server.serve())
-                deployment.spawn(ended(serving, stopping))
-            log.info("process.ready", part=part, port=port, worker=worker)
-            await stopping.wait()
-            if server is not None:
-                server.should_exit = True
-                await asyncio.wait([serving], timeout=GRACE_S)
+            if port is None:
+                log.info("process.ready", part=part, port=port, worker=worker)
+                await stopping.wait()
+            else:
+                app = await edge_of(deployment) if edge else inside_of(deployment)
+                log.info("process.ready", part=part, port=port, worker=worker)
+                await answer(app, port, stopping)
         finally:
             if worker:
                 await stop_worker(deployment)
             await deployment.close()
 
 
-async def ended(serving: asyncio.Task[None], stopping: asyncio.Event) -> None:
-    """A server that ended by itself ends the process."""
-    await asyncio.wait([serving])
-    stopping.set()
+async def edge_of(deployment: Deployment) -> Asgi:
+    """The gateway, the only one unless Redis keeps its limits."""
+    if deployment.redis is None:
+        await deployment.alone("gateway")
+    return gateway(deployment)
+
+
+def inside_of(deployment: Deployment) -> Asgi:
+    """The apps of this process for other processes, and whether it is ready."""
+    return telling(deployment.inside(), lambda: unready(deployment))
+
+
+async def answer(app: Asgi, port: int, stopping: asyncio.Event) -> None:
+    """Serve until told to stop, then let what is in flight finish."""
+    server = listening(app, port)
+    serving = asyncio.create_task(server.serve())
+    serving.add_done_callback(lambda _: stopping.set())  # one that ends by itself ends the process
+    await stopping.wait()
+    server.should_exit = True
+    await asyncio.wait([serving], timeout=GRACE_S)
 
 
 class Server(uvicorn.Server):
@@ -126,11 +130,16 @@ class Server(uvicorn.Server):
         yield
 
 
+def host() -> str:
+    """Where this process listens: loopback, or `THROUGHLINE_HOST`."""
+    return os.environ.get("THROUGHLINE_HOST", "127.0.0.1")
+
+
 def listening(app: Asgi, port: int) -> uvicorn.Server:
-    """A server on loopback, or on `THROUGHLINE_HOST`."""
+    """A server on `host()`."""
     config = uvicorn.Config(
         app,
-        host=os.environ.get("THROUGHLINE_HOST", "127.0.0.1"),
+        host=host(),
         port=port,
         lifespan="off",
         log_config=None,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ import msgspec
 
 from apis.runtime.clock import Clock
 from apis.runtime.wire import (
+    Body,
     Errors,
     Unanswered,
     classified,
@@ -86,34 +88,50 @@ def fetcher(
     """What asks the vendor (`system`) for a token, with credentials as they are at that moment."""
 
     async def fetch() -> Token:
-        try:
-            asked = sign_in.request(account(), clock.timestamp())
-        except (LookupError, ValueError) as error:
-            told = f"the credentials of {system} lack a part or cannot be read"
-            raise Misconfigured(f"{system}.CREDENTIALS", told, owner="integration") from error
-        try:
-            with noted(connection, "sign in", clock.now()) as call:
-                async with asyncio.timeout(deadline_s), _posted(http, asked) as answer:
-                    call.status = answer.status_code
-                    data = await received(answer, LARGEST_TOKEN)
-        except Exception as error:  # transports fail in their own ways; all else goes on as it is
-            if unsent(error):
-                told = f"the sign-in of {system} cannot be reached"
-                raise Unavailable(f"{system}.NOT_REACHED", told, source=system) from error
-            if of_transport(error) or isinstance(error, Unanswered):
-                told = f"the sign-in of {system} did not answer in time"
-                raise Transient(f"{system}.NO_TOKEN", told, source=system) from error
-            raise
+        asked = _asked(system, sign_in, account, clock)
+        with _unanswered(system), noted(connection, "sign in", clock.now()) as call:
+            async with asyncio.timeout(deadline_s), _posted(http, asked) as answer:
+                call.status = answer.status_code
+                data = await received(answer, LARGEST_TOKEN)
         body = decoded(system, answer.status_code, answer.headers, data)
         if refused := classified(system, sign_in.errors, body):
             raise refused
-        try:
-            return sign_in.read(body.value)
-        except (LookupError, TypeError, AttributeError) as error:
-            told = f"{system} answered a sign-in without a token"
-            raise Misconfigured(f"{system}.NO_TOKEN", told, source=system) from error
+        return _read(system, sign_in, body)
 
     return fetch
+
+
+def _asked(
+    system: str, sign_in: SignIn, account: Callable[[], Account], clock: Clock
+) -> TokenRequest:
+    try:
+        return sign_in.request(account(), clock.timestamp())
+    except (LookupError, ValueError) as error:
+        told = f"the credentials of {system} lack a part or cannot be read"
+        raise Misconfigured(f"{system}.CREDENTIALS", told, owner="integration") from error
+
+
+@contextmanager
+def _unanswered(system: str) -> Iterator[None]:
+    """Say which of our errors it is that no answer came; all other errors go on as they are."""
+    try:
+        yield
+    except Exception as error:  # transports fail in their own ways
+        if unsent(error):
+            told = f"the sign-in of {system} cannot be reached"
+            raise Unavailable(f"{system}.NOT_REACHED", told, source=system) from error
+        if of_transport(error) or isinstance(error, Unanswered):
+            told = f"the sign-in of {system} did not answer in time"
+            raise Transient(f"{system}.NO_TOKEN", told, source=system) from error
+        raise
+
+
+def _read(system: str, sign_in: SignIn, body: Body) -> Token:
+    try:
+        return sign_in.read(body.value)
+    except (LookupError, TypeError, AttributeError) as error:
+        told = f"{system} answered a sign-in without a token"
+        raise Misconfigured(f"{system}.NO_TOKEN", told, source=system) from error
 
 
 def _posted(http: httpx.AsyncClient, asked: TokenRequest) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 import msgspec
@@ -252,6 +252,13 @@ class VendorHttp(Caller):
                 raise Unanswered(self._code("NO_ANSWER"), told, source=name) from error
             raise
         return decoded(name, answer.status_code, answer.headers, data)
+
+    @property
+    def base_url(self) -> str:
+        """Where paths begin, as people may see it: without a user, a password or a query."""
+        url = urlsplit(self.connection.url)
+        host = f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
+        return self._url(host.rstrip("/"), "", ())
 
     def path(self, path: str, *ids: str) -> str:
         """A path from the host's root, for calls that are sent inside another."""

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from apis.runtime import runs
 from apis.runtime.outages import away
-from apis.runtime.work_items import open_item
+from apis.runtime.work_items import APPROVAL, open_item
 from contracts.canonical.money import Money
 from contracts.errors import Problem
 from contracts.events import event_id
@@ -132,9 +132,7 @@ def titled(code: str) -> str:
     return f"{subject.replace('-', ' ').capitalize()}: {reason.replace('-', ' ')}"
 
 
-def approval_item(
-    running: Running, code: str, by: str, detail: str, amount: Money | None
-) -> WorkItem:
+def approval_item(running: Running, code: str, by: str, detail: str) -> WorkItem:
     """The work item that asks for an approval."""
     return WorkItem(
         id="",
@@ -143,10 +141,10 @@ def approval_item(
         detail=detail,
         owner=by,
         remedy="approve, or reject with a reason",
-        amount=amount or price(running),
+        amount=price(running),
         record=record_of(running),
         run_id=running.run_id,
-        step=f"{code}.approval",
+        step=APPROVAL,
         entity=running.subject.get("entity"),
         since=running.runtime.clock.now(),
     )

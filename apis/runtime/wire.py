@@ -36,8 +36,8 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True):
     """A vendor's error table: where its code and text are, and which class each code is.
 
     `statuses` name and class an answer without a known code; `refused` is for any other 4xx.
-    A code in `wraps` is classed by another one in its text, if there is one. `pause_s` is for
-    throttling that does not say how long; `fields` is where the names of refused fields are.
+    A code in `wraps` is classed by another one in its text, if there is one; `fields` is where the
+    names of refused fields are.
     """
 
     code: str
@@ -46,7 +46,6 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True):
     statuses: Mapping[int, tuple[str, type[ThroughlineError]]] = {}
     refused: type[ThroughlineError] = Rejected
     wraps: frozenset[str] = frozenset()
-    pause_s: float = 60.0
     fields: str = ""
 
 
@@ -143,7 +142,7 @@ def error_for(
         named = errors.statuses.get(status, (str(status), by_status(status, errors.refused)))
         name, kind = code or named[0], named[1]
         kind = Unanswered if kind is Transient else kind
-    error = kind(
+    return kind(
         f"{system}.{name}",
         (detail or f"{system} answered {status} without saying why")[:DETAIL],
         errors=tuple(
@@ -152,9 +151,6 @@ def error_for(
         ),
         source=system,
     )
-    if isinstance(error, Throttled):
-        error.retry_after = errors.pause_s
-    return error
 
 
 def by_status(status: int, refused: type[ThroughlineError]) -> type[ThroughlineError]:

@@ -34,6 +34,8 @@ WORK_ITEMS = table(
 ANYONE_RETRIES = "integration"
 PAGE = 100
 FORBIDDEN = 403
+APPROVAL = "approval"
+"""The step at which a run waits for one; a parked step's own name is the step of its item."""
 POISON = "flow.poison"
 FAILED = "flow.failed"
 
@@ -148,14 +150,19 @@ def decide(connection: Connection, item_id: str, deciding: Deciding) -> WorkItem
         detail={"comment": deciding.comment, "code": item.code},
     )
     if row.wait_id:
-        told = {
-            "decision": deciding.decision,
-            "comment": deciding.comment,
-            "record": msgspec.to_builtins(deciding.record),
-            "actor": deciding.by.actor,
-        }
-        runs.decide_wait(connection, row.wait_id, told)
+        runs.decide_wait(connection, row.wait_id, told(deciding))
     return decided
+
+
+def told(deciding: Deciding) -> dict[str, Any]:
+    """The decision as the waiting flow reads and records it."""
+    return {
+        "decision": deciding.decision,
+        "comment": deciding.comment,
+        "record": msgspec.to_builtins(deciding.record),
+        "actor": deciding.by.actor,
+        "at": deciding.at.isoformat(),
+    }
 
 
 def closed(item: WorkItem, deciding: Deciding) -> WorkItem:

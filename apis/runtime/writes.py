@@ -179,7 +179,7 @@ def settle(
     given = {"of": sending.slot, "state": "done", "external_id": external_id}
     if connection.execute(UNSETTLED, given).rowcount != 1:
         return
-    write, context = sending.write, sending.context
+    write = sending.write
     if write.undoes:
         undo(connection, sending.connection, write.object, write.key)
     payload = VendorCalled(
@@ -189,29 +189,34 @@ def settle(
         key=write.key,
         external_id=external_id,
         status=status,
-        actor=context.actor,
-        cause=context.cause or context.request_id,
+        actor=sending.context.actor,
+        cause=sending.context.cause or sending.context.request_id,
     )
+    tell_effect(connection, sending, payload)
+
+
+def tell_effect(connection: Connection, sending: Sending, payload: VendorCalled) -> None:
+    """Announce an effect and record it for the audit."""
     event = event_of(
         "vendor.called",
         payload,
         id=event_id(sending.slot, sending.at.isoformat()),
         source=f"/system/{sending.connection}",
         time=sending.at,
-        correlation_id=(context.cause or "").partition("/")[0] or None,
+        correlation_id=(sending.context.cause or "").partition("/")[0] or None,
     )
     publish(connection, "system", event)
     audit.record(
         connection,
         "system",
         at=sending.at,
-        actor=context.actor,
-        action=f"{write.object}.{write.kind}",
+        actor=sending.context.actor,
+        action=f"{payload.object}.{payload.operation}",
         cause=payload.cause,
-        object=write.object,
-        key=write.key,
+        object=payload.object,
+        key=payload.key,
         system=sending.connection,
-        before=write.before,
+        before=sending.write.before,
         after=msgspec.to_builtins(sending.body, enc_hook=str),
     )
 

@@ -30,8 +30,18 @@ class ContractLine(msgspec.Struct, frozen=True, kw_only=True):
     ends_on: date | None = None
 
 
+class ApprovalLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """The value above which a deal needs an approval, and the role that gives it."""
+
+    above: Money
+    owner: str
+
+
 class ContractVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """What holds from a day on; a change order adds the next number, it never edits this one."""
+    """What holds from a day on; a change order adds the next number, it never edits this one.
+
+    A version above a limit says who approved it, when, and which limit that was.
+    """
 
     number: int
     value: Money
@@ -41,6 +51,8 @@ class ContractVersion(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     signed_on: date | None = None
     approved_by: str | None = None
+    approved_at: Moment | None = None
+    approval_limit: Money | None = None
 
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True):

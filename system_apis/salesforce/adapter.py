@@ -43,12 +43,13 @@ class Salesforce:
         self._maps = Maps(metadata, http.name)
 
     async def about(self) -> About:
-        """Vendor, pinned version and the day it retires."""
+        """Vendor, where it is, pinned version and the day it retires."""
         connection = self._http.connection
         return About(
             vendor=self._http.vendor.name,
             version=connection.api.version,
             retires_on=connection.api.retires_on,
+            base_url=self._http.base_url,
             connection=self._http.name,
             docs=self._http.vendor.docs,
         )

@@ -11,11 +11,12 @@ from typing import Any
 import uvloop
 
 from apis.gateway.app import Edge, gateway_app
-from apis.gateway.oauth import AuthorizationServer, MemoryOnce, ensure_clients, load_credentials
+from apis.gateway.oauth import AuthorizationServer, StoreOnce, ensure_clients, load_credentials
 from apis.gateway.policy import compile_policy, load_documents, load_gateway
 from apis.gateway.tokens import Tokens, signing_keys
 from apis.runtime.clock import Clock
 from apis.runtime.limits import MemoryLimiter
+from apis.runtime.store import Store
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.hops import bare, sent, timed
 from tests.benchmarks.product import home
@@ -46,7 +47,8 @@ async def measured(folder: Path, text: str) -> dict[str, float]:
     clock = Clock()
     tokens = Tokens(signing_keys(None, folder), issuer=ISSUER, clock=clock)
     known = load_credentials(policy.gateway, folder)
-    oauth = AuthorizationServer(policy.gateway, known, tokens, MemoryOnce(), clock)
+    once = StoreOnce(Store(f"sqlite:///{folder}/gateway.sqlite"))  # no assertion is sent
+    oauth = AuthorizationServer(policy.gateway, known, tokens, once, clock)
     around = Edge(ISSUER, clock, MemoryLimiter(), tokens, oauth, ready, lambda _line: None)
     app = gateway_app(policy, dict.fromkeys(policy.mounts, bare), around)
     client = policy.gateway.clients["demo"]

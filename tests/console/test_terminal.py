@@ -6,6 +6,7 @@ import io
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -13,7 +14,7 @@ from apis.console import terminal
 from contracts.canonical.identity import Source
 from contracts.canonical.money import Money
 from contracts.errors import Rejected
-from contracts.runs import Run, RunStep, VendorCall, Waiting, WorkItem, WorkRecord
+from contracts.runs import Decision, Run, RunStep, VendorCall, Waiting, WorkItem, WorkRecord
 
 AT = datetime(2026, 4, 1, 12, tzinfo=UTC)
 QUERY = VendorCall(system="salesforce", operation="GET /query", status=200, ms=11.2, at=AT)
@@ -80,6 +81,32 @@ def test_a_call_without_an_answer_says_so_and_tries_are_counted() -> None:
     assert "salesforce PATCH /sobjects/Account/...: no answer" in line
     assert "try 3" in told
     assert "3.0 s" in line
+
+
+def test_a_wait_for_a_person_is_a_line_that_says_who_decided_and_why() -> None:
+    decision = Decision(decision="approve", comment="staffed", actor="ann", at=AT)
+    step = RunStep(
+        name="approval",
+        owner="delivery-director",
+        state="done",
+        started_at=AT,
+        ended_at=AT + timedelta(hours=2),
+        attempts=1,
+        work_item_id="wi-1",
+        decision=decision,
+    )
+    asked = msgspec.structs.replace(step, name="accepted_deal.decision", state="waiting")
+    asked = msgspec.structs.replace(asked, ended_at=None, decision=None)
+    run = msgspec.structs.replace(RUN, steps=(ACCEPTED, step, asked))
+
+    told = text(terminal.journey(run, AT + timedelta(minutes=5)))
+
+    line = next(line for line in told.splitlines() if "approval" in line)
+    for part in ("delivery-director", "done", "2 h", "approve by ann: staffed"):
+        assert part in line
+    waiting = next(line for line in told.splitlines() if "accepted deal: decision" in line)
+    assert ("waiting" in waiting, "5 min" in waiting) == (True, True)
+    assert "approve by ann: staffed" in terminal.step_line(run, step)
 
 
 def test_what_a_run_waits_for_is_plain() -> None:

@@ -1,5 +1,6 @@
 """No cent is lost: rounding, adding up and sharing out, in every currency there is."""
 
+from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
 
 import msgspec
@@ -230,7 +231,7 @@ def test_hours_times_rate_are_rounded_once():
 def test_a_payment_that_settles_two_invoices_leaves_the_rest_on_account():
     payment = Payment(
         amount=euros("500.00"),
-        received_on="2026-01-31",
+        received_on=date(2026, 1, 31),
         applications=(
             CashApplication(invoice=Ref("i1"), amount=euros("300.00")),
             CashApplication(invoice=Ref("i2"), amount=euros("150.00")),

@@ -4,6 +4,7 @@ import json
 from copy import deepcopy
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import msgspec
@@ -31,7 +32,7 @@ def versions_of(name: str) -> list[str]:
     return sorted(found, key=lambda version: [int(part) for part in version.split(".")])
 
 
-def published(name: str, version: str) -> dict:
+def published(name: str, version: str) -> dict[str, Any]:
     return json.loads((PUBLISHED / name / f"{version}.json").read_text("utf-8"))
 
 

@@ -12,6 +12,7 @@ from tests.firm import Firm, Salesforce
 from tests.house import SYSTEM, House
 from tests.servers import Servers, drop_database, flush, fresh_database
 
+OLDER = "9001"
 PARTS = ("gateway", "process", "system-salesforce", "sandbox-salesforce")
 
 
@@ -27,7 +28,7 @@ def split(production: Servers | None, tmp_path_factory: pytest.TempPathFactory) 
     house = House(home, url, redis)
     try:
         house.opens_sandbox()
-        Salesforce(house).wins_deal(entity="DE", n=9001)
+        Salesforce(house).wins_deal(entity="DE", n=OLDER)
         Salesforce(house).later(60)
         house.opens_split()
         yield house
@@ -76,12 +77,14 @@ async def test_a_dry_run_crosses_processes_too(firm: Firm) -> None:
 
 
 async def test_deals_won_before_the_first_start_are_left_alone(firm: Firm) -> None:
-    older = firm.salesforce.repeats({"entity": "DE", "n": "9001", "stage": "Closed Won"})
+    state = firm.salesforce.state()
+    older = next(each["Id"] for each in state["Opportunity"] if each["Name"].endswith(OLDER))
     newer = firm.salesforce.wins_deal()
 
     await firm.run_of(newer)
 
-    assert [run for run in await firm.runs_of(older) if run["state"] == "none"] == []
+    assert firm.salesforce.record(older)["StageName"] == "Closed Won"
+    assert await firm.runs_of(newer._replace(id=older)) == []
 
 
 @pytest.mark.parametrize(
@@ -137,3 +140,14 @@ async def test_a_worker_told_to_stop_ends_well_and_another_goes_on(
 
     assert (await firm.see(written_back, bool)).startswith("project-")
     assert split.stop("worker-spare") == 0
+
+
+def test_the_gateway_names_the_part_that_is_away(split: House) -> None:
+    if "process" in split.processes:
+        split.stop("process")
+
+    answer = split.http.get(f"{split.gateway}/readyz")
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert answer.json()["detail"] == "Not ready: process does not answer."
+    assert split.http.get(f"{split.gateway}/healthz").status_code == 200

@@ -14,8 +14,9 @@ from joserfc.jwk import ECKey
 from apis.gateway.app import Edge, gateway_app
 from apis.gateway.guard import Receive, Scope, Send
 from apis.gateway.oauth import (
+    JTI,
     AuthorizationServer,
-    MemoryOnce,
+    StoreOnce,
     ensure_clients,
     load_credentials,
 )
@@ -24,7 +25,9 @@ from apis.gateway.tokens import Tokens, signing_keys
 from apis.runtime.clock import Clock
 from apis.runtime.context import SCOPE_KEY
 from apis.runtime.limits import MemoryLimiter
+from apis.runtime.store import Store
 from contracts.errors import Throttled
+from tests.gateway.failures import ANSWERS
 
 HERE = Path(__file__).parent
 ISSUER = "http://127.0.0.1:8080"
@@ -33,6 +36,9 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer what arrived; some ids make it fail."""
+    if answer := ANSWERS.get(scope["path"].rpartition("/")[2]):
+        await answer(send)
+        return
     if scope["path"] == "/orders/broken":
         raise RuntimeError("secret-canary")
     if scope["path"] == "/orders/throttled":
@@ -51,10 +57,10 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
         "body": body.decode(),
         "context": msgspec.to_builtins(scope[SCOPE_KEY]),
     }
-    answer = json.dumps(seen).encode()
+    told = json.dumps(seen).encode()
     headers = [(b"content-type", b"application/json"), (b"X-Request-Id", b"not-ours")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": answer})
+    await send({"type": "http.response.body", "body": told})
 
 
 class Bench:
@@ -74,17 +80,18 @@ class Bench:
         }
         self.policy = compile_policy(gateway, load_documents(HERE / "published"))
         self.tokens = Tokens(signing_keys(None, home), issuer=ISSUER, clock=self.clock)
-        self.oauth = AuthorizationServer(
-            gateway, load_credentials(gateway, home), self.tokens, MemoryOnce(), self.clock
-        )
+        self.store = Store(f"sqlite:///{home}/gateway.sqlite", pool=1)
+        self.store.write_now(JTI.create)
+        once, known = StoreOnce(self.store), load_credentials(gateway, home)
+        self.oauth = AuthorizationServer(gateway, known, self.tokens, once, self.clock)
         self.missing: list[str] = []
         self.log: list[dict[str, Any]] = []
-        edge = Edge(
+        self.edge = Edge(
             ISSUER, self.clock, MemoryLimiter(), self.tokens, self.oauth, self.ready,
             self.log.append,
         )  # fmt: skip
-        self.app = gateway_app(self.policy, dict.fromkeys(self.policy.mounts, echo), edge)
-        transport = httpx.ASGITransport(self.app)  # type: ignore[arg-type] # the same shape
+        self.app = gateway_app(self.policy, dict.fromkeys(self.policy.mounts, echo), self.edge)
+        transport = httpx.ASGITransport(self.app)
         self.http = httpx.AsyncClient(transport=transport, base_url=ISSUER)
 
     async def ready(self) -> list[str]:

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import pytest
 import yaml
 
-from apis.gateway.guard import Message
+from apis.gateway.guard import REFUSALS, Message
 from tests.gateway import forgery
 from tests.gateway.bench import Bench
 
@@ -41,7 +41,7 @@ class Answer(NamedTuple):
 
 
 def filled(bench: Bench, text: str) -> str:
-    for name, value in {
+    values: dict[str, Any] = {
         "right": bench.token,
         "secret": lambda: bench.secrets["clerk"],
         "dots": lambda: "." * 7000,
@@ -49,7 +49,9 @@ def filled(bench: Bench, text: str) -> str:
         "huge": lambda: "x" * 65_536,
         "x9000": lambda: "x" * 9_000,
         "x100000": lambda: "x" * 100_000,
-    }.items():
+        "thousand": lambda: "&".join(f"a{n}=" for n in range(1_000)),
+    }
+    for name, value in values.items():
         if f"{{{name}}}" in text:
             text = text.replace(f"{{{name}}}", value())
     return text
@@ -165,6 +167,8 @@ async def test_a_request_gets_the_answer_the_catalogue_expects(
         assert answer.json()["scope"] == expect["scope"]
     if "operation" in expect:
         assert bench.log[-1]["operation"] == expect["operation"]
+    if "empty" in expect:
+        assert answer.body == b""
     if "reads" in expect:
         assert answer.reads == expect["reads"]
     assert len(bench.log) == 1
@@ -181,6 +185,12 @@ def check_problem(answer: Answer, expect: dict[str, Any]) -> None:
     assert problem["title"]
     assert problem["request_id"] == answer.headers["x-request-id"]
     assert problem["trace_id"] == answer.headers["traceparent"].split("-")[1]
+    assert problem.get("remedy") or problem["code"] not in REFUSALS
+    assert "kind" not in problem
+    assert expect.get("problem", {}).items() <= problem.items()
+    for told, wanted in zip(problem.get("errors", ()), expect.get("errors", ()), strict=False):
+        assert wanted.items() <= told.items()
+    assert len(problem.get("errors", ())) >= len(expect.get("errors", ()))
     if "pointer" in expect:
         assert [error["pointer"] for error in problem["errors"]] == [expect["pointer"]]
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
 from authlib.oauth2.rfc7523 import private_key_jwt_sign
 
-from apis.gateway.oauth import ASSERTION, MemoryOnce, Once, StoreOnce
+from apis.gateway.oauth import ASSERTION, StoreOnce
 from apis.runtime.migrations import lift
 from apis.runtime.store import Store
 from tests.gateway import forgery
@@ -118,18 +116,9 @@ async def test_the_metadata_leads_to_everything(bench: Bench) -> None:
     assert "d" not in keys[0]
 
 
-@pytest.fixture(params=["memory", "store"])
-def once(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Once]:
-    if request.param == "memory":
-        yield MemoryOnce()
-        return
-    store = Store(f"sqlite:///{tmp_path}/once.sqlite")
-    lift(store)
-    yield StoreOnce(store)
-    store.close()
+async def test_a_name_is_new_once_until_it_is_forgotten(bench: Bench) -> None:
+    once = StoreOnce(bench.store)
 
-
-async def test_a_name_is_new_once_until_it_is_forgotten(once: Once) -> None:
     assert await once.first("a", T + 60, T)
     assert not await once.first("a", T + 60, T + 1)
     assert await once.first("b", T + 60, T + 1)

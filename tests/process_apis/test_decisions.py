@@ -22,6 +22,54 @@ async def test_a_deal_above_its_entitys_limit_waits_for_the_delivery_director(
     assert (await firm.run_of(deal))["result"]["state"] == "active"
 
 
+async def test_who_is_asked_for_an_approval_reads_value_limit_and_seller(firm: Firm) -> None:
+    deal = firm.salesforce.wins_deal(entity="DE", price=2000)
+
+    item = await firm.work_item(deal, owner="delivery-director")
+
+    sold_by = firm.salesforce.record(deal.id)["OwnerId"]
+    users = firm.salesforce.state()["User"]
+    seller = next(user["Email"] for user in users if user["Id"] == sold_by)
+    assert f"sold by {seller}" in item["detail"]
+    assert "is worth 400,000.00 EUR" in item["detail"]
+    assert "above the limit of 100,000.00 EUR in DE" in item["detail"]
+
+
+async def test_an_approval_is_evidence_on_the_contract_and_a_step_of_the_run(firm: Firm) -> None:
+    deal = firm.salesforce.wins_deal(entity="DE", price=2000)
+    item = await firm.work_item(deal, owner="delivery-director")
+    waits = (await firm.run_of(deal, "waiting"))["steps"][-1]
+    assert (waits["name"], waits["owner"]) == ("approval", "delivery-director")
+    assert (waits["state"], waits["ended_at"], waits["calls"]) == ("waiting", None, [])
+    assert (waits["work_item_id"], waits["decision"]) == (item["id"], None)
+
+    decided = await firm.decides(item, "approve", comment="staffed from March")
+
+    run = await firm.run_of(deal)
+    version = run["result"]["versions"][0]
+    told = decided.json()["decision"]
+    assert (version["approved_by"], version["approved_at"]) == ("demo-approver", told["at"])
+    assert version["approval_limit"] == {"amount": "100000.00", "currency": "EUR"}
+    assert [step["name"] for step in run["steps"]][:4] == [
+        *("accepted_deal", "approver_of", "approval", "validated_customer"),
+    ]
+    step = run["steps"][2]
+    assert (step["state"], step["attempts"], step["started_at"]) == ("done", 1, waits["started_at"])
+    assert step["ended_at"] == told["at"]
+    assert step["decision"] == told
+    assert (told["actor"], told["comment"]) == ("demo-approver", "staffed from March")
+
+
+async def test_a_deal_below_its_limit_has_no_approval_to_show(firm: Firm) -> None:
+    run = await firm.run_of(firm.salesforce.wins_deal())
+
+    version = run["result"]["versions"][0]
+    assert (version["approved_by"], version["approved_at"], version["approval_limit"]) == (
+        *(None, None, None),
+    )
+    assert not [step for step in run["steps"] if step["work_item_id"]]
+
+
 async def test_who_asked_for_a_deal_cannot_approve_it(firm: Firm) -> None:
     deal = firm.salesforce.wins_deal(price=2000, stage="Negotiation/Review")
     await firm.starts(deal, by="demo-approver")
@@ -140,6 +188,9 @@ async def test_a_record_made_by_hand_is_linked_by_adopting_it(firm: Firm) -> Non
     firm.salesforce.wins_again(second)
     item = await firm.work_item(second)
     assert item["code"] == "customer.duplicate-account"
+    known = firm.salesforce.record(first.customer_id)
+    for part in (second.customer_id, first.customer_id, known["Name"], "the same tax id"):
+        assert part in item["detail"]
 
     record = {"system": "salesforce", "external_id": first.customer_id}
     await firm.decides(item, "adopt", record=record)

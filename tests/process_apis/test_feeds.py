@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,8 +18,9 @@ from apis.runtime.metadata import Feed
 from apis.runtime.store import Store
 from contracts.canonical.deal import Deal as Sighting
 from contracts.canonical.deal import DealPage
+from contracts.errors import Throttled, Transient
 from contracts.events import Event
-from process_apis.feeds import place_of, sweep_due, take_in
+from process_apis.feeds import pause_after, place_of, sweep_due, take_in
 from tests.firm import Firm
 
 FEED = Feed(connection="salesforce", object="deal")
@@ -80,9 +83,53 @@ def test_a_feed_begins_at_its_first_start_and_stays_there(store: Store) -> None:
     [("01:00", "02:29", False), ("01:00", "02:30", True), ("02:31", "23:59", False)],
 )
 def test_the_sweep_is_due_once_a_night(swept: str, now: str, due: bool) -> None:  # noqa: FBT001 - a case
-    moments = [datetime.fromisoformat(f"2026-03-01T{text}:00+00:00") for text in (swept, now)]
+    then, today = (datetime.fromisoformat(f"2026-03-01T{text}:00+00:00") for text in (swept, now))
 
-    assert sweep_due(*moments, "02:30") is due
+    assert sweep_due(then, today, "02:30") is due
+
+
+@pytest.mark.parametrize(
+    ("every_s", "pauses"),
+    [(1, [1, 2, 4, 8, 16, 32, 60, 60]), (30, [30, 60, 60]), (300, [300, 300])],
+)
+def test_a_feed_that_keeps_failing_asks_less_often_but_does_not_fall_asleep(
+    every_s: float, pauses: list[float]
+) -> None:
+    error = Transient("crm.down", "down")
+
+    assert [pause_after(n, error, every_s) for n in range(1, len(pauses) + 1)] == pauses
+    assert pause_after(1_000_000, error, every_s) == pauses[-1]
+
+
+def test_a_feed_waits_as_long_as_the_system_asks() -> None:
+    assert pause_after(3, Throttled("crm.quota", "slow", retry_after=7), 1) == 7
+
+
+MOMENT_S = 0.1
+
+
+@pytest.mark.parametrize(
+    "fault", ["throttle", "error", "html", "timeout-before-commit", "maintenance"]
+)
+async def test_a_reading_that_fails_once_delays_the_next_deal_by_a_moment(
+    firm: Firm, fault: str
+) -> None:
+    await reads_on(firm)
+    firm.salesforce.fault("Opportunity.search", fault, nth=1, seconds=MOMENT_S)
+    await firm.see(partial(fired, firm), bool)
+    await asyncio.sleep(2 * MOMENT_S)
+    won_at = datetime.fromisoformat(firm.salesforce.now())
+
+    run = await firm.run_of(firm.salesforce.wins_deal())
+
+    delay = datetime.fromisoformat(run["started_at"]) - won_at
+    assert delay < timedelta(seconds=5)
+
+
+async def fired(firm: Firm) -> int:
+    """How often the planned fault has been met."""
+    [plan] = firm.house.http.get(f"{firm.house.sandbox}/__sandbox__/faults").json()
+    return int(plan.get("fired", 0))
 
 
 async def test_a_record_that_cannot_be_read_is_told_and_the_feed_goes_on(firm: Firm) -> None:

@@ -40,7 +40,16 @@ async def test_a_deal_without_tax_code_waits_for_finance_and_finishes_when_corre
 
     assert decided.status_code == 200
     assert decided.json()["decision"]["actor"] == "demo-finance"
-    assert (await firm.run_of(deal))["result"]["state"] == "active"
+    run = await firm.run_of(deal)
+    assert run["result"]["state"] == "active"
+    accepted, asked = run["steps"][:2]
+    assert (accepted["name"], accepted["state"], accepted["attempts"]) == (
+        "accepted_deal",
+        "done",
+        2,
+    )
+    assert (asked["name"], asked["owner"]) == ("accepted_deal.decision", "finance-master-data")
+    assert asked["decision"] == decided.json()["decision"]
 
 
 CASES: list[Any] = [

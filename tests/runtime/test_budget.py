@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
 
 import httpx
 import pytest
@@ -14,7 +16,7 @@ from apis.runtime.store import Store
 from contracts.errors import Rejected, Throttled, ThroughlineError, Transient, Unavailable
 from tests.runtime.acme import THINGS, acme, asks, hands_out_tokens, made
 
-FOR_EVER = {"is_reusable": True, "is_optional": True}
+FOR_EVER: dict[str, Any] = {"is_reusable": True, "is_optional": True}
 
 
 @pytest.fixture
@@ -147,7 +149,62 @@ async def test_a_vendor_that_says_it_is_away_is_left_alone(
         first, second = await tries(vendor, 2)
 
     assert (first.code, second.code) == ("acme.CLOSED", "acme.BREAKER_OPEN")
-    assert 30 <= first.retry_after <= 60
+    assert 1 <= first.retry_after <= 2
+
+
+async def test_a_vendor_that_stays_away_is_tried_ever_less_often_and_at_least_each_half_minute(
+    store: Store, httpx_mock: HTTPXMock
+) -> None:
+    asks()
+    hands_out_tokens(httpx_mock)
+    httpx_mock.add_response(url=THINGS, status_code=503, json={"code": "CLOSED"}, is_reusable=True)
+    clock, tried = Clock(), []
+
+    async with acme(store, clock) as vendor:
+        began = clock.now()
+        while clock.now() - began < timedelta(minutes=3):
+            [error] = await tries(vendor)
+            if error.code == "acme.CLOSED":
+                tried.append(round((clock.now() - began).total_seconds()))
+            clock.advance(0.5)
+
+    pauses = [later - earlier for earlier, later in pairwise(tried)]
+    assert pauses[:5] == pytest.approx([1, 2, 4, 8, 16], abs=1)
+    assert all(30 <= pause <= 31 for pause in pauses[5:])
+
+
+async def test_throttling_that_does_not_say_how_long_waits_longer_each_time(
+    store: Store, httpx_mock: HTTPXMock
+) -> None:
+    asks()
+    hands_out_tokens(httpx_mock)
+    for _ in range(8):
+        httpx_mock.add_response(url=THINGS, status_code=429)
+    httpx_mock.add_response(url=THINGS, json={})
+    httpx_mock.add_response(url=THINGS, status_code=429)
+    clock, waits = Clock(), []
+
+    async with acme(store, clock) as vendor:
+        for _ in range(10):
+            [error] = await tries(vendor)
+            waits.append(error and error.retry_after)
+            clock.advance(waits[-1] or 0)
+
+    assert waits[:8] == pytest.approx([1, 2, 4, 8, 16, 32, 60, 60], abs=0.1)
+    assert waits[8:] == [None, pytest.approx(1, abs=0.1)]
+
+
+async def test_calls_that_are_throttled_together_count_as_one(
+    store: Store, httpx_mock: HTTPXMock
+) -> None:
+    asks()
+    hands_out_tokens(httpx_mock)
+    httpx_mock.add_response(url=THINGS, status_code=429, is_reusable=True)
+
+    async with acme(store) as vendor:
+        errors = await asyncio.gather(*(tries(vendor) for _ in range(10)))
+
+    assert all(0 < error.retry_after <= 1 for [error] in errors)
 
 
 async def test_nothing_is_sent_in_a_maintenance_window(store: Store, httpx_mock: HTTPXMock) -> None:

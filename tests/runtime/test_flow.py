@@ -3,179 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-import msgspec
 import pytest
 import sqlalchemy as sa
 
-from apis.runtime import runs
+from apis.runtime.attempts import Tries, refusal
 from apis.runtime.clock import Clock
-from apis.runtime.context import Context
-from apis.runtime.engine import Engine
-from apis.runtime.flow import Abandoned, Runtime, about, approval, current, flow, runner, step
-from apis.runtime.leases import Leases, bury, lead, reap, wake
-from apis.runtime.metadata import Metadata
-from apis.runtime.migrations import lift
-from apis.runtime.records import Records
-from apis.runtime.store import Store
-from apis.runtime.work_items import Deciding, decide, list_items
-from contracts.canonical.identity import Source
+from apis.runtime.flow import Abandoned
+from apis.runtime.leases import bury
+from apis.runtime.work_items import list_items
 from contracts.canonical.money import Money
 from contracts.errors import Conflict, Rejected, Throttled, ThroughlineError, Transient
 from contracts.runs import Run, WorkItem
-
-DONE: list[str] = []
-REFUSALS: dict[str, list[Exception]] = {}
-PATIENCE_S = 20
-
-
-def meets(name: str) -> None:
-    """Do what the test has planned for this step: refuse, or be done."""
-    if planned := REFUSALS.get(name):
-        raise planned.pop(0)
-    DONE.append(name)
-
-
-@step(owner="sales-operations", keep="a first step stays")
-async def first(source: Source) -> str:
-    about(amount=Money(Decimal("1200.00"), "EUR"), entity="DE")
-    meets(f"first {source.external_id}")
-    return "first"
-
-
-@step(owner="integration")
-async def second(word: str) -> str:
-    meets(f"second {current().source.external_id}")
-    return word + " and second"
-
-
-@second.undo
-async def unsecond(_word: str) -> None:
-    meets(f"undo {current().source.external_id}")
-
-
-@step(owner="integration", keep="it was the last")
-async def third(word: str) -> str:
-    meets(f"third {current().source.external_id}")
-    return word + " and third"
-
-
-@flow
-async def three_steps(source: Source) -> str:
-    word = await second(await first(source))
-    return await third(word)
-
-
-@flow
-async def approved(source: Source) -> str:
-    word = await second(await first(source))
-    await approval("deal", by="delivery-director", detail="a large one")
-    return await third(word)
-
-
-@flow
-async def broken(source: Source) -> str:
-    word = await first(source)
-    raise KeyError(word)
-
-
-class Bench:
-    """A worker, its leaderships and the questions tests ask."""
-
-    def __init__(self, url: str) -> None:
-        self.store, self.engine, self.clock = Store(url), Engine(url), Clock()
-        self.leases = Leases(self.store, "test", ttl=5)
-        self.runtime = Runtime(
-            store=self.store,
-            engine=self.engine,
-            clock=self.clock,
-            metadata=Metadata.load(Path("apis/entities.yaml")),
-            records=Records(),
-            connect=lambda _port, _api: None,
-            leases=self.leases,
-        )
-        self.tasks: list[asyncio.Task[None]] = []
-
-    async def begin(self) -> None:
-        await asyncio.to_thread(lift, self.store)
-        await asyncio.to_thread(self.engine.migrate)
-        await self.leases.hold(self.leases.worker)
-        flows = [three_steps, approved, broken]
-        self.engine.launch(
-            {f.registered: runner(self.runtime, f) for f in flows}, self.leases.owner
-        )
-        waking = lead(self.leases, "waker", 0.05, lambda: wake(self.store, self.engine, self.clock))
-        reaping = lead(
-            self.leases,
-            "reaper",
-            0.2,
-            lambda: reap(self.store, self.engine, self.leases, self.clock),
-        )
-        self.tasks = [asyncio.create_task(waking), asyncio.create_task(reaping)]
-
-    async def end(self) -> None:
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
-        await self.engine.drain(1)
-        self.leases.stop()
-        await self.engine.close()
-        self.store.close()
-
-    async def starts(
-        self, name: str, record: str, *, turn: int = 1, person: str | None = None
-    ) -> str:
-        source = Source("crm", record)
-        context = Context(actor="demo", client="demo", person=person)
-        asked = runs.Start(
-            flow=name,
-            source=source,
-            turn=turn,
-            argument={
-                "source": self.runtime.records.dump(source),
-                "context": msgspec.to_builtins(context),
-            },
-            context=context,
-            at=self.clock.now(),
-            again=True,
-        )
-        return (await self.store.write(runs.start, self.engine, asked)).run_id
-
-    async def run(self, run_id: str) -> Run:
-        found = await self.store.read(runs.view, run_id)
-        assert found is not None
-        return found
-
-    async def until(self, run_id: str, *states: str) -> Run:
-        return await self.see(lambda: self.run(run_id), lambda run: run.state in states)
-
-    async def see(self, look: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
-        for _ in range(PATIENCE_S * 50):
-            found = await look()
-            if good(found):
-                return found
-            await asyncio.sleep(0.02)
-        pytest.fail(f"never happened; last seen: {found}")
-
-    async def item(self, run_id: str) -> WorkItem:
-        async def look() -> Any:
-            return (await self.store.read(list_items, None, "open", None, run_id)).items
-
-        found = await self.see(look, bool)
-        item: WorkItem = found[0]
-        return item
-
-    async def decides(
-        self, item: WorkItem, decision: str, *roles: str, actor: str = "fay"
-    ) -> WorkItem:
-        by = Context(actor=actor, client=actor, roles=roles or (item.owner,))
-        deciding = Deciding(decision=decision, comment="seen", by=by, at=self.clock.now())
-        return await self.store.write(decide, item.id, deciding)
+from tests.runtime.flow_bench import DONE, REFUSALS, Bench
 
 
 @pytest.fixture
@@ -222,6 +67,41 @@ async def test_a_refusal_waits_for_its_owner_and_retry_goes_on(bench: Bench) -> 
 
     assert (await bench.until(run_id, "done")).result == "first and second and third"
     assert DONE == ["first A", "second A", "third A"]
+
+
+async def test_a_step_counts_all_its_attempts_and_each_decision_is_a_step_of_its_own(
+    bench: Bench,
+) -> None:
+    refused = Rejected("customer.tax-code-missing", "no tax code", owner="finance")
+    REFUSALS["second A"] = [Throttled("crm.quota", "slow down", retry_after=0.1), refused, refused]
+    run_id = await bench.starts("three_steps", "A")
+    began = (await bench.item(run_id)).since
+
+    for attempts in (2, 3):
+        item = await bench.item(run_id)
+        seen = await bench.run(run_id)
+        assert (seen.steps[1].state, seen.steps[1].attempts) == ("parked", attempts)
+        assert (seen.steps[-1].state, seen.steps[-1].work_item_id) == ("waiting", item.id)
+        await bench.decides(item, "retry")
+        await bench.see(lambda: bench.run(run_id), partial(went_on, item))
+
+    run = await bench.until(run_id, "done")
+    assert [each.name for each in run.steps] == [
+        *("first", "second", "second.decision", "second.decision", "third"),
+    ]
+    second, *decisions = run.steps[1:4]
+    assert (second.attempts, second.owner, second.started_at < began) == (4, "integration", True)
+    for each in decisions:
+        assert (each.owner, each.state, each.attempts, each.calls) == ("finance", "done", 1, ())
+        assert each.decision is not None
+        told = (each.decision.decision, each.decision.actor, each.decision.comment)
+        assert told == ("retry", "fay", "seen")
+        assert each.started_at <= each.ended_at == each.decision.at
+
+
+def went_on(item: WorkItem, run: Run) -> bool:
+    """Whether the run has left the wait for this item behind."""
+    return run.state == "done" or (run.waiting is not None and item.id != run.waiting.work_item_id)
 
 
 async def test_a_second_decision_is_a_conflict(bench: Bench) -> None:
@@ -296,9 +176,14 @@ async def test_an_approval_is_never_given_by_who_asked(bench: Bench) -> None:
         assert refused.value.status == 403
     with pytest.raises(Rejected, match="not-yours"):
         await bench.decides(item, "approve", "integration")
-    await bench.decides(item, "approve")
+    waits = (await bench.run(run_id)).steps[-1]
+    assert (waits.name, waits.owner, waits.state) == ("approval", "delivery-director", "waiting")
+    assert (waits.started_at, waits.ended_at, waits.decision) == (item.since, None, None)
+    decided = await bench.decides(item, "approve")
 
-    assert (await bench.until(run_id, "done")).state == "done"
+    run = await bench.until(run_id, "done")
+    assert [each.name for each in run.steps] == ["first", "second", "approval", "third"]
+    assert (run.steps[2].state, run.steps[2].decision) == ("done", decided.decision)
 
 
 async def test_a_rejected_approval_undoes_what_was_done(bench: Bench) -> None:
@@ -383,6 +268,15 @@ async def test_a_flow_that_breaks_outside_its_steps_is_failed_and_has_an_owner(
     item = await bench.item(run.id)
     assert (item.code, item.owner) == ("flow.failed", "integration")
     assert await bench.starts("broken", "A") == f"{run_id}.2"
+
+
+@pytest.mark.parametrize(("tried", "pause"), [(0, 1), (1, 2), (5, 32), (6, 60), (5_000, 60)])
+def test_throttling_without_a_word_how_long_waits_longer_each_time(tried: int, pause: int) -> None:
+    silent, now = Throttled("crm.quota", "slow down"), Clock().now()
+
+    told = refusal(silent, Tries(count=tried), now)
+
+    assert pause <= told["wait"] <= pause + 0.5
 
 
 def test_abandoned_is_no_error_of_ours() -> None:

@@ -13,6 +13,7 @@ from apis.runtime.context import Context
 from apis.runtime.engine import Pending
 from apis.runtime.leases import POISON, REAPER, claim, judge
 from apis.runtime.migrations import lift
+from apis.runtime.run_views import view
 from apis.runtime.store import Store, insert_new
 from apis.runtime.work_items import Deciding, decide, list_items
 from contracts.runs import WorkItem
@@ -87,7 +88,7 @@ def test_retry_decided_before_the_engine_let_go_is_not_overruled(store: Store) -
     store.write_now(decide, items(store)[0].id, retry)
     assert dies(store, "d") == {RUN: 1}, "its deaths were not forgiven"
     assert waits(store) == ["taken"]
-    run = store.read_now(runs.view, RUN)
+    run = store.read_now(view, RUN)
     assert run is not None
     assert run.state == "running"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import httpx
 import pytest
@@ -11,11 +12,11 @@ from pytest_httpx import HTTPXMock
 from apis.runtime.clock import Clock
 from apis.runtime.sign_in import Token
 from apis.runtime.store import Store
-from contracts.errors import Misconfigured, Transient, Unavailable
+from contracts.errors import Misconfigured, ThroughlineError, Transient, Unavailable
 from tests.runtime.acme import THINGS, TOKEN_URL, acme, asks, hands_out_tokens, made
 
 EXPIRED = {"code": "EXPIRED", "message": "session expired"}
-FOR_EVER = {"is_reusable": True, "is_optional": True}
+FOR_EVER: dict[str, Any] = {"is_reusable": True, "is_optional": True}
 
 
 @pytest.fixture
@@ -119,7 +120,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize("row", REFUSALS, ids=lambda row: row[2])
 async def test_a_refused_sign_in_says_who_acts(
-    store: Store, httpx_mock: HTTPXMock, row: tuple[dict[str, object], type, str]
+    store: Store, httpx_mock: HTTPXMock, row: tuple[dict[str, Any], type[ThroughlineError], str]
 ) -> None:
     answer, kind, code = row
     asks()

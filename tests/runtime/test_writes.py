@@ -24,7 +24,7 @@ from contracts.errors import Conflict, Throttled, Transient
 from tests.runtime.acme import ACME, THINGS, Acme, Shelf, acme, asks, hands_out_tokens, made, rows
 
 KEY = "project-7"
-FOR_EVER = {"is_reusable": True, "is_optional": True}
+FOR_EVER: dict[str, Any] = {"is_reusable": True, "is_optional": True}
 
 
 @pytest.fixture
@@ -243,7 +243,7 @@ class Dying(VendorHttp):
 
     @classmethod
     def of(cls, vendor: Acme, store: Store, http: httpx.AsyncClient) -> Dying:
-        parts = {"tokens": vendor.tokens, "budget": vendor.budget, "http": http}
+        parts: dict[str, Any] = {"tokens": vendor.tokens, "budget": vendor.budget, "http": http}
         return cls(ACME, "acme", vendor.connection, store=store, clock=vendor.clock, **parts)
 
 

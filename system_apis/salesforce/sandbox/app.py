@@ -13,7 +13,7 @@ from system_apis.salesforce.sandbox import errors, examples
 from system_apis.salesforce.sandbox.composite import Composite
 from system_apis.salesforce.sandbox.errors import Refused, json_answer, not_found
 from system_apis.salesforce.sandbox.oauth import Tokens
-from system_apis.salesforce.sandbox.operations import operations
+from system_apis.salesforce.sandbox.operations import NAMES, operations
 from system_apis.salesforce.sandbox.queries import PAGE, SMALLEST_PAGE, Queries, changed, everything
 from system_apis.salesforce.sandbox.records import Records
 from system_apis.salesforce.sandbox.schema import (
@@ -53,6 +53,10 @@ class Org:
             kit.db.execute("BEGIN IMMEDIATE")
             examples.furnish(self.records)
             kit.db.execute("COMMIT")
+
+    def named(self) -> frozenset[str]:
+        """Every operation, as `Object.verb`."""
+        return NAMES
 
     def operations(self, call: Call) -> tuple[list[str], str | None]:
         """What the call does, as `Object.verb`, and the business key in it."""

@@ -14,14 +14,24 @@ import msgspec
 
 from apis.runtime.sandbox import Call
 from system_apis.salesforce.sandbox.queries import Queries
-from system_apis.salesforce.sandbox.schema import BY_LOWER, BY_PREFIX
+from system_apis.salesforce.sandbox.schema import BY_LOWER, BY_PREFIX, OBJECTS
 
 FROM = re.compile(r"\bFROM\s+(\w+)", re.IGNORECASE)
 CHILD = re.compile(r"\([^()]*\bFROM\b[^()]*\)", re.IGNORECASE)
 QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'")
 OUR_KEYS = ("TL_Customer_Key__c", "TL_Project_Key__c")
 OTHER_KEYS = ("TL_Import_Key__c",)
+OTHER_VERBS = ("upsert", "search", "describe")
 VERBS = {"GET": "read", "POST": "create", "PATCH": "update", "DELETE": "delete"}
+WHOLE = ("token.create", "limits.read", "sobjects.read", "versions.read", "resources.read")
+NAMES = frozenset(
+    {
+        *(f"{name}.{verb}" for name in OBJECTS for verb in (*VERBS.values(), *OTHER_VERBS)),
+        *(f"collections.{verb}" for verb in (*VERBS.values(), "upsert")),
+        *(*WHOLE, "composite.update", "query.search"),
+    }
+)
+"""Every name there is; what else a client asks for is not found."""
 
 
 def operations(call: Call, queries: Queries) -> tuple[list[str], str | None]:  # noqa: PLR0911 - a table of paths

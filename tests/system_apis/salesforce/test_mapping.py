@@ -8,12 +8,12 @@ import msgspec
 import pytest
 
 from apis.runtime.mapping import Overrides
+from contracts.canonical.country import NAMES
 from contracts.canonical.deal import Deal, DealMark, Gap
 from contracts.canonical.identity import Ref
 from contracts.canonical.money import Money
 from contracts.canonical.party import Address, Contact, Customer
 from contracts.errors import Misconfigured
-from system_apis.salesforce.countries import NAMES
 from system_apis.salesforce.mapping import CONTACT, CUSTOMER, DEAL, DEAL_FILE, KEY, MARK
 
 # As a query answers: numbers with a fraction, `attributes` everywhere, null for no children.

@@ -143,10 +143,33 @@ async def test_one_part_of_a_composite_can_meet_a_lock(org: Org) -> None:
     assert codes == [201, 400, 201]
 
 
-async def test_a_fault_that_is_none_is_refused(org: Org) -> None:
-    plan = [{"operation": "Account.create", "fault": "meteor"}]
+@pytest.mark.parametrize(
+    ("planned", "told"),
+    [
+        ({"fault": "meteor"}, "no fault 'meteor': one of drift, error, "),
+        ({"operation": "Deal.create"}, "no operation 'Deal.create': one of Account.*, Contact.*, "),
+        (
+            {"operation": "Account.melt"},
+            "one of Account.create, Account.delete, Account.describe, ",
+        ),
+        ({"operation": "opportunity.*"}, "Opportunity.*"),
+        ({"nth": -1}, "Expected `int` >= 0 - at `$[0].nth`"),
+        ({"rate": 7}, "Expected `float` <= 1.0 - at `$[0].rate`"),
+        ({"often": 2}, "unknown field `often`"),
+    ],
+)
+async def test_a_fault_that_nothing_can_meet_is_refused(
+    org: Org, planned: dict[str, object], told: str
+) -> None:
+    await org.meets("Account.create", "error")
+    plan = [{"operation": "Account.create", "fault": "lock", **planned}]
 
-    assert (await org.http.put("/__sandbox__/faults", json=plan)).status_code == 422
+    answer = await org.http.put("/__sandbox__/faults", json=plan)
+
+    assert answer.status_code == 422
+    assert told in answer.json()["detail"]
+    [kept] = (await org.call("GET", "/__sandbox__/faults")).json()
+    assert kept["fault"] == "error"
 
 
 async def test_every_call_is_logged_before_and_after(org: Org) -> None:

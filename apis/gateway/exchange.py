@@ -1,0 +1,210 @@
+"""What leaves: the answer with its ids, and every failure as a problem document of our own.
+
+An answer under 400 passes untouched. From 400 on it is read, up to a size, and told anew: with an
+absolute `type`, without what only our own hops need, and with a vendor's own code as evidence.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Collection, Mapping
+from http import HTTPStatus
+from math import ceil
+from typing import NamedTuple
+
+import msgspec
+
+from apis.gateway.guard import JSON, NO_STORE, REFUSALS, Header, Message, Refusal, Scope, Send
+from contracts.errors import ERRORS, FieldError, Problem, error_of
+
+PROBLEM: Header = (b"content-type", b"application/problem+json")
+MOST_PROBLEM_BYTES = 65_536
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_TRACE = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+_OURS = frozenset({b"x-request-id", b"traceparent", b"ratelimit", b"ratelimit-policy", b"server"})
+_KEPT = frozenset({b"retry-after", b"allow", b"link", b"deprecation", b"sunset"})
+_FAILED = 400
+_UNAUTHORIZED = 401
+_BROKEN = 500
+_OF_A_VENDOR = re.compile(r"[a-z0-9_-]+\.[A-Z0-9_]+")
+_VENDOR_CODES = {
+    "Rejected": "vendor.rejected",
+    "Conflict": "vendor.conflict",
+    "NotFound": "vendor.not-found",
+    "Misconfigured": "vendor.misconfigured",
+    "Throttled": "vendor.throttled",
+    "Unavailable": "vendor.unavailable",
+    "Transient": "vendor.unavailable",
+}
+"""What a vendor's code is called outside, by the class of its error."""
+_BY_STATUS = {row.status: code for code, row in reversed(REFUSALS.items())}
+_DECODER = msgspec.json.Decoder(Problem)
+
+
+class Outside(NamedTuple):
+    """How problems are told to callers: under which address, and whose codes are not ours."""
+
+    issuer: str
+    vendors: Collection[str]
+
+    def refused(self, refusal: Refusal) -> Problem:
+        """The problem of a refusal of the gateway's own."""
+        return self.told(
+            Problem(
+                status=REFUSALS[refusal.code].status,
+                code=refusal.code,
+                detail=refusal.detail,
+                errors=refusal.errors,
+                retryable=True if refusal.code in {"rate-limited", "unavailable"} else None,
+            )
+        )
+
+    def answered(self, status: int, body: bytes) -> Problem:
+        """The problem a target answered, or one for its status when it said nothing readable."""
+        if status == _UNAUTHORIZED:  # a tier refused us, not the caller
+            return self.told(Problem(status=_BROKEN, code="internal"))
+        try:
+            problem = _DECODER.decode(body)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            pass
+        else:
+            return self.told(msgspec.structs.replace(problem, status=status))
+        code = _BY_STATUS.get(status, "refused" if status < _BROKEN else "internal")
+        return self.told(Problem(status=status, code=code))
+
+    def told(self, problem: Problem) -> Problem:
+        """The same problem as it may leave."""
+        name, dot, own = problem.code.partition(".")
+        if dot and (name in self.vendors or _OF_A_VENDOR.fullmatch(problem.code)):
+            problem = _of_vendor(problem, name if name in self.vendors else None, own)
+        row = REFUSALS.get(problem.code)
+        owner = "caller" if problem.status < _BROKEN else "operations"
+        return msgspec.structs.replace(
+            problem,
+            type=f"{self.issuer}/problems/{problem.code}",
+            title=row.title if row else problem.title or _phrase(problem.status),
+            remedy=problem.remedy or (row.remedy if row else None),
+            owner=problem.owner or (owner if row else None),
+            kind=None,
+        )
+
+
+def _of_vendor(problem: Problem, vendor: str | None, own: str) -> Problem:
+    """A vendor's refusal under our code; its own one stays as evidence."""
+    kind = problem.kind if problem.kind in ERRORS else type(error_of(problem)).__name__
+    errors = problem.errors
+    if own not in {each.code for each in errors}:
+        evidence = FieldError(pointer="", code=own, message=problem.detail or problem.title)
+        errors = (evidence, *errors)
+    return msgspec.structs.replace(
+        problem,
+        code=_VENDOR_CODES.get(kind, "vendor.failed"),
+        source=problem.source or vendor,
+        errors=errors,
+    )
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Refused"
+
+
+class Failing:
+    """A target's failure while it arrives; a body that is too large counts as none."""
+
+    def __init__(self, start: Message) -> None:
+        self.status: int = start["status"]
+        told = [(name.lower(), value) for name, value in start["headers"]]
+        self.headers = [header for header in told if header[0] in _KEPT]
+        self.body = b""
+        self._readable = dict(told).get(b"content-type", b"").startswith(PROBLEM[1])
+
+    def ended(self, message: Message) -> bool:
+        """Take a part of the body; whether it was the last."""
+        if self._readable:
+            self.body += message.get("body", b"")
+            self._readable = len(self.body) <= MOST_PROBLEM_BYTES
+        if not self._readable:
+            self.body = b""
+        return not message.get("more_body")
+
+
+class Exchange:
+    """One request and its answer: ids, what is known of it for the log, headers for the answer."""
+
+    __slots__ = (
+        "began", "client", "code", "failing", "head", "more", "operation", "outside",
+        "request_id", "send", "status", "target", "trace_id", "traceparent",
+    )  # fmt: skip
+
+    def __init__(
+        self, scope: Scope, headers: Mapping[bytes, bytes], send: Send, outside: Outside
+    ) -> None:
+        self.began = time.perf_counter()
+        self.send = send
+        self.outside = outside
+        self.head = scope["method"] == "HEAD"
+        self.failing: Failing | None = None
+        given = headers.get(b"x-request-id")
+        known = given if given and _REQUEST_ID.fullmatch(given) else None
+        self.request_id = known.decode() if known else secrets.token_hex(16)
+        trace = _TRACE.fullmatch(headers.get(b"traceparent", b""))
+        if trace and int(trace[1], 16) and int(trace[2], 16):
+            self.trace_id, flags = trace[1].decode(), trace[3].decode()
+        else:
+            self.trace_id, flags = secrets.token_hex(16), "01"
+        self.traceparent = f"00-{self.trace_id}-{secrets.token_hex(8)}-{flags}"
+        self.more: list[Header] = [
+            (b"x-request-id", self.request_id.encode()),
+            (b"traceparent", self.traceparent.encode()),
+        ]
+        self.status = 0
+        self.code: str | None = None
+        self.client: str | None = None
+        self.target: str | None = None
+        self.operation: str | None = None
+
+    async def answer(self, message: Message) -> None:
+        """Send what a target answers, with our headers; a failure is read and told anew."""
+        if message["type"] == "http.response.start":
+            if message["status"] >= _FAILED:
+                self.failing = Failing(message)
+                return
+            self.status = message["status"]
+            headers = [each for each in message["headers"] if each[0].lower() not in _OURS]
+            message = {**message, "headers": headers + self.more}
+        elif self.failing is not None:
+            if self.failing.ended(message):
+                problem = self.outside.answered(self.failing.status, self.failing.body)
+                await self.problem(problem, *self.failing.headers)
+            return
+        await self.send(message)
+
+    async def reply(self, status: int, body: bytes, kind: Header = JSON, *more: Header) -> None:
+        """Send an answer of our own."""
+        self.status = status
+        length = (b"content-length", b"%d" % len(body))
+        headers = [kind, length, (b"x-content-type-options", b"nosniff"), *more, *self.more]
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": b"" if self.head else body})
+
+    async def refuse(self, refusal: Refusal) -> None:
+        """Send a refusal of our own."""
+        await self.problem(self.outside.refused(refusal), *refusal.headers)
+
+    async def problem(self, problem: Problem, *more: Header) -> None:
+        """Send a problem document (RFC 9457) that may leave."""
+        self.code = problem.code
+        if problem.retry_after is not None and b"retry-after" not in dict(more):
+            more = (*more, (b"retry-after", b"%d" % max(1, ceil(problem.retry_after))))
+        document = msgspec.to_builtins(problem) | {
+            "status": problem.status,
+            "code": problem.code,
+            "request_id": self.request_id,
+            "trace_id": self.trace_id,
+        }
+        await self.reply(problem.status, msgspec.json.encode(document), PROBLEM, NO_STORE, *more)

@@ -1,0 +1,112 @@
+"""Runs as people see them: their steps, and between them every wait for a person.
+
+A wait is no second record of anything: what is shown comes from its work item.
+"""
+
+from __future__ import annotations
+
+import heapq
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from apis.runtime.runs import RUNS, STEPS, WAITS, moment
+from apis.runtime.store import find
+from apis.runtime.work_items import APPROVAL, WORK_ITEMS
+from contracts.canonical.identity import Source
+from contracts.runs import Run, RunPage, RunStep, Waiting, WorkItem
+
+STEPS_OF = (
+    sa.select(STEPS.c.body).where(STEPS.c.run_id == sa.bindparam("run_id")).order_by(STEPS.c.seq)
+)
+ASKED_OF = (
+    sa.select(WORK_ITEMS.c.body)
+    .where(WORK_ITEMS.c.run_id == sa.bindparam("run_id"), WORK_ITEMS.c.wait_id.is_not(None))
+    .order_by(WORK_ITEMS.c.since, WORK_ITEMS.c.id)
+)
+WAIT_OF = (
+    sa.select(WAITS)
+    .where(WAITS.c.run_id == sa.bindparam("run_id"), WAITS.c.state == "open")
+    .order_by(WAITS.c.since.desc())
+)
+EARLIEST = datetime.min.replace(tzinfo=UTC)
+PAGE = 50
+
+
+def view(connection: Connection, run_id: str) -> Run | None:
+    """A run as people see it, or None."""
+    row = find(connection, RUNS, id=run_id)
+    if row is None:
+        return None
+    return Run(
+        id=row.id,
+        flow=row.flow,
+        state=row.state,
+        deal=Source(row.connection, row.record),
+        started_at=moment(row.started_at),
+        ended_at=moment(row.ended_at),
+        requester=row.requester,
+        waiting=waiting(connection, run_id) if row.state == "waiting" else None,
+        steps=steps(connection, run_id),
+        result=msgspec.json.decode(row.result) if row.result else None,
+        kept=tuple(msgspec.json.decode(row.kept)) if row.kept else (),
+    )
+
+
+def waiting(connection: Connection, run_id: str) -> Waiting | None:
+    """What a run waits for now."""
+    wait = connection.execute(WAIT_OF, {"run_id": run_id}).first()
+    if wait is None:
+        return None
+    return Waiting(
+        since=datetime.fromisoformat(wait.since),
+        due_at=moment(wait.due_at),
+        owner=wait.owner,
+        work_item_id=wait.work_item_id,
+    )
+
+
+def steps(connection: Connection, run_id: str) -> tuple[RunStep, ...]:
+    """The run's own steps in their order, and each wait for a person where it began."""
+    own, asked = (
+        connection.execute(query, {"run_id": run_id}).scalars() for query in (STEPS_OF, ASKED_OF)
+    )
+    done = [msgspec.json.decode(body, type=RunStep) for body in own]
+    waits = [wait_for_person(msgspec.json.decode(body, type=WorkItem)) for body in asked]
+    return tuple(heapq.merge(done, waits, key=lambda step: step.started_at or EARLIEST))
+
+
+def wait_for_person(item: WorkItem) -> RunStep:
+    """A work item as the step of its run that the item's owner takes."""
+    decision = item.decision
+    return RunStep(
+        name=APPROVAL if item.step == APPROVAL else f"{item.step or 'run'}.decision",
+        owner=item.owner,
+        state="done" if decision else "waiting",
+        started_at=item.since,
+        ended_at=decision.at if decision else None,
+        attempts=1,
+        work_item_id=item.id,
+        decision=decision,
+    )
+
+
+def listed(
+    connection: Connection, flow: str, external_id: str | None, cursor: str | None
+) -> RunPage:
+    """Runs of a flow, the newest first; `cursor` is the last page's `next`."""
+    wanted: list[Any] = [RUNS.c.flow == flow]
+    if external_id:
+        wanted.append(RUNS.c.record == external_id)
+    if cursor:
+        queued_at, _, last = cursor.partition("~")
+        wanted.append(sa.tuple_(RUNS.c.queued_at, RUNS.c.id) < sa.tuple_(queued_at, last))
+    asked = sa.select(RUNS.c.id, RUNS.c.queued_at).where(*wanted)
+    newest = asked.order_by(RUNS.c.queued_at.desc(), RUNS.c.id.desc()).limit(PAGE + 1)
+    rows = connection.execute(newest).all()
+    found = [view(connection, row.id) for row in rows[:PAGE]]
+    after = f"{rows[PAGE - 1].queued_at}~{rows[PAGE - 1].id}" if len(rows) > PAGE else None
+    return RunPage(items=tuple(run for run in found if run is not None), next=after)
