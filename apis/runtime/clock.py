@@ -7,6 +7,7 @@ the url is read every 100 ms into an offset, never per call, and the clock runs 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
@@ -45,15 +46,21 @@ class Clock:
         while (left := due - self.timestamp()) > 0:  # noqa: ASYNC110 - the clock may jump
             await asyncio.sleep(min(left, TICK_S))
 
+    async def look(self, url: str) -> None:
+        """Take over the time served at `url`; without an answer nothing changes."""
+        async with httpx.AsyncClient(trust_env=False, timeout=2) as http:
+            await self._taken(http, url)
+
+    async def _taken(self, http: httpx.AsyncClient, url: str) -> None:
+        with contextlib.suppress(httpx.HTTPError, ValueError, KeyError):  # it may be restarting
+            answer = (await http.get(url)).json()
+            self.set(datetime.fromisoformat(answer["now"]))
+
     async def follow(self, url: str) -> None:
-        """Follow the clock served at `url` for ever; without an answer nothing changes."""
+        """Follow the clock served at `url` for ever."""
         async with httpx.AsyncClient(trust_env=False, timeout=2) as http:
             while True:
-                try:
-                    answer = (await http.get(url)).json()
-                    self.set(datetime.fromisoformat(answer["now"]))
-                except (httpx.HTTPError, ValueError, KeyError):
-                    pass  # the followed process may be restarting: keep the last offset
+                await self._taken(http, url)
                 await asyncio.sleep(TICK_S)
 
 

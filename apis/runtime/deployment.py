@@ -66,6 +66,7 @@ class Deployment:
         """Make the tables, follow the clock if told to, and load the apps of this process."""
         await asyncio.to_thread(migrated, self)
         if url := simulated_clock_url(dict(os.environ)):
+            await self.clock.look(url)  # before anything, such as a feed, asks what time it is
             self._tasks.append(asyncio.create_task(self.clock.follow(url)))
         for name in self.served():
             self.apps[name] = self._load(name)

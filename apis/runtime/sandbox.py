@@ -294,6 +294,7 @@ class Sandbox:
         await receive()
         follow = None
         if self.clock_url:
+            await self.kit.clock.look(self.clock_url)
             follow = asyncio.create_task(self.kit.clock.follow(self.clock_url))
         await send({"type": "lifespan.startup.complete"})
         await receive()
