@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import re
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
@@ -28,6 +29,7 @@ T = TypeVar("T")
 METADATA = MetaData()
 TIERS = ("gateway", "system", "process", "experience", "runtime")
 BUSY_S = 30
+UNUSED_S = 1.0
 _SCHEMA = re.compile(rf"\b({'|'.join(TIERS)})\.(?=[a-z])")
 _INDEX = re.compile(rf"\bINDEX (IF NOT EXISTS )?({'|'.join(TIERS)})\.(\w+) ON (\w+)")
 
@@ -41,7 +43,7 @@ def engine_for(url: str, *, synchronous: str = "FULL", pool: int = 5) -> Engine:
     """An engine that begins writing transactions at once and names tiers as the store does."""
     if not url.startswith("sqlite"):
         url = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql+psycopg://", url)
-        return sa.create_engine(url, pool_size=pool, max_overflow=pool, pool_pre_ping=True)
+        return watched(sa.create_engine(url, pool_size=2 * pool, max_overflow=0))
     engine = sa.create_engine(
         url,
         poolclass=QueuePool,
@@ -82,6 +84,28 @@ def spelled(statement: str) -> str:
     if statement.startswith("CREATE"):  # SQLite writes the schema before the index's name
         statement = _INDEX.sub(r"INDEX \1\3 ON \2_\4", statement)
     return _SCHEMA.sub(r"\1_", statement)
+
+
+def watched(engine: Engine) -> Engine:
+    """Ask a connection whether it still lives when it was not used for a while, as after a restart.
+
+    Asking at every checkout (`pool_pre_ping`) would double the round trips of a small transaction.
+    """
+
+    @event.listens_for(engine, "checkin")
+    def checkin(_raw: Any, record: Any) -> None:
+        record.info["used"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def checkout(raw: Any, record: Any, _fairy: Any) -> None:
+        if time.monotonic() - record.info.get("used", time.monotonic()) < UNUSED_S:
+            return
+        try:
+            engine.dialect.do_ping(raw)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise sa.exc.DisconnectionError from error
+
+    return engine
 
 
 class Store:
