@@ -19,7 +19,7 @@ from tests.crash.processes import Processes
 from tests.servers import ROOT, free_port
 
 T = TypeVar("T")
-BUSY = 4.0
+BUSY = 2.0
 LEASE_S = 1 if os.getloadavg()[0] < BUSY * (os.cpu_count() or 1) else 3
 """On a machine that does much else, a second is too short for a process to be heard."""
 DEADLINE_S = 2
