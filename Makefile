@@ -1,6 +1,6 @@
 # Everything a person or CI runs. Needs Python 3.11 or later, pip and make; the rest is installed
 # into .venv, pinned with hashes. Variables given on the command line (PORT=8090, ONCE=1, DEAL=new,
-# SANDBOX_PORT=9201, THROUGHLINE_HOME=/somewhere) reach the programs through the environment.
+# SANDBOX_PORT=9201, the first of three, THROUGHLINE_HOME=/somewhere) reach the programs through the environment.
 
 PYTHON ?= $(firstword $(foreach p,python3.11 python3 python3.12 python3.13,$(if \
 	$(shell $(p) -c 'import sys; sys.version_info >= (3, 11) and print("yes")' 2>/dev/null),$(p))))
@@ -14,7 +14,7 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
 
-run: .venv/.ready ## the demo: sandbox, Throughline, one won deal and its journey (ONCE=1 ends it)
+run: .venv/.ready ## the demo: sandboxes, Throughline, one won deal and its journey (ONCE=1 ends it)
 	@.venv/bin/throughline demo
 
 test: check ## all checks, the suite in both forms, and clients not written here

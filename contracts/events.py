@@ -16,7 +16,7 @@ from contracts.canonical.moment import Moment
 from contracts.canonical.money import Money
 from contracts.canonical.party import Customer
 from contracts.canonical.project import Project
-from contracts.runs import RunState, WorkItem, WorkRecord
+from contracts.runs import RunState, RunStep, Waiting, WorkItem, WorkRecord
 
 
 class DealWon(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,11 +59,13 @@ class ContractActivated(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProjectActivated(msgspec.Struct, frozen=True, kw_only=True):
-    """A project is ready to take time and staff."""
+    """A project is ready to take time and staff; `records` are what it is in each system."""
 
     project: Project
     source: Source | None = None
     run_id: str | None = None
+    records: tuple[Source, ...] = ()
+    """What stands for the project in each system."""
 
 
 class RunStarted(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +78,15 @@ class RunStarted(msgspec.Struct, frozen=True, kw_only=True):
     requester: str | None = None
 
 
+class RunProgressed(msgspec.Struct, frozen=True, kw_only=True):
+    """A flow went on or began to wait; `steps` are those that changed, by their numbers."""
+
+    run_id: str
+    state: RunState
+    waiting: Waiting | None = None
+    steps: dict[str, RunStep] = {}
+
+
 class RunEnded(msgspec.Struct, frozen=True, kw_only=True):
     """A flow is over; `kept` names what an abandoned run leaves behind."""
 
@@ -84,6 +95,7 @@ class RunEnded(msgspec.Struct, frozen=True, kw_only=True):
     source: Source
     state: RunState
     kept: tuple[str, ...] = ()
+    steps: dict[str, RunStep] = {}
 
 
 class ExceptionRaised(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +112,10 @@ class ExceptionRaised(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VendorCalled(msgspec.Struct, frozen=True, kw_only=True):
-    """A write to a system, as its ledger knows it; bodies never travel."""
+    """A write to a system, as its ledger knows it; bodies never travel.
+
+    `amount` is what the written record is worth, `undoes` says that it takes back an earlier write.
+    """
 
     system: str
     operation: str
@@ -111,10 +126,18 @@ class VendorCalled(msgspec.Struct, frozen=True, kw_only=True):
     ms: float | None = None
     actor: str | None = None
     cause: str | None = None
+    amount: Money | None = None
+    undoes: bool = False
 
 
 class WorkItemOpened(msgspec.Struct, frozen=True, kw_only=True):
     """Someone has something to set right or decide."""
+
+    item: WorkItem
+
+
+class WorkItemChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """Someone took an item on, or noted something on it."""
 
     item: WorkItem
 
@@ -154,10 +177,12 @@ CATALOG: dict[str, EventType] = {
         _row("contract.activated", "contract.id", "process", ContractActivated),
         _row("project.activated", "project.id", "process", ProjectActivated),
         _row("run.started", "run_id", "process", RunStarted),
+        _row("run.progressed", "run_id", "process", RunProgressed),
         _row("run.ended", "run_id", "process", RunEnded),
         _row("exception.raised", "record.external_id", "system", ExceptionRaised),
         _row("vendor.called", "key", "system", VendorCalled),
         _row("work-item.opened", "item.id", "process", WorkItemOpened),
+        _row("work-item.changed", "item.id", "process", WorkItemChanged),
         _row("work-item.decided", "item.id", "process", WorkItemDecided),
     )
 }

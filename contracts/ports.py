@@ -12,12 +12,18 @@ from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
-from contracts.canonical.billing import BillingSchedule, CreditNote, Invoice, Payment
+from contracts.canonical.billing import BillingLine, BillingSchedule, CreditNote, Invoice, Payment
 from contracts.canonical.deal import Deal, DealFile, DealMark, DealMarking, DealPage
 from contracts.canonical.identity import Ref, Source
 from contracts.canonical.money import Money
 from contracts.canonical.party import Address, Customer
-from contracts.canonical.project import Project, StaffingRequest
+from contracts.canonical.project import (
+    Milestone,
+    Project,
+    ProjectState,
+    StaffingRequest,
+    Task,
+)
 from contracts.canonical.resource import Resource
 from contracts.canonical.revenue import RevenueSchedule
 from contracts.errors import Problem
@@ -132,11 +138,11 @@ class Psa(Protocol):
 
     @operation("PUT", "/customers/{key}")
     async def upsert_customer(self, key: str, customer: Customer) -> Ref:
-        """A customer made or updated by our key."""
+        """A customer made or updated by our key; one of the same name becomes ours."""
 
     @operation("POST", "/projects", status=201)
     async def create_project(self, project: Project, key: str) -> Ref:
-        """A project with its work breakdown, once per key."""
+        """A project without its work breakdown, once per key."""
 
     @operation("GET", "/projects/{external_id}")
     async def get_project(self, external_id: str) -> Project:
@@ -147,20 +153,38 @@ class Psa(Protocol):
         """The project that carries our key, if there is one."""
 
     @operation("PUT", "/projects/{external_id}/state")
-    async def set_project_state(self, external_id: str, state: str, key: str) -> Ref:
+    async def set_project_state(self, external_id: str, state: ProjectState, key: str) -> Ref:
         """A project activated, held or cancelled."""
 
-    @operation("POST", "/billing-schedules", status=201)
-    async def create_billing_schedule(self, schedule: BillingSchedule, key: str) -> Ref:
-        """Milestones or instalments to bill, once per key."""
+    @operation("POST", "/projects/{external_id}/tasks", status=201)
+    async def create_tasks(
+        self, external_id: str, tasks: list[Task], milestones: list[Milestone], key: str
+    ) -> list[Outcome]:
+        """Tasks and then milestones of a project, in that order, once per key and number."""
 
-    @operation("POST", "/staffing-requests", status=201)
-    async def create_staffing_request(self, request: StaffingRequest, key: str) -> Ref:
-        """A role to fill on a project, once per key."""
+    @operation("POST", "/projects/{external_id}/billing-lines", status=201)
+    async def create_billing_lines(
+        self, external_id: str, lines: list[BillingLine], milestones: list[Milestone], key: str
+    ) -> list[Outcome]:
+        """What is billed when, once per key and number; `milestones` have the ids they got."""
 
-    @operation("PUT", "/staffing-requests/{external_id}/cancellation")
-    async def cancel_staffing_request(self, external_id: str, key: str) -> Ref:
-        """A request that nobody need fill any more."""
+    @operation("POST", "/projects/{external_id}/billing-lines/cancellations")
+    async def cancel_billing_lines(
+        self, external_id: str, lines: list[str], key: str
+    ) -> list[Outcome]:
+        """Lines that must never be billed, by their ids."""
+
+    @operation("POST", "/projects/{external_id}/staffing-requests", status=201)
+    async def create_staffing_requests(
+        self, external_id: str, requests: list[StaffingRequest], key: str
+    ) -> list[Outcome]:
+        """Roles to fill on a project, once per key and number."""
+
+    @operation("POST", "/projects/{external_id}/staffing-requests/cancellations")
+    async def cancel_staffing_requests(
+        self, external_id: str, requests: list[str], key: str
+    ) -> list[Outcome]:
+        """Requests that nobody need fill any more, by their ids."""
 
 
 class Erp(Protocol):
@@ -182,16 +206,26 @@ class Erp(Protocol):
     async def create_customer(self, customer: Customer, key: str) -> Ref:
         """A customer to bill, once per key."""
 
+    @operation("POST", "/customers/matches")
+    async def match_customers(self, customers: list[Customer]) -> list[Customer]:
+        """Customers with the key, tax number or name of one of these: who they may be already."""
+
     @operation("PUT", "/customers/{external_id}")
     async def update_customer(self, external_id: str, customer: Customer, key: str) -> Ref:
-        """A customer brought up to date."""
+        """A customer brought up to date; it carries our key from then on."""
 
     @operation("POST", "/projects", status=201)
     async def create_project(self, project: Project, key: str) -> Ref:
         """The project as a job or dimension of the books, once per key."""
 
-    @operation("POST", "/billing-schedules", status=201)
-    async def create_billing_schedule(self, schedule: BillingSchedule, key: str) -> Ref:
+    @operation("PUT", "/projects/{external_id}/state")
+    async def set_project_state(self, external_id: str, state: ProjectState, key: str) -> Ref:
+        """A project opened, held or closed for booking."""
+
+    @operation("POST", "/projects/{external_id}/billing-schedule", status=201)
+    async def create_billing_schedule(
+        self, external_id: str, schedule: BillingSchedule, key: str
+    ) -> Ref:
         """The mirror of the billing schedule, once per key."""
 
     @operation("POST", "/invoices", status=201)
@@ -313,6 +347,14 @@ class WorkQueue(Protocol):
     @operation("GET", "/work-items/{id}")
     async def get_work_item(self, id: str) -> WorkItem:  # noqa: A002 - the path's own word
         """One work item with its evidence."""
+
+    @operation("PUT", "/work-items/{id}/assignee")
+    async def assign_work_item(self, id: str, assignee: str | None = None) -> WorkItem:  # noqa: A002 - the path's own word
+        """A work item given to a person, or to nobody."""
+
+    @operation("POST", "/work-items/{id}/comments", status=201)
+    async def comment_work_item(self, id: str, text: str) -> WorkItem:  # noqa: A002 - the path's own word
+        """A note on a work item, for those who come after."""
 
     @operation("POST", "/work-items/{id}/decisions")
     async def decide_work_item(

@@ -34,6 +34,14 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     at: Moment
 
 
+class Comment(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person noted on a work item for those who come after."""
+
+    actor: str
+    at: Moment
+    text: str
+
+
 class RunStep(msgspec.Struct, frozen=True, kw_only=True):
     """How far one step of a run is, and who looks after it.
 
@@ -111,7 +119,10 @@ class WorkRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkItem(msgspec.Struct, frozen=True, kw_only=True):
-    """Something a person must set right or decide; `owner` is a role."""
+    """Something a person must set right or decide; `owner` is a role, `assignee` a person.
+
+    `adopts` is the system of which a record may be adopted; without it none may be.
+    """
 
     id: str
     code: str
@@ -128,6 +139,9 @@ class WorkItem(msgspec.Struct, frozen=True, kw_only=True):
     state: Literal["open", "decided"] = "open"
     decision: Decision | None = None
     errors: tuple[FieldError, ...] = ()
+    assignee: str | None = None
+    comments: tuple[Comment, ...] = ()
+    adopts: str | None = None
 
 
 class WorkItemPage(msgspec.Struct, frozen=True, kw_only=True):

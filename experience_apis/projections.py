@@ -1,7 +1,12 @@
-"""The read models of the audiences: which events build them. None has an audience yet."""
+"""The read models of the audiences: which events build them."""
 
 from __future__ import annotations
 
 from apis.runtime.events import Projection
+from experience_apis import journeys, projects
 
-PROJECTIONS: tuple[Projection, ...] = ()
+TOGETHER = 50
+PROJECTIONS: tuple[Projection, ...] = (
+    Projection("journeys", tuple(journeys.FOLLOWED), journeys.follow, TOGETHER),
+    Projection("projects", ("project.activated", "run.ended"), projects.follow, TOGETHER),
+)

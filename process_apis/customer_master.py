@@ -12,14 +12,15 @@ from datetime import datetime
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy import Column, Connection, Index, String, Text
+from sqlalchemy import Column, Connection, Index, Integer, String, Text
 
 from apis.runtime.flow import crockford
 from apis.runtime.store import change, find, insert_new, table
 from contracts.canonical.contract import Contract
 from contracts.canonical.identity import Source
 from contracts.canonical.party import Customer
-from process_apis.deal_rules import Account
+from contracts.errors import Rejected
+from process_apis.deal_rules import Account, duplicate
 
 XREF = table(
     "process",
@@ -62,6 +63,29 @@ CONTRACTS = table(
     Column("state", String(12), nullable=False),
     Column("body", Text, nullable=False),
 )
+MATCHES = table(
+    "process",
+    "matches",
+    Column("id", String(26), primary_key=True),
+    Column("connection", String(80), primary_key=True),
+    Column("external_id", String(120), primary_key=True),
+    Column("score", Integer, nullable=False),
+    Column("reasons", Text, nullable=False),
+    Column("at", String(40), nullable=False),
+)
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    """A record of a system that is a thing of ours; `score` out of 100 where it was judged."""
+
+    object: str
+    id: str
+    record: Source
+    at: datetime
+    score: int | None = None
+    reasons: tuple[str, ...] = ()
+
+
 LEGAL_FORMS = (
     r"\b(gmbh|ag|se|kg|ohg|ltd|limited|plc|llp|llc|inc|incorporated|corp|corporation|co)\b"
 )
@@ -119,41 +143,72 @@ def sources(connection: Connection, object: str, golden_id: str) -> list[Source]
     return [Source(row.connection, row.external_id) for row in rows]
 
 
-def other_account(connection: Connection, golden_id: str, account: Source) -> Account | None:
-    """The account that a golden customer is besides this one, under the customer's name."""
-    row = find(connection, CUSTOMERS, id=golden_id)
-    others = [each for each in sources(connection, "customer", golden_id) if each != account]
-    if row is None or not others:
-        return None
-    return Account(msgspec.json.decode(row.body, type=Customer).name, others[0])
+def namesake(connection: Connection, customer: Customer) -> str | None:
+    """The golden id of another customer that is the same company by its match key."""
+    same = sa.and_(CUSTOMERS.c.match_key == match_key(customer), CUSTOMERS.c.id != customer.id)
+    found: str | None = connection.execute(sa.select(CUSTOMERS.c.id).where(same)).scalar()
+    return found
+
+
+def rivals(connection: Connection, customer: Customer, account: Source) -> list[Source]:
+    """The accounts, in this account's system, of the customer that is the same company."""
+    other = namesake(connection, customer)
+    found = sources(connection, "customer", other) if other else []
+    return [each for each in found if each.connection == account.connection]
+
+
+def told_twice(connection: Connection, customer: Customer, account: Source, other: str) -> Rejected:
+    """The duplicate as people read it: with the other's name and one of its accounts."""
+    row = find(connection, CUSTOMERS, id=other)
+    records = [each for each in sources(connection, "customer", other) if each != account]
+    if row is None or not records:
+        return duplicate(customer, account, None)
+    records.sort(key=lambda each: each.connection != account.connection)
+    known_as = msgspec.json.decode(row.body, type=Customer).name
+    return duplicate(customer, account, Account(known_as, records[0]))
 
 
 def match_key(customer: Customer) -> str:
     """What makes two customers the same: the tax id, else country and normalised name."""
     if customer.tax_id:
         return "tax:" + re.sub(r"[^A-Z0-9]", "", customer.tax_id.upper())
-    plain = unicodedata.normalize("NFKD", customer.name).encode("ascii", "ignore").decode().lower()
-    words = re.sub(LEGAL_FORMS, " ", re.sub(r"[^a-z0-9]+", " ", plain)).split()
-    return f"name:{customer.country or '??'}:{' '.join(words)}"
+    return f"name:{customer.country or '??'}:{plain_name(customer.name)}"
+
+
+def plain_name(name: str) -> str:
+    """A company's name as names are compared: plain letters, without its legal form."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return " ".join(re.sub(LEGAL_FORMS, " ", re.sub(r"[^a-z0-9]+", " ", plain)).split())
 
 
 def keep_customer(
-    connection: Connection, customer: Customer, source: Source, at: datetime
+    connection: Connection,
+    customer: Customer,
+    account: Source,
+    stays: bool,  # noqa: FBT001 - what people decided
+    at: datetime,
 ) -> Customer:
-    """The golden record of a customer; whoever comes second adopts the record of the first."""
-    golden_id = customer.id or golden(connection, "customer", source, at)
+    """The golden record of a customer; of a duplicate nothing is kept until a person decided.
+
+    `stays`: a person did, and this account is the one that remains: it becomes the known customer.
+    """
+    golden_id = customer.id or golden(connection, "customer", account, at)
     record = msgspec.structs.replace(customer, id=golden_id)
-    values = {"body": encoded(record), "changed_at": at.isoformat()}
-    if change(connection, CUSTOMERS, {"id": golden_id}, **values):
+    if other := namesake(connection, record):
+        if not stays:
+            raise told_twice(connection, customer, account, other)
+        move(connection, account, other, at)
+        record = msgspec.structs.replace(customer, id=other)
+    values = {
+        "match_key": match_key(record),
+        "body": encoded(record),
+        "changed_at": at.isoformat(),
+    }
+    if change(connection, CUSTOMERS, {"id": record.id}, **values):
         return record
-    key = match_key(customer)
-    if insert_new(connection, CUSTOMERS, id=golden_id, match_key=key, **values):
+    if insert_new(connection, CUSTOMERS, id=record.id, **values):
         return record
-    winner = connection.execute(
-        sa.select(CUSTOMERS.c.id).where(CUSTOMERS.c.match_key == key)
-    ).scalar_one()
-    adopt(connection, "customer", source, winner, at)
-    return msgspec.structs.replace(record, id=winner)
+    raise told_twice(connection, customer, account, namesake(connection, record) or "")
 
 
 def adopt(connection: Connection, object: str, source: Source, winner: str, at: datetime) -> None:  # noqa: A002 - the word
@@ -180,26 +235,88 @@ def adopt(connection: Connection, object: str, source: Source, winner: str, at: 
         )
 
 
-def keep_contract(connection: Connection, contract: Contract, deal_id: str) -> Contract:
-    """The contract of a deal: made once, activated again when the deal is won again."""
-    row = find(connection, CONTRACTS, id=contract.id)
-    if row is not None:
-        earlier = msgspec.json.decode(row.body, type=Contract)
-        contract = msgspec.structs.replace(
-            earlier, state="active", activated_at=earlier.activated_at
-        )
-    values = {"state": contract.state, "body": encoded(contract)}
-    new = insert_new(
-        connection,
-        CONTRACTS,
-        id=contract.id,
-        deal_id=deal_id,
-        customer_id=contract.customer.id,
-        **values,
+def move(connection: Connection, account: Source, golden_id: str, at: datetime) -> None:
+    """From now on the customer is this account and no other of the same system."""
+    adopt(connection, "customer", account, golden_id, at)
+    others = sa.and_(
+        XREF.c.object == "customer",
+        XREF.c.connection == account.connection,
+        XREF.c.external_id != account.external_id,
+        XREF.c.id == golden_id,
+        XREF.c.valid_to.is_(None),
     )
-    if not new:
-        change(connection, CONTRACTS, {"id": contract.id}, **values)
-    return contract
+    connection.execute(sa.update(XREF).where(others).values(valid_to=at.isoformat()))
+
+
+def former(connection: Connection, golden_id: str, account: Source) -> list[Source]:
+    """The accounts that the customer was before, in this account's system."""
+    ended = sa.and_(
+        XREF.c.object == "customer",
+        XREF.c.connection == account.connection,
+        XREF.c.external_id != account.external_id,
+        XREF.c.id == golden_id,
+        XREF.c.valid_to.is_not(None),
+    )
+    found = connection.execute(sa.select(XREF.c.external_id).where(ended)).scalars()
+    return [Source(account.connection, each) for each in found]
+
+
+def link(connection: Connection, found: Link) -> None:
+    """Note that a record is this thing, and why; what it was before ends, with history."""
+    record, at = found.record, found.at.isoformat()
+    place = {"connection": record.connection, "external_id": record.external_id}
+    if known(connection, found.object, record) is None:
+        insert_new(connection, XREF, object=found.object, **place, valid_from=at, id=found.id)
+    adopt(connection, found.object, record, found.id, found.at)
+    if found.score is not None:
+        why = {"score": found.score, "reasons": "; ".join(found.reasons)}
+        insert_new(connection, MATCHES, id=found.id, **place, **why, at=at)
+
+
+def keep_contract(connection: Connection, contract: Contract, deal_id: str) -> Contract:
+    """The contract of a deal: made once, and active again when the deal is won again."""
+    row = find(connection, CONTRACTS, id=contract.id)
+    if row is None:
+        insert_new(
+            connection,
+            CONTRACTS,
+            id=contract.id,
+            deal_id=deal_id,
+            customer_id=contract.customer.id,
+            state=contract.state,
+            body=encoded(contract),
+        )
+        return contract
+    kept = won_again(msgspec.json.decode(row.body, type=Contract), contract)
+    values = {"customer_id": kept.customer.id, "state": kept.state, "body": encoded(kept)}
+    change(connection, CONTRACTS, {"id": contract.id}, **values)
+    return kept
+
+
+def won_again(earlier: Contract, contract: Contract) -> Contract:
+    """The contract of a deal that was won before: as it was, or with the next version."""
+    if terms(earlier) == terms(contract):
+        return msgspec.structs.replace(earlier, state="active")
+    number = earlier.current.number + 1
+    version = msgspec.structs.replace(contract.current, number=number, reason="won again")
+    return msgspec.structs.replace(
+        contract, versions=(*earlier.versions, version), extensions=earlier.extensions
+    )
+
+
+def terms(contract: Contract) -> tuple[object, ...]:
+    """What was agreed: whatever else changes on a deal needs no new version."""
+    version = contract.current
+    return (
+        version.value,
+        version.lines,
+        version.from_on,
+        contract.purchase_order,
+        contract.sow_number,
+        contract.billing_model,
+        contract.entity,
+        contract.customer.id,
+    )
 
 
 def cancel_contract(connection: Connection, contract: Contract) -> None:

@@ -1,4 +1,4 @@
-"""A won deal becomes a validated customer, an active contract and a project key on the deal."""
+"""A won deal becomes a customer, a contract and a project, in CRM, PSA and ERP."""
 
 from __future__ import annotations
 
@@ -23,32 +23,79 @@ from apis.runtime.flow import (
     write_own,
 )
 from apis.runtime.metadata import approval_for
-from contracts.canonical.contract import ApprovalLimit, Contract, ContractLine, ContractVersion
+from apis.runtime.waits import involve
+from contracts.canonical.contract import ApprovalLimit, Contract
 from contracts.canonical.deal import Deal, DealFile, DealMark
 from contracts.canonical.identity import Ref, Source
-from contracts.canonical.money import Money
 from contracts.canonical.party import Customer
-from contracts.events import ContractActivated, CustomerValidated
+from contracts.canonical.project import Project
+from contracts.errors import NotFound
+from contracts.events import ContractActivated, CustomerValidated, ProjectActivated
 from contracts.ports import Crm
 from process_apis import customer_master
-from process_apis.deal_rules import FINANCE, SALES, above_limit, checked, duplicate
+from process_apis import project_setup as setup
+from process_apis.deal_rules import FINANCE, SALES, above_limit, checked
+from process_apis.engagement import project_of, schedule_of, sold, staffing_of
 from process_apis.feeds import turn_of
 from process_apis.runs import run_routes
 
 
 @flow
 async def deal_to_project(source: Source) -> Contract:
-    """From a won deal to a customer we know, a contract that holds and a deal that says so."""
+    """From a won deal to a customer, a contract and a project that every system knows."""
     file = await accepted_deal(source)
     approved = None
     if limit := await approver_of(file.deal):
         why = above_limit(file.deal, limit)
         approved = await approval("deal", by=limit.owner, limit=limit.above, detail=why)
+    psa, erp = await setup.systems_for(file.deal)
     customer = await validated_customer(source, file)
-    await customer_key_for(source, customer)
+    marked = await customer_key_for(source, customer)
+    customer = msgspec.structs.replace(customer, external_id=marked.external_id)
+    debtor = await debtor_for(erp, file, customer) if erp else None
     contract = await contract_for(source, file.deal, customer, approved)
-    await project_key_for(source, contract)
+    projects = []
+    if psa:
+        projects.append(await project_in_psa(psa, file.deal, customer, contract))
+    if debtor:
+        projects.append(await project_in_erp(erp, file.deal, debtor, contract))
+    await project_key_for(source, contract, projects)
     return contract
+
+
+async def debtor_for(erp: str, file: DealFile, customer: Customer) -> Ref:
+    """The customer in the books, its parents above it: made from the top down."""
+    debtor: Ref | None = None
+    for party in reversed(await setup.customers_in(erp, file, customer)):
+        debtor = await setup.billed_customer(erp, party, debtor)
+    assert debtor is not None  # noqa: S101 - the customer itself is the last
+    return debtor
+
+
+async def project_in_psa(psa: str, deal: Deal, customer: Customer, contract: Contract) -> Project:
+    """Where work is planned: the client, the project, its tasks, what is billed, who is needed."""
+    client = await setup.delivered_customer(psa, customer, deal)
+    project = await setup.project_for(psa, project_of(contract, deal), client)
+    if won_again():
+        await setup.active_project(project)
+    project = await setup.work_breakdown_for(project)
+    await setup.billing_schedule_for(project, schedule_of(contract, project))
+    await setup.staffing_requests_for(project, staffing_of(project))
+    return project
+
+
+async def project_in_erp(erp: str, deal: Deal, debtor: Ref, contract: Contract) -> Project:
+    """Where money is booked: the project under its customer, and the schedule it follows."""
+    project = await setup.booked_project_for(erp, project_of(contract, deal), debtor)
+    if won_again():
+        await setup.open_project(project)
+    await setup.booked_schedule_for(project, schedule_of(contract, project))
+    return project
+
+
+def won_again() -> bool:
+    """Whether the deal was won before: what exists then is worked on again."""
+    return not current().plan and not current().run_id.endswith(":1")
 
 
 @step(owner=SALES, keep="a golden id names the deal for good")
@@ -56,24 +103,33 @@ async def accepted_deal(source: Source) -> DealFile:
     """The deal as it was won, read at one moment and found complete; it has our ids."""
     file = await crm(source).get_deal_file(source.external_id)
     about(amount=file.deal.value, entity=file.deal.entity)
+    await about_customer(source, file)
     checked(file, current().runtime.metadata.entities, source.connection)
     return await identified(source, file)
 
 
 async def identified(source: Source, file: DealFile) -> DealFile:
-    """The file with golden ids for the deal and its customer."""
-    account = (
-        Source(source.connection, file.customer.external_id or "") if file.customer else source
-    )
-    deal_id, customer_id = await asyncio.gather(  # inside a step, so their order is nobody's
-        golden_id("deal", source), golden_id("customer", account)
-    )
+    """The file with golden ids for the deal, its customer and the customer's parents."""
     assert file.customer is not None  # noqa: S101 - the rules have refused a deal without one
-    return msgspec.structs.replace(
-        file,
-        deal=msgspec.structs.replace(file.deal, id=deal_id),
-        customer=msgspec.structs.replace(file.customer, id=customer_id),
+    parties = (file.customer, *file.parents)
+    accounts = [Source(source.connection, each.external_id or "") for each in parties]
+    deal_id, *ids = await asyncio.gather(  # inside a step, so their order is nobody's
+        golden_id("deal", source), *(golden_id("customer", each) for each in accounts)
     )
+    customer, *parents = (
+        msgspec.structs.replace(each, id=id_) for each, id_ in zip(parties, ids, strict=True)
+    )
+    deal = msgspec.structs.replace(file.deal, id=deal_id)
+    return msgspec.structs.replace(file, deal=deal, customer=customer, parents=tuple(parents))
+
+
+async def about_customer(source: Source, file: DealFile) -> None:
+    """Findings on the customer point to its account, where they are set right."""
+    if file.customer is None or file.customer.external_id is None:
+        return
+    account = Source(source.connection, file.customer.external_id)
+    known = await current().runtime.store.read(customer_master.known, "customer", account)
+    involve(current(), "customer", account, known)
 
 
 async def golden_id(object: str, source: Source) -> str:  # noqa: A002 - the word
@@ -81,7 +137,7 @@ async def golden_id(object: str, source: Source) -> str:  # noqa: A002 - the wor
     runtime = current().runtime
     if current().plan:
         found = await runtime.store.read(customer_master.known, object, source)
-        return found or f"{PLANNED}:{object}"
+        return found or f"{PLANNED}{object}"
     return await runtime.store.write(customer_master.golden, object, source, runtime.clock.now())
 
 
@@ -95,23 +151,42 @@ async def approver_of(deal: Deal) -> ApprovalLimit | None:
     return ApprovalLimit(above=limit.above, owner=limit.owner) if limit else None
 
 
-@step(owner=FINANCE, keep="a customer is a fact: it outlives the deal that brought it")
+@step(
+    owner=FINANCE,
+    keep="a customer is a fact: it outlives the deal that brought it",
+    adopts=["customer.duplicate-account"],
+)
 async def validated_customer(source: Source, file: DealFile) -> Customer:
-    """The golden record of the customer; the same company is the same record."""
+    """The golden record of the customer; whether two accounts are one is for people to decide."""
     customer = (await decided_file(source, file)).customer
     assert customer is not None  # noqa: S101 - the rules have refused a deal without one
     account = Source(source.connection, customer.external_id or "")
+    remains = await stays(source, customer, account)
     at = current().runtime.clock.now()
     kept = await write_own(
-        "customer", customer_master.keep_customer, customer, account, at, value=customer
+        "customer", customer_master.keep_customer, customer, account, remains, at, value=customer
     )
-    kept = kept or customer
-    if kept.id != customer.id:
-        other = await current().runtime.store.read(
-            customer_master.other_account, kept.id or "", account
-        )
-        raise duplicate(customer, account, other)
-    return kept
+    return kept or customer
+
+
+async def stays(source: Source, customer: Customer, account: Source) -> bool:
+    """Whether a person decided that the customer is this account from now on.
+
+    They adopted it, or merged the other accounts into it: then none of those is left.
+    """
+    decision = CURRENT.get().context.decided
+    if decision is None or decision == f"adopt:{account.external_id}":
+        return decision is not None
+    others = await current().runtime.store.read(customer_master.rivals, customer, account)
+    return bool(others) and not [each for each in others if await account_of(source, each)]
+
+
+async def account_of(source: Source, account: Source) -> Customer | None:
+    """An account as it is now; None if it was merged into another."""
+    try:
+        return await crm(source).get_customer(account.external_id)
+    except NotFound:  # no refusal here but the answer
+        return None
 
 
 async def decided_file(source: Source, file: DealFile) -> DealFile:
@@ -123,17 +198,32 @@ async def decided_file(source: Source, file: DealFile) -> DealFile:
     what, _, account = decision.partition(":")
     if what == "adopt":
         file = msgspec.structs.replace(file, customer=await crm(source).get_customer(account))
+    await about_customer(source, file)
     checked(file, current().runtime.metadata.entities, source.connection)
     return await identified(source, file)
 
 
 @step(owner=FINANCE, keep="our key on the account is true as long as the customer exists")
 async def customer_key_for(source: Source, customer: Customer) -> Ref:
-    """Our key on the account, so that every later look-up finds it."""
-    ref = await crm(source).mark_customer(customer.external_id or "", f"customer-{customer.id}")
-    announced = ("customer.validated", announced_customer, current().run_id, source, customer)
-    await write_own(*announced, value=Ref(customer.id, customer.external_id))
-    return ref
+    """Our key on the account, or on the one that was adopted, so that every look-up finds it."""
+    _, _, adopted = (CURRENT.get().context.decided or "").partition(":")
+    account = adopted or customer.external_id or ""
+    marked = msgspec.structs.replace(customer, external_id=account)
+    await take_key_back(source, marked)
+    await crm(source).mark_customer(account, f"customer-{customer.id}")
+    announced = ("customer.validated", announced_customer, current().run_id, source, marked)
+    await write_own(*announced, value=Ref(customer.id, account))
+    return Ref(customer.id, account)
+
+
+async def take_key_back(source: Source, customer: Customer) -> None:
+    """Our key off the accounts that the customer was before: a CRM lets only one carry it."""
+    account = Source(source.connection, customer.external_id or "")
+    store = current().runtime.store
+    for each in await store.read(customer_master.former, customer.id or "", account):
+        left = await account_of(source, each)
+        if left is not None and left.key == f"customer-{customer.id}":
+            await crm(source).mark_customer(each.external_id, "")
 
 
 @customer_key_for.adopt
@@ -141,15 +231,15 @@ async def adopted_account(record: Source, source: Source, customer: Customer) ->
     """A steward says which account the customer is: it gets our identity."""
     del source
     at = current().runtime.clock.now()
-    await write_own("xref", customer_master.adopt, "customer", record, customer.id or "", at)
+    await write_own("xref", customer_master.move, record, customer.id or "", at)
 
 
 @step(owner="delivery-operations")
 async def contract_for(
     source: Source, deal: Deal, customer: Customer, approved: Approved | None
 ) -> Contract:
-    """Version 1 of the contract, as it was sold; active again if the deal is won again."""
-    contract = sold(source, deal, customer, approved)
+    """The contract as it was sold; won again on other terms it gets its next version."""
+    contract = sold(source, deal, customer, approved, current().runtime.clock.now())
     kept = await write_own(
         "contract", activated, current().run_id, contract, deal.id or "", value=contract
     )
@@ -163,10 +253,15 @@ async def cancelled_contract(contract: Contract) -> None:
 
 
 @step(owner="integration")
-async def project_key_for(source: Source, contract: Contract) -> Ref:
-    """The project's key and status on the deal, where sales can see them."""
-    mark = DealMark(project_key=project_key(contract), status="contracted")
-    return await crm(source).mark_deal(source.external_id, mark)
+async def project_key_for(source: Source, contract: Contract, projects: list[Project]) -> Ref:
+    """The project's key and status on the deal, where sales can see them; then all may begin."""
+    status = "active" if projects else "contracted"
+    mark = DealMark(project_key=project_key(contract), status=status)
+    ref = await crm(source).mark_deal(source.external_id, mark)
+    if projects:
+        announced = ("project.activated", announced_project, current().run_id, source, projects)
+        await write_own(*announced, value=projects[0])
+    return ref
 
 
 @project_key_for.undo
@@ -180,58 +275,6 @@ async def withdrawn_project_key(deal: Ref) -> None:
 def project_key(contract: Contract) -> str:
     """The business key under which the project will exist everywhere."""
     return f"project-{child_id('project', contract.id)}"
-
-
-def sold(
-    source: Source, deal: Deal, customer: Customer, approved: Approved | None = None
-) -> Contract:
-    """The contract a deal amounts to."""
-    assert deal.id is not None  # noqa: S101 - given in `accepted_deal`
-    assert deal.value is not None  # noqa: S101 - the rules have refused a deal without value, day or model
-    assert deal.billing_model is not None  # noqa: S101 - as above
-    return Contract(
-        id=child_id("contract", deal.id),
-        deal=source,
-        customer=Ref(customer.id, customer.external_id),
-        entity=deal.entity or "",
-        name=deal.name,
-        sow_number=deal.sow_number,
-        purchase_order=deal.purchase_order,
-        billing_model=deal.billing_model,
-        currency=deal.value.currency,
-        versions=(first_version(deal, deal.value, approved),),
-        activated_at=current().runtime.clock.now(),
-    )
-
-
-def first_version(deal: Deal, value: Money, approved: Approved | None) -> ContractVersion:
-    """What was sold, line by line, and who let it pass if it was above a limit."""
-    lines = tuple(
-        ContractLine(
-            number=number,
-            name=line.name,
-            product_code=line.product_code,
-            role=line.role,
-            quantity=line.quantity,
-            unit=line.unit,
-            unit_price=line.unit_price,
-            total=line.total or value,
-            starts_on=line.starts_on,
-            ends_on=line.ends_on,
-        )
-        for number, line in enumerate(deal.lines, start=1)
-    )
-    starts_on = deal.starts_on or deal.closed_on
-    assert starts_on is not None  # noqa: S101 - the rules have refused a deal without it
-    version = ContractVersion(number=1, value=value, lines=lines, from_on=starts_on)
-    if approved is None:
-        return version
-    return msgspec.structs.replace(
-        version,
-        approved_by=approved.by,
-        approved_at=approved.at,
-        approval_limit=approved.limit,
-    )
 
 
 def activated(connection: Connection, run_id: str, contract: Contract, deal_id: str) -> Contract:
@@ -257,6 +300,18 @@ def announced_customer(
     runs.announce(connection, "customer.validated", payload, run_id, current().runtime.clock.now())
 
 
+def announced_project(
+    connection: Connection, run_id: str, source: Source, projects: list[Project]
+) -> None:
+    """Announce that the project may be worked on, and what it is in each system."""
+    records = tuple(
+        Source(each.extensions[setup.SYSTEM], each.external_id or "") for each in projects
+    )
+    project = msgspec.structs.replace(projects[0], extensions={})
+    payload = ProjectActivated(project=project, source=source, run_id=run_id, records=records)
+    runs.announce(connection, "project.activated", payload, run_id, current().runtime.clock.now())
+
+
 def crm(source: Source) -> Crm:
     """The CRM a record lives in, called as the current run."""
     connected: Crm = current().runtime.connect(Crm, f"system/{source.connection}")
@@ -265,7 +320,7 @@ def crm(source: Source) -> Crm:
 
 def app(runtime: Runtime) -> App:
     """The process API of this flow."""
-    routes = run_routes(deal_to_project, "deal-to-project", turn_of)
+    routes = run_routes(deal_to_project, "deal-to-project/v1", turn_of)
     return make_app(
         "Deal to project", version="1.0.0", routes=routes, dependencies={"runtime": runtime}
     )

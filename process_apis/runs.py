@@ -24,6 +24,7 @@ from apis.runtime.run_views import listed, view
 from contracts.canonical.identity import Source
 from contracts.errors import FieldError, NotFound, Rejected
 from contracts.runs import Plan, Run, RunPage
+from process_apis import customer_master
 
 RunId = Annotated[str, PathParameter(description="`<flow>:<connection>:<external id>:<turn>`")]
 EXTERNAL_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
@@ -38,7 +39,7 @@ class StartRun(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def run_routes(this: Flow, api: str, turn_of: TurnOf) -> list[ControllerRouterHandler]:
-    """`POST /runs`, `GET /runs`, `GET /runs/{id}` of one flow."""
+    """`POST /runs`, `GET /runs`, `GET /runs/{id}` of one flow; `api` as in `deal-to-project/v1`."""
 
     @post("/runs", operation_id="startRun", status_code=HTTP_202_ACCEPTED)
     async def start_run(
@@ -52,7 +53,7 @@ def run_routes(this: Flow, api: str, turn_of: TurnOf) -> list[ControllerRouterHa
             plan = await planned(runtime, this, data.deal, caller())
             return Response(plan, status_code=HTTP_200_OK)
         begun, run = await runtime.store.write(begin, runtime, this, data.deal, turn_of)
-        return started(begun, run, f"/process/{api}/v{this.version}/runs")
+        return started(begun, run, f"/process/{api}/runs")
 
     @get("/runs", operation_id="listRuns")
     async def list_runs(
@@ -60,8 +61,8 @@ def run_routes(this: Flow, api: str, turn_of: TurnOf) -> list[ControllerRouterHa
         deal: FromQuery[str | None] = None,
         cursor: FromQuery[str | None] = None,
     ) -> RunPage:
-        """Runs of this flow, the newest first; of one deal when its id in the CRM is given."""
-        page: RunPage = await runtime.store.read(listed, this.name, deal, cursor)
+        """Runs of this flow, the newest first; of one deal under its id here or in the CRM."""
+        page: RunPage = await runtime.store.read(runs_of, this.name, deal, cursor)
         return page
 
     @get("/runs/{id:str}", operation_id="getRun")
@@ -70,6 +71,14 @@ def run_routes(this: Flow, api: str, turn_of: TurnOf) -> list[ControllerRouterHa
         return await run_of(runtime, this, id)
 
     return [start_run, list_runs, get_run]
+
+
+def runs_of(connection: Connection, flow: str, deal: str | None, cursor: str | None) -> RunPage:
+    """Runs of a flow, of one deal under any id that it has."""
+    if not deal:
+        return listed(connection, flow, (), cursor)
+    same = customer_master.sources(connection, "deal", deal)
+    return listed(connection, flow, [deal, *(each.external_id for each in same)], cursor)
 
 
 def started(begun: runs.Begun, run: Run, place: str) -> Response[Run | Plan]:
@@ -107,6 +116,7 @@ def begin(
     """Start or find the run in one transaction; after an abandoned run it is a new one."""
     asked = runs.Start(
         flow=this.name,
+        registered=this.registered,
         source=source,
         turn=turn_of(connection, "deal", source),
         argument=argument(runtime, source, caller()),

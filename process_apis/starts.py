@@ -36,6 +36,7 @@ def started(connection: Connection, event: Event, *, runtime: Runtime) -> None:
     )
     asked = runs.Start(
         flow=STARTS[event.type].name,
+        registered=STARTS[event.type].registered,
         source=source,
         turn=payload.turn,
         argument=argument(runtime, source, context),

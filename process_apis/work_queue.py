@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from litestar import get, post
+from litestar import get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from apis.runtime.app import App, caller, make_app
 from apis.runtime.flow import Runtime
-from apis.runtime.work_items import Deciding, decide, get_item, list_items
+from apis.runtime.work_items import (
+    FORBIDDEN,
+    Deciding,
+    assign,
+    comment,
+    decide,
+    get_item,
+    list_items,
+)
 from contracts.canonical.identity import Source
+from contracts.errors import Rejected
 from contracts.runs import DecisionKind, WorkItem, WorkItemPage
 
 ItemState = Literal["open", "decided"]
+Person = Annotated[str, Meta(min_length=1, max_length=200, description="a person's e-mail address")]
+Words = Annotated[str, Meta(min_length=1, max_length=4000)]
 
 
 class Decide(Struct, frozen=True, forbid_unknown_fields=True):
@@ -25,6 +36,18 @@ class Decide(Struct, frozen=True, forbid_unknown_fields=True):
     decision: DecisionKind
     comment: str = ""
     record: Source | None = None
+
+
+class Assign(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who takes the item on; nobody gives it back to its role."""
+
+    assignee: Person | None = None
+
+
+class Note(Struct, frozen=True, forbid_unknown_fields=True):
+    """What those who come after should know."""
+
+    text: Words
 
 
 @get("/work-items", operation_id="listWorkItems")
@@ -47,6 +70,31 @@ async def get_work_item(id: FromPath[str], runtime: NamedDependency[Any]) -> Wor
     return item
 
 
+@put("/work-items/{id:str}/assignee", operation_id="assignWorkItem")
+async def assign_work_item(
+    id: FromPath[str],  # noqa: A002 - the path's own word
+    data: JSONBody[Assign],
+    runtime: NamedDependency[Any],
+) -> WorkItem:
+    """A work item given to a person, or to nobody."""
+    now = runtime.clock.now()
+    item: WorkItem = await runtime.store.write(assign, id, data.assignee, caller(), now)
+    return item
+
+
+@post("/work-items/{id:str}/comments", operation_id="commentWorkItem")
+async def comment_work_item(
+    id: FromPath[str],  # noqa: A002 - the path's own word
+    data: JSONBody[Note],
+    runtime: NamedDependency[Any],
+) -> WorkItem:
+    """A note on a work item, for those who come after."""
+    item: WorkItem = await runtime.store.write(
+        comment, id, data.text, caller(), runtime.clock.now()
+    )
+    return item
+
+
 @post("/work-items/{id:str}/decisions", operation_id="decideWorkItem", status_code=HTTP_200_OK)
 async def decide_work_item(
     id: FromPath[str],  # noqa: A002 - the path's own word
@@ -65,7 +113,27 @@ async def decide_work_item(
     return item
 
 
+def unrestricted(runtime: Runtime) -> Runtime:
+    """The runtime, for who may see every row: the queue does not know whose an item is."""
+    if caller().rows is not None:
+        raise Rejected(
+            "work-queue.rows-restricted",
+            "this client sees only a part of the firm, and the queue knows no parts",
+            status=FORBIDDEN,
+            remedy="ask the experience API operations, which does",
+        )
+    return runtime
+
+
 def app(runtime: Runtime) -> App:
     """The work queue's API."""
-    routes = [list_work_items, get_work_item, decide_work_item]
-    return make_app("Work queue", version="1.0.0", routes=routes, dependencies={"runtime": runtime})
+    routes = [
+        *(list_work_items, get_work_item),
+        *(assign_work_item, comment_work_item, decide_work_item),
+    ]
+    return make_app(
+        "Work queue",
+        version="1.1.0",
+        routes=routes,
+        dependencies={"runtime": lambda: unrestricted(runtime)},
+    )

@@ -3,167 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import httpx
 
 from tests.house import House
+from tests.systems import Deal, Kantata, NetSuite, Salesforce
 
 T = TypeVar("T")
 PATIENCE_S = 30.0
 LOOK_S = 0.04
 RUNS = "/process/deal-to-project/v1/runs"
 ITEMS = "/process/work-queue/v1/work-items"
-DATA = "/services/data/v62.0"
 ROLES = {"finance-master-data": "demo-finance", "delivery-director": "demo-approver"}
-FIELDS = {
-    "tax_code": "TL_Tax_Code__c",
-    "tax_id": "TL_Tax_Id__c",
-    "customer_key": "TL_Customer_Key__c",
-    "country": "BillingCountry",
-    "stage": "StageName",
-    "entity": "TL_Legal_Entity__c",
-    "purchase_order": "TL_PO_Number__c",
-    "sow": "TL_SOW_Number__c",
-    "billing_model": "TL_Billing_Model__c",
-    "name": "Name",
-    "amount": "Amount",
-}
-NUMBERS = itertools.count(1)
-
-
-class Deal(NamedTuple):
-    """A deal as the CRM knows it."""
-
-    id: str
-    customer_id: str
-    options: dict[str, str]
-
-    @property
-    def source(self) -> dict[str, str]:
-        """The pointer to it."""
-        return {"system": "salesforce", "external_id": self.id}
-
-
-class Salesforce:
-    """The people who sell, and what can go wrong on their side."""
-
-    def __init__(self, house: House) -> None:
-        self._url, self._http = house.sandbox, house.http
-        self._log = house.home / "sandboxes" / "salesforce.jsonl"
-        known = json.loads((house.home / "sandboxes" / "credentials.json").read_text())
-        self._account = known["salesforce"]
-        self._token = "none"
-
-    def wins_deal(self, **options: Any) -> Deal:
-        """A deal of its own number; an option that is None is left out, as in `tax_code=None`."""
-        given = {"entity": "US", "n": str(next(NUMBERS))} | options
-        asked = {name: "missing" if value is None else str(value) for name, value in given.items()}
-        return self.repeats(asked)
-
-    def repeats(self, options: dict[str, str]) -> Deal:
-        """The calls of an example, sent as a client of Salesforce sends them."""
-        place = f"{self._url}/__sandbox__/examples/won-deal"
-        ids: dict[str, str] = {}
-        for call in self._http.get(place, params=options).raise_for_status().json():
-            answer = self._call(call["method"], call["path"], call["body"]).json()
-            parts = answer["compositeResponse"]
-            assert all(part["httpStatusCode"] < 300 for part in parts), parts
-            ids |= {part["referenceId"]: part["body"]["id"] for part in parts}
-        return Deal(ids["deal"], ids["account"], options)
-
-    def corrects(self, record: str, **fields: Any) -> None:
-        """Someone sets fields of an account or a deal right."""
-        kind = "Account" if record.startswith("001") else "Opportunity"
-        body = {FIELDS.get(name, name): value for name, value in fields.items()}
-        self._call("PATCH", f"{DATA}/sobjects/{kind}/{record}", body).raise_for_status()
-
-    def loses(self, deal: Deal) -> None:
-        """The deal is lost."""
-        self.corrects(deal.id, stage="Closed Lost")
-
-    def wins_again(self, deal: Deal) -> None:
-        """The deal is won after all."""
-        self.corrects(deal.id, stage="Closed Won")
-
-    def line_of(self, deal: Deal) -> str:
-        """The id of the deal's first line."""
-        lines = self.state()["OpportunityLineItem"]
-        return str(next(line["Id"] for line in lines if line["OpportunityId"] == deal.id))
-
-    def removes(self, kind: str, record: str) -> None:
-        """Someone deletes a record."""
-        self._call("DELETE", f"{DATA}/sobjects/{kind}/{record}", None).raise_for_status()
-
-    def fault(self, operation: str, fault: str, **more: Any) -> None:
-        """From now on this goes wrong."""
-        self.faults([{"operation": operation, "fault": fault, **more}])
-
-    def faults(self, plan: list[dict[str, Any]]) -> None:
-        """From now on all this goes wrong."""
-        self._put("faults", plan)
-
-    def works_again(self) -> list[dict[str, Any]]:
-        """Nothing goes wrong any more; answers what did."""
-        told: list[dict[str, Any]] = self._http.get(f"{self._url}/__sandbox__/faults").json()
-        self._put("faults", [])
-        return told
-
-    def state(self) -> dict[str, list[dict[str, Any]]]:
-        """Every record of the org."""
-        told: dict[str, list[dict[str, Any]]] = self._http.get(
-            f"{self._url}/__sandbox__/state"
-        ).json()
-        return told
-
-    def record(self, external_id: str) -> dict[str, Any]:
-        """One account or deal as it is now."""
-        kind = "Account" if external_id.startswith("001") else "Opportunity"
-        return next(each for each in self.state()[kind] if each["Id"] == external_id)
-
-    def calls(self) -> list[dict[str, Any]]:
-        """Every call so far: what came in, and what became of it."""
-        calls: dict[int, dict[str, Any]] = {}
-        for line in self._log.read_text().splitlines():
-            told = json.loads(line)
-            calls[told["n"]] = calls.get(told["n"], {}) | told
-        return list(calls.values())
-
-    def effects(self, external_id: str) -> list[dict[str, Any]]:
-        """The writes on one record that were committed."""
-        return [
-            call
-            for call in self.calls()
-            if call.get("committed") and str(call["path"]).endswith(external_id)
-        ]
-
-    def now(self) -> str:
-        """The time of everybody."""
-        return str(self._http.get(f"{self._url}/__clock__").json()["now"])
-
-    def later(self, seconds: float) -> None:
-        """Time passes for everybody."""
-        self._http.put(f"{self._url}/__clock__", json={"advance_s": seconds}).raise_for_status()
-
-    def _put(self, door: str, body: Any) -> None:
-        self._http.put(f"{self._url}/__sandbox__/{door}", json=body).raise_for_status()
-
-    def _call(self, method: str, path: str, body: Any) -> httpx.Response:
-        for _ in range(2):
-            headers = {"Authorization": f"Bearer {self._token}"}
-            answer = self._http.request(method, self._url + path, json=body, headers=headers)
-            if answer.status_code != 401:
-                break
-            asked = {"grant_type": "client_credentials"} | {
-                name: self._account[name] for name in ("client_id", "client_secret")
-            }
-            signed_in = self._http.post(f"{self._url}/services/oauth2/token", data=asked)
-            self._token = signed_in.raise_for_status().json()["access_token"]
-        return answer
 
 
 class Firm:
@@ -172,12 +27,16 @@ class Firm:
     def __init__(self, house: House) -> None:
         self.house = house
         self.salesforce = Salesforce(house)
+        self.kantata = Kantata(house)
+        self.netsuite = NetSuite(house)
         self._http = httpx.AsyncClient(base_url=house.gateway, trust_env=False, timeout=30)
         self._secrets = json.loads((house.home / "clients.json").read_text())
         self._tokens: dict[str, str] = {}
 
     async def close(self) -> None:
-        """Go home."""
+        """Go home; tomorrow nothing is wrong with any system."""
+        for system in (self.salesforce, self.kantata, self.netsuite):
+            system.works_again()
         await self._http.aclose()
 
     def later(self, *, seconds: float = 0, minutes: float = 0, hours: float = 0) -> None:
@@ -264,7 +123,7 @@ class Firm:
                 item
                 for item in await self.work_items(**asked)
                 if all(item[name] == value for name, value in wanted.items())
-                and (about is None or item["record"]["external_id"] == about.id)
+                and (about is None or item["record"]["external_id"] in about[:2])
             ]
 
         return (await self.see(look, bool))[0]

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -15,38 +16,43 @@ from tests.servers import free_port
 
 READY_S = 60.0
 STOP_S = 20.0
+VENDORS = ("salesforce", "kantata", "netsuite")
 SYSTEM = "system/salesforce"
 
 
 class House:
-    """A sandbox and a deployment beside it, either one process or one per tier."""
+    """The sandboxes and a deployment beside them: one process, or one per system API and tier."""
 
     def __init__(self, home: Path, database_url: str, redis_url: str | None, **env: str) -> None:
         self.home = home
         self.database_url = database_url
         self.http = httpx.Client(trust_env=False, timeout=30)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.sandbox, self.gateway = address(free_port()), address(free_port())
-        self.tiers = {SYSTEM: address(free_port()), "process": address(free_port())}
+        self.sandboxes = {vendor: address(free_port()) for vendor in VENDORS}
+        self.clock = f"{self.sandboxes[VENDORS[0]]}/__clock__"
+        self.gateway = address(free_port())
+        apis = (*(f"system/{vendor}" for vendor in VENDORS), "process", "experience")
+        self.tiers = {api: address(free_port()) for api in apis}
         named = {
             "THROUGHLINE_HOME": str(home),
             "THROUGHLINE_DATABASE_URL": database_url,
             "THROUGHLINE_REDIS_URL": redis_url or "",
             "THROUGHLINE_ENV": "test",
-            "THROUGHLINE_CLOCK": f"{self.sandbox}/__clock__",
+            "THROUGHLINE_CLOCK": self.clock,
             "THROUGHLINE_FEED_EVERY": "0.4",
             "THROUGHLINE_LOG": "WARNING",
-            "SALESFORCE_URL": self.sandbox,
-            "SALESFORCE_LOGIN_URL": self.sandbox,
             "PORT": port(self.gateway),
         }
-        self.env = os.environ | named | env
+        self.env = os.environ | named | urls(self.sandboxes) | env
 
-    def opens_sandbox(self) -> None:
-        """The vendor's side; it keeps the clock that all others follow."""
-        command = ("sandbox", "salesforce", "--port", port(self.sandbox))
-        self.start("sandbox-salesforce", *command, THROUGHLINE_CLOCK="")
-        self.answers("sandbox-salesforce", f"{self.sandbox}/__clock__")
+    def opens_sandboxes(self) -> None:
+        """The vendors' side, all at once; the first keeps the clock that all others follow."""
+        for vendor, url in self.sandboxes.items():
+            clock = {"THROUGHLINE_CLOCK": ""} if url in self.clock else {}
+            command = ("sandbox", vendor, "--port", port(url))
+            self.start(f"sandbox-{vendor}", *command, **clock)
+        for vendor, url in self.sandboxes.items():
+            self.answers(f"sandbox-{vendor}", f"{url}/__clock__")
 
     def opens_in_one_process(self) -> None:
         """`throughline up`."""
@@ -54,7 +60,7 @@ class House:
         self.answers("up", f"{self.gateway}/readyz")
 
     def opens_split(self, *workers: str) -> None:
-        """Gateway, process tier and system API as three processes, and as many workers as named."""
+        """Gateway, process tier and each system API as a process, and as many workers as named."""
         peers = ",".join(f"{api}={url}" for api, url in self.tiers.items())
         self.env["THROUGHLINE_PEERS"] = peers
         for api, url in self.tiers.items():
@@ -114,12 +120,18 @@ class House:
             raise
 
     def close(self) -> None:
-        """Stop everything, the sandbox last."""
+        """Stop everything, the sandboxes last."""
         for process in self.processes.values():
             process.send_signal(signal.SIGTERM)
         for part in reversed(list(self.processes)):
             self.stop(part)
         self.http.close()
+
+
+def urls(sandboxes: Mapping[str, str]) -> dict[str, str]:
+    """The variables that point the sample connections at their sandboxes."""
+    names = ("URL", "LOGIN_URL")
+    return {f"{vendor.upper()}_{name}": url for vendor, url in sandboxes.items() for name in names}
 
 
 def address(free: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,12 @@ def api_problems(gateway: Gateway, name: str) -> Iterator[str]:
         return
     served = routes_of(app)
     if port is not None:
-        promised: Routes = {each.id: (each.method, each.path) for each in ports.operations(port)}
+        later = promised_later(api)
+        promised: Routes = {
+            each.id: (each.method, each.path)
+            for each in ports.operations(port)
+            if each.id not in later
+        }
         yield from differences(f"contracts/ports.py: {port.__name__}", promised, served, name)
     documents = load_documents(DOCUMENTS)
     for major in api.versions:
@@ -165,6 +171,14 @@ def loaded_app(name: str, api: Api) -> tuple[type | None, App]:
         return getattr(ports, port.capitalize()), app
     camel = "".join(word.capitalize() for word in called.split("-"))
     return getattr(ports, camel, None), loaded(api.app or "")(None)
+
+
+def promised_later(api: Api) -> frozenset[str]:
+    """The operations of a vendor's port that no vendor serves yet: its routes say so."""
+    if not api.vendor:
+        return frozenset()
+    port = loaded(f"system_apis.{api.vendor}.adapter:PORT")
+    return frozenset(getattr(importlib.import_module(f"system_apis.{port}"), "LATER", ()))
 
 
 def routes_of(app: App) -> Routes:

@@ -12,7 +12,6 @@ import msgspec
 
 from apis.runtime.mapping import Map, Overrides
 from apis.runtime.metadata import Metadata
-from apis.runtime.metadata_findings import OBJECTS
 from apis.runtime.places import Children, Inside
 from apis.runtime.typed_yaml import Finding, Place, bare, choices
 from contracts import ports
@@ -29,7 +28,7 @@ def connection_findings(metadata: Metadata) -> Iterator[Finding]:
         folder = f"system_apis.{connection.vendor}"
         try:
             port = import_module(f"{folder}.adapter").PORT
-            maps = maps_of(vars(import_module(f"{folder}.mapping")))
+            maps: Mapping[str, Map[Any]] = import_module(f"{folder}.mapping").MAPS
         except ModuleNotFoundError as error:
             if not folder.startswith(error.name or folder):
                 raise
@@ -39,11 +38,11 @@ def connection_findings(metadata: Metadata) -> Iterator[Finding]:
         for at, feed in enumerate(metadata.feeds):
             if feed.connection == name and feed.object not in told:
                 only = f"only {', '.join(sorted(told))}" if told else "nor anything else"
-                yield ("feeds", at, "object"), f"a {port} lists no {feed.object}, {only}"
+                yield ("feeds", at, "object"), f"{port} lists no {feed.object}, {only}"
         for at, row in enumerate(metadata.roles):
             for kind, served in row.serves.items():
                 if served == name and kind != port:
-                    yield ("roles", at, "serves", kind), f"{name} is a {port}"
+                    yield ("roles", at, "serves", kind), f"{name} serves {port} only"
         yield from _overrides(name, maps, metadata)
 
 
@@ -57,17 +56,9 @@ def listed(port: type) -> set[str]:
     }
 
 
-def maps_of(module: Mapping[str, Any]) -> dict[str, Map[Any]]:
-    """The map of each object in a vendor's tables; of several the widest, the others are parts."""
-    found = [each for each in module.values() if isinstance(each, Map)]
-    return {
-        name: max(mine, key=lambda each: len(each.fields))
-        for name, contract in OBJECTS.items()
-        if (mine := [each for each in found if each.contract is contract])
-    }
-
-
-def _overrides(connection: str, maps: dict[str, Map[Any]], metadata: Metadata) -> Iterator[Finding]:
+def _overrides(
+    connection: str, maps: Mapping[str, Map[Any]], metadata: Metadata
+) -> Iterator[Finding]:
     if (layers := metadata.mappings.get(connection)) is None:
         return
     for layer, objects in layers.each():

@@ -1,4 +1,4 @@
-"""`make run`: a sandbox, Throughline, one won deal and its journey, for somebody new to it."""
+"""`make run`: sandboxes, Throughline, one won deal and its journey, for somebody new to it."""
 
 from __future__ import annotations
 
@@ -10,26 +10,34 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-from rich.console import Console
+import httpx
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from apis.console.calls import Calls, calling, run_path
+from apis.console.existing import (
+    READERS,
+    calls_by_system,
+    in_salesforce,
+    in_throughline,
+    keys_of,
+)
 from apis.console.journeys import follow, show_items
 from apis.console.processes import NotReadyError, Part, PortHeldError, Processes
-from apis.console.terminal import Change, console, journey, money, trouble
+from apis.console.sandboxes import elsewhere, state_of, title_of, wanted
+from apis.console.terminal import calls_line, console, everything, journey, money, trouble
 from apis.console.terminal import changes as changes_table
 from apis.console.winning import SYSTEM, TITLE, Org, SandboxError, Sold, changes
 from apis.gateway.tokens import LIFETIME_S
 from apis.runtime.clients import outgoing
 from apis.runtime.clock import Clock
-from contracts.canonical.contract import Contract
+from apis.runtime.metadata import Metadata
 from contracts.canonical.identity import Source
 from contracts.errors import ThroughlineError
 from contracts.runs import Run
 
 DONE, NOT_DONE, NO_PORT = 0, 1, 2
-CLIENT = "demo"
+CLIENT, OURS = "demo", "Throughline"
 FEED_S = 15.0
 LOOK_S = 0.1
 STAY_S = 0.5
@@ -42,19 +50,31 @@ class Asked(NamedTuple):
     home: Path
     port: int
     sandbox_port: int
+    entities: Path
     once: bool
     new: bool
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Asked:
-        """`THROUGHLINE_HOME`, `PORT`, `SANDBOX_PORT`, `ONCE=1`, `DEAL=new`."""
+        """`THROUGHLINE_HOME`, `THROUGHLINE_ENTITIES`, `PORT`, `SANDBOX_PORT`, `ONCE`, `DEAL`."""
         return cls(
             home=Path(env.get("THROUGHLINE_HOME") or "./var").resolve(),
             port=int(env.get("PORT") or "8080"),
             sandbox_port=int(env.get("SANDBOX_PORT") or "9101"),
+            entities=Path(env.get("THROUGHLINE_ENTITIES") or "apis/entities.yaml"),
             once=env.get("ONCE", "") not in {"", "0"},
             new=env.get("DEAL") == "new",
         )
+
+
+class World(NamedTuple):
+    """What the demo talks to: the seller's org, the gateway, the sandboxes by vendor."""
+
+    org: Org
+    calls: Calls
+    sandboxes: Mapping[str, Part]
+    systems: tuple[str, ...]
+    http: httpx.AsyncClient
 
 
 class NotDoneError(Exception):
@@ -92,13 +112,15 @@ async def until_stopped(asked: Asked, env: Mapping[str, str], screen: Console) -
 
 async def whole(asked: Asked, env: Mapping[str, str], screen: Console) -> int:
     """Processes, deal, journey, summary; then stay up."""
+    metadata = Metadata.load(asked.entities)
     async with outgoing() as http:
         processes = Processes(asked.home, http)
         try:
-            up, sandbox = await both(asked, env, processes, screen)
+            up, sandboxes = await all_parts(asked, env, metadata, processes, screen)
             async with calling(asked.home, up.port, CLIENT) as calls:
-                org = Org(sandbox.url(), asked.home, http)
-                code = await told(asked, org, calls, screen)
+                org = Org(sandboxes[SYSTEM].url(), asked.home, http)
+                world = World(org, calls, sandboxes, tuple(metadata.connections), http)
+                code = await told(asked, world, screen)
             if not asked.once:
                 await stay(processes, screen)
         finally:
@@ -106,10 +128,10 @@ async def whole(asked: Asked, env: Mapping[str, str], screen: Console) -> int:
     return code
 
 
-async def told(asked: Asked, org: Org, calls: Calls, screen: Console) -> int:
+async def told(asked: Asked, world: World, screen: Console) -> int:
     """The story of the deal; where somebody must act first, all stays up so that they can."""
     try:
-        await shown(asked, org, calls, screen)
+        await shown(asked, world, screen)
     except NotDoneError as reason:
         if asked.once:
             raise
@@ -118,33 +140,40 @@ async def told(asked: Asked, org: Org, calls: Calls, screen: Console) -> int:
     return DONE
 
 
-async def both(
-    asked: Asked, env: Mapping[str, str], processes: Processes, screen: Console
-) -> tuple[Part, Part]:
-    """The sandbox and Throughline, ready: this home's own if they run, else started here."""
-    up = Part("up", "Throughline", ("up",), asked.port, "PORT", "/readyz")
-    wanted = ("sandbox", SYSTEM, "--port", str(asked.sandbox_port))
-    sandbox = Part(
-        f"sandbox-{SYSTEM}", f"{TITLE} sandbox", wanted, asked.sandbox_port, "SANDBOX_PORT",
-        "/__clock__",
-    )  # fmt: skip
-    found = [await processes.running(part) for part in (sandbox, up)]
-    at_sandbox = found[0] or sandbox
+async def all_parts(
+    asked: Asked,
+    env: Mapping[str, str],
+    metadata: Metadata,
+    processes: Processes,
+    screen: Console,
+) -> tuple[Part, dict[str, Part]]:
+    """Throughline and the sandboxes, ready: this home's own if they run, else started here."""
+    needed = wanted(metadata, env, asked.home, asked.sandbox_port)
+    others = elsewhere(metadata, env, asked.home)
+    if SYSTEM not in {each.vendor for each in needed}:
+        where = others.get(SYSTEM, "nowhere")
+        raise NotDoneError(f"the demo wins its deal in the {TITLE} sandbox, not at {where}")
+    advice = "Choose a free one: PORT=<port>"
+    up = Part("up", "Throughline", ("up",), asked.port, advice, "/readyz")
+    parts = [*(each.part for each in needed), up]
+    found = [await processes.running(part) for part in parts]
     told = dict(env) | {
         "THROUGHLINE_HOME": str(asked.home),
         "THROUGHLINE_ENV": "demo",
         "THROUGHLINE_FEED_EVERY": "1",
         "PORT": str(asked.port),
-        "SALESFORCE_URL": at_sandbox.url(),
-        "SALESFORCE_LOGIN_URL": at_sandbox.url(),
     }
+    for each, running in zip(needed, found, strict=False):
+        told |= each.told(running or each.part)
+    for name, url in others.items():
+        line(screen, title_of(name), f"{url}  is used as it is")
     starting = (
         ready(part, running, told, processes, screen)
-        for part, running in zip((sandbox, up), found, strict=True)
+        for part, running in zip(parts, found, strict=True)
     )
     with screen.status("Starting") if screen.is_terminal else nullcontext():
-        here = await asyncio.gather(*starting)
-    return here[1], here[0]
+        *here, up = await asyncio.gather(*starting)
+    return up, {each.vendor: part for each, part in zip(needed, here, strict=True)}
 
 
 async def ready(
@@ -163,8 +192,9 @@ async def ready(
     return part
 
 
-async def shown(asked: Asked, org: Org, calls: Calls, screen: Console) -> None:
-    """Win the deal unless it is won, show its journey and what changed where."""
+async def shown(asked: Asked, world: World, screen: Console) -> None:
+    """Win the deal unless it is won, show its journey, what changed and what exists where."""
+    org, calls = world.org, world.calls
     await org.sign_in()
     recipe = await org.example(await org.first_unused() if asked.new else FIRST)
     before = None
@@ -183,13 +213,31 @@ async def shown(asked: Asked, org: Org, calls: Calls, screen: Console) -> None:
     if run.state != "done":
         await show_items(calls, run, screen)
         raise NotDoneError(reason(run))
-    after = await org.sold(recipe)
-    screen.print()
+    after = await org.sold(recipe) or sold
     title = "Already done: nothing was sent twice" if earlier else "What changed where"
-    screen.print(f"  {title}", style="bold")
-    rows = changes(before, after or sold) + ours(run, sold)
-    screen.print(changes_table(rows, earlier=before is None))
+    headed(screen, title, changes_table(changes(before, after), earlier=before is None))
+    headed(screen, "What exists where", await exists(world, run, after))
+    screen.print()
+    screen.print(f"  {calls_line(calls_by_system(run, world.systems))}")
     await closing(run, sold, calls, screen)
+
+
+async def exists(world: World, run: Run, sold: Sold) -> RenderableType:
+    """What there is of the deal in every system, and in Throughline itself."""
+    rows = in_salesforce(sold)
+    for vendor, read in READERS.items():
+        if vendor in world.sandboxes:
+            state = await state_of(world.sandboxes[vendor], world.http)
+            rows += read(state, keys_of(sold))
+    titles = [title_of(vendor) for vendor in world.sandboxes]
+    return everything([*titles, OURS], rows + in_throughline(run, sold))
+
+
+def headed(screen: Console, title: str, shown: RenderableType) -> None:
+    """A part of the summary."""
+    screen.print()
+    screen.print(f"  {title}", style="bold")
+    screen.print(shown)
 
 
 async def run_of(sold: Sold, calls: Calls, screen: Console) -> Run:
@@ -210,19 +258,6 @@ def reason(run: Run) -> str:
         item = run.waiting.work_item_id
         return f"the run waits for {run.waiting.owner}, who decides work item {item}"
     return f"the run {run.id} is {run.state}"
-
-
-def ours(run: Run, sold: Sold) -> list[Change]:
-    """What Throughline keeps of the deal: its customer and its contract."""
-    contract = msgspec.convert(run.result, Contract)
-    customer = f"customer {sold.records['account']['Name']}"
-    agreed, version = f"contract {contract.name}", contract.current
-    told = f"version {version.number}, {contract.state}"
-    return [
-        Change("Throughline", customer, None, "golden id", None, contract.customer.id),
-        Change("Throughline", agreed, None, "id", None, contract.id),
-        Change("Throughline", agreed, None, told, None, money(version.value)),
-    ]
 
 
 async def closing(run: Run, sold: Sold, calls: Calls, screen: Console) -> None:

@@ -33,13 +33,16 @@ class NotReadyError(Exception):
 
 
 class Part(NamedTuple):
-    """A process of the demo: its pid file, command, port and where it says that it is ready."""
+    """A process of the demo: its pid file, command, port and where it says that it is ready.
+
+    `advice` is what to do where its port is somebody else's.
+    """
 
     name: str
     title: str
     command: tuple[str, ...]
     port: int
-    variable: str
+    advice: str
     ready: str
 
     def url(self, path: str = "") -> str:
@@ -64,11 +67,8 @@ class Processes:
                 if await self._answers(found):
                     return found
         if not port_is_free(part.port):
-            told = (
-                f"Port {part.port} is held by another program."
-                f" Choose a free one: {part.variable}=<port>"
-            )
-            raise PortHeldError(told)
+            told = f"Port {part.port} is held by another program; {part.title} needs it."
+            raise PortHeldError(f"{told} {part.advice}")
         return None
 
     async def start(self, part: Part, env: Mapping[str, str]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -226,6 +226,36 @@ def changes(rows: Sequence[Change], *, earlier: bool) -> RenderableType:
         made.add_row(*named, row.what, *(value or NOTHING for value in values))
         last = here
     return Padding(made, (0, 0, 0, 2))
+
+
+class Existing(NamedTuple):
+    """A record as it is in a system now."""
+
+    system: str
+    object: str
+    id: str
+    value: Money | None
+    name: str
+
+
+def everything(systems: Sequence[str], rows: Sequence[Existing]) -> RenderableType:
+    """What exists in each system; one that has nothing says so."""
+    made = table("Where", "What", "Id", "Amount", "Name")
+    made.columns[2].no_wrap = True
+    made.columns[3].justify, made.columns[3].no_wrap = "right", True
+    for system in systems:
+        mine = [row for row in rows if row.system == system]
+        for n, row in enumerate(mine):
+            where = "" if n else system
+            made.add_row(where, row.object, row.id, money(row.value), row.name or NOTHING)
+        if not mine:
+            made.add_row(system, *[NOTHING] * 3, Text("nothing of this deal", style="dim"))
+    return Padding(made, (0, 0, 0, 2))
+
+
+def calls_line(calls: Mapping[str, int]) -> str:
+    """How many calls each system had to answer."""
+    return "vendor calls: " + ", ".join(f"{system} {count}" for system, count in calls.items())
 
 
 def settled(step: RunStep) -> bool:

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 import httpx
 import msgspec
 
+from apis.console.sandboxes import TITLES
 from apis.console.terminal import Change
 from contracts.canonical.money import Money
 
 SYSTEM = "salesforce"
-TITLE = "Salesforce"
+TITLE = TITLES[SYSTEM]
 SIGN_IN = "/services/oauth2/token"
 EXAMPLE = "/__sandbox__/examples/won-deal"
 MISSING = 404

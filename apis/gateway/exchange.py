@@ -17,7 +17,8 @@ from typing import NamedTuple
 import msgspec
 
 from apis.gateway.guard import JSON, NO_STORE, REFUSALS, Header, Message, Refusal, Scope, Send
-from contracts.errors import ERRORS, FieldError, Problem, error_of
+from apis.runtime.outside import outward
+from contracts.errors import Problem
 
 PROBLEM: Header = (b"content-type", b"application/problem+json")
 MOST_PROBLEM_BYTES = 65_536
@@ -28,17 +29,6 @@ _KEPT = frozenset({b"retry-after", b"allow", b"link", b"deprecation", b"sunset"}
 _FAILED = 400
 _UNAUTHORIZED = 401
 _BROKEN = 500
-_OF_A_VENDOR = re.compile(r"[a-z0-9_-]+\.[A-Z0-9_]+")
-_VENDOR_CODES = {
-    "Rejected": "vendor.rejected",
-    "Conflict": "vendor.conflict",
-    "NotFound": "vendor.not-found",
-    "Misconfigured": "vendor.misconfigured",
-    "Throttled": "vendor.throttled",
-    "Unavailable": "vendor.unavailable",
-    "Transient": "vendor.unavailable",
-}
-"""What a vendor's code is called outside, by the class of its error."""
 _BY_STATUS = {row.status: code for code, row in reversed(REFUSALS.items())}
 _DECODER = msgspec.json.Decoder(Problem)
 
@@ -76,34 +66,15 @@ class Outside(NamedTuple):
 
     def told(self, problem: Problem) -> Problem:
         """The same problem as it may leave."""
-        name, dot, own = problem.code.partition(".")
-        if dot and (name in self.vendors or _OF_A_VENDOR.fullmatch(problem.code)):
-            problem = _of_vendor(problem, name if name in self.vendors else None, own)
+        problem = outward(problem, self.issuer, self.vendors)
         row = REFUSALS.get(problem.code)
         owner = "caller" if problem.status < _BROKEN else "operations"
         return msgspec.structs.replace(
             problem,
-            type=f"{self.issuer}/problems/{problem.code}",
             title=row.title if row else problem.title or _phrase(problem.status),
             remedy=problem.remedy or (row.remedy if row else None),
             owner=problem.owner or (owner if row else None),
-            kind=None,
         )
-
-
-def _of_vendor(problem: Problem, vendor: str | None, own: str) -> Problem:
-    """A vendor's refusal under our code; its own one stays as evidence."""
-    kind = problem.kind if problem.kind in ERRORS else type(error_of(problem)).__name__
-    errors = problem.errors
-    if own not in {each.code for each in errors}:
-        evidence = FieldError(pointer="", code=own, message=problem.detail or problem.title)
-        errors = (evidence, *errors)
-    return msgspec.structs.replace(
-        problem,
-        code=_VENDOR_CODES.get(kind, "vendor.failed"),
-        source=problem.source or vendor,
-        errors=errors,
-    )
 
 
 def _phrase(status: int) -> str:

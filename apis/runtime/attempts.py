@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 ATTEMPTS = 16
 PATIENCE = timedelta(hours=1)
 LONGEST_S = 300.0
-UNAVAILABLE_S = 30.0
+LONGEST_UNAVAILABLE_S = 30.0
 THROTTLED_S = 1.0
 LONGEST_THROTTLED_S = 60.0
 """Each attempt is a row: a budget that is spent for a moment must not be asked a hundred times."""
@@ -40,12 +40,14 @@ log = get_logger(__name__)
 class Tries(msgspec.Struct, frozen=True, kw_only=True):
     """How often a step has been tried, from recorded outcomes only.
 
-    `count` and `began` are of the step's whole life; the rest begins again with a decision.
+    `count` and `began` are of the step's whole life; the rest begins again with a decision, and
+    `unavailable` with every other answer.
     """
 
     count: int = 0
     began: datetime | None = None
     transient: int = 0
+    unavailable: int = 0
     since: datetime | None = None
     decided: str | None = None
     away: str | None = None
@@ -112,7 +114,8 @@ def refusal(error: ThroughlineError, tries: Tries, now: datetime) -> dict[str, A
         pause = max(THROTTLED_S, told) + random.uniform(0, 0.5)  # noqa: S311 - jitter
         return waits(pause, now, since, problem, counts=False)
     if isinstance(error, Unavailable):
-        return waits(error.retry_after or UNAVAILABLE_S, now, since, problem, counts=False)
+        pause = error.retry_after or min(LONGEST_UNAVAILABLE_S, 2.0 ** min(tries.unavailable, 10))
+        return waits(pause, now, since, problem, counts=False)
     if isinstance(error, Transient):
         tried = tries.transient + 1
         if tried >= ATTEMPTS or now - since >= PATIENCE:
@@ -143,6 +146,7 @@ def after(tries: Tries, outcome: dict[str, Any]) -> Tries:
         count=tries.count + 1,
         began=began_at(tries, outcome),
         transient=tries.transient + bool(outcome["counts"]),
+        unavailable=tries.unavailable + 1 if outcome["problem"].get("kind") == "Unavailable" else 0,
         since=datetime.fromisoformat(outcome["since"]),
         decided=tries.decided,
         away=system_of(outcome["problem"]),

@@ -15,11 +15,22 @@ from apis.runtime.metadata import Connection
 from apis.runtime.owners import Owners
 from apis.runtime.store import Store
 from apis.runtime.writes import LEASE_MARGIN_S, Sending, Write, claim, let_go, resend, settle
+from contracts import ports
 from contracts.canonical.identity import Ref
-from contracts.errors import Conflict, Throttled, ThroughlineError, Transient
+from contracts.errors import Conflict, Throttled, ThroughlineError, Transient, problem_of
 
 ADOPT = "adopt:"
+UNCERTAIN = "UNCERTAIN"
+"""The reason of a refusal to send again what was never confirmed: a person looks it up."""
 Outcome = Ref | ThroughlineError
+
+
+def reported(told: Outcome, external_id: str | None = None) -> ports.Outcome:
+    """What became of one record, as a port tells it; `external_id` where the answer has none."""
+    if isinstance(told, ThroughlineError):
+        return ports.Outcome(external_id=external_id, problem=problem_of(told))
+    known = told.external_id or external_id
+    return ports.Outcome(external_id=known, ok=Ref(None, known))
 
 
 class Caller:
@@ -41,6 +52,14 @@ class Caller:
         self._store = store
         self._clock = clock
         self._owners = owners
+
+    def owned(self, write: Write) -> tuple[str, ...]:
+        """The attributes of a write that are this connection's, or ours, to change."""
+        if self._owners is None:
+            return write.attributes
+        entity = write.entity or CURRENT.get().context.entity
+        others = self._owners.others(write, entity, self._clock.now().date())
+        return tuple(name for name in write.attributes if name not in others)
 
     async def _earlier_or_error(self, sending: Sending) -> Outcome | None:
         try:
@@ -85,12 +104,12 @@ class Caller:
             return await self._settled(sending, Ref(None, decided.removeprefix(ADOPT)), None)
         if held.act == "ask":
             raise Conflict(
-                self._code("UNCERTAIN"),
+                self._code(UNCERTAIN),
                 f"{write.object} {write.key} was sent and never confirmed,"
                 f" and {self._vendor_name} cannot be searched for it",
                 owner="integration",
                 remedy="look it up there: adopt it if it exists, retry if it does not",
-                source=self._vendor_name,
+                source=self.name,
             )
         if held.act == "find" and held.sent_at is not None:
             return await self._found(sending, held.sent_at)

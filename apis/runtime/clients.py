@@ -117,9 +117,7 @@ class Remote:
         try:
             answer = await self._http.request(method, url, content=body or None, headers=headers)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise Unavailable(
-                "tier.not-reached", f"{self._audience} cannot be reached", retry_after=1.0
-            ) from error
+            raise Unavailable("tier.not-reached", f"{self._audience} cannot be reached") from error
         except httpx.HTTPError as error:
             raise Transient("tier.no-answer", f"{self._audience} did not answer") from error
         return answer.status_code, list(answer.headers.raw), answer.content

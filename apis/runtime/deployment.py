@@ -106,6 +106,7 @@ class Deployment:
             connect=self.connect,
             leases=self.leases,
             links=self.links(),
+            issuer=self.settings.issuer,
         )
 
     def links(self) -> dict[str, str]:

@@ -132,35 +132,45 @@ def unread(
     return [Logged(row.seq, msgspec.json.decode(row.body, type=Event)) for row in rows]
 
 
-def passed(connection: Connection, reader: str, logged: Logged) -> bool:
-    """Move the reader past an event, in its effect's transaction; False if it had been there."""
-    new = insert_new(connection, INBOX, reader=reader, id=logged.event.id)
+def first_time(connection: Connection, reader: str, logged: Logged) -> bool:
+    """Remember that a reader met an event; False if it had been there."""
+    return insert_new(connection, INBOX, reader=reader, id=logged.event.id)
+
+
+def move(connection: Connection, reader: str, logged: Logged) -> None:
+    """Move the reader's cursor past an event; never back."""
     if not insert_new(connection, CURSORS, reader=reader, seq=logged.seq):
         mine = sa.and_(CURSORS.c.reader == reader, CURSORS.c.seq < logged.seq)
         connection.execute(sa.update(CURSORS).where(mine).values(seq=logged.seq))
-    return new
 
 
 Apply = Callable[[Connection, Event], object]
 
 
 class Projection(msgspec.Struct, frozen=True):
-    """A reader by name: which events it takes and what each does, in the cursor's transaction."""
+    """A reader by name: which events it takes and what each does, in the cursor's transaction.
+
+    `together` is how many events may share a transaction: more for a read model, which is cheap
+    and waits for nobody, one where an event's effect is a decision.
+    """
 
     reader: str
     types: tuple[str, ...]
     apply: Apply
+    together: int = 1
 
 
 async def consume(store: Store, projection: Projection) -> int:
     """Apply the next events of a projection, each once; answers how many were read."""
     found = await store.read(unread, projection.reader, projection.types)
-    for logged in found:
-        await store.write(applied, projection, logged)
+    for start in range(0, len(found), projection.together):
+        await store.write(applied, projection, found[start : start + projection.together])
     return len(found)
 
 
-def applied(connection: Connection, projection: Projection, logged: Logged) -> None:
-    """Apply one event unless it was before, and move the cursor."""
-    if passed(connection, projection.reader, logged):
-        projection.apply(connection, logged.event)
+def applied(connection: Connection, projection: Projection, found: list[Logged]) -> None:
+    """Apply events unless they were before, and move the cursor."""
+    for logged in found:
+        if first_time(connection, projection.reader, logged):
+            projection.apply(connection, logged.event)
+    move(connection, projection.reader, found[-1])

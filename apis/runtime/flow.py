@@ -7,7 +7,7 @@ waits are rows, a suspended flow leaves the engine. Flow code never sees the eng
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
@@ -37,7 +37,7 @@ T = TypeVar("T")
 Undo = Callable[[Any], Awaitable[object]]
 Connect = Callable[[type, str], Any]
 SHORT_S = 2.0
-PLANNED = "$planned"
+PLANNED = "planned-"
 log = get_logger(__name__)
 
 
@@ -52,6 +52,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     connect: Connect
     leases: Leases | None = None
     links: dict[str, str] = {}
+    issuer: str = ""
     showing: Showing = msgspec.field(default_factory=Showing)
 
 
@@ -111,12 +112,18 @@ class Step(Generic[P, T]):
     """A function that touches the world, once per run as far as anyone can tell."""
 
     def __init__(
-        self, function: Callable[P, Awaitable[T]], name: str, owner: str, keep: str | None
+        self,
+        function: Callable[P, Awaitable[T]],
+        name: str,
+        owner: str,
+        keep: str | None,
+        adopts: frozenset[str] = frozenset(),
     ) -> None:
         self.function = function
         self.name = name
         self.owner = owner
         self.keep = keep
+        self.adopts = adopts
         self.undoing: Step[Any, Any] | None = None
         self.adopting: Step[Any, Any] | None = None
 
@@ -145,12 +152,19 @@ class Step(Generic[P, T]):
 
 
 def step(
-    *, owner: str, keep: str | None = None, name: str | None = None
+    *,
+    owner: str,
+    keep: str | None = None,
+    name: str | None = None,
+    adopts: Iterable[str] = (),
 ) -> Callable[[Callable[P, Awaitable[T]]], Step[P, T]]:
-    """Make a function a step; `owner` is the role that gets its work items, `keep` why it stays."""
+    """Make a function a step; `owner` is the role that gets its work items, `keep` why it stays.
+
+    `adopts`: refusals after which a person may say which record it is; the step reads `decided`.
+    """
 
     def mark(function: Callable[P, Awaitable[T]]) -> Step[P, T]:
-        return Step(function, name or function.__name__, owner, keep)
+        return Step(function, name or function.__name__, owner, keep, frozenset(adopts))
 
     return mark
 
@@ -263,7 +277,7 @@ async def decided(
             await run_step(running, step.adopting, (record, *args))
             running.done.pop()
         return f"adopt:{record.external_id}"
-    raise Abandoned(decision.get("comment") or step.name)
+    raise Abandoned(decision.get("comment") or "")
 
 
 async def pause(running: Running, outcome: dict[str, Any]) -> None:
@@ -313,7 +327,10 @@ async def undone(running: Running) -> list[str]:
     kept = []
     for done, value in reversed(list(running.done)):
         if done.undoing is not None:
-            await run_step(running, done.undoing, (value,))
+            try:
+                await run_step(running, done.undoing, (value,))
+            except Abandoned as left:  # only this undo is given up; the others go on
+                kept.append(", ".join(filter(None, (f"{done.name}: not undone", str(left)))))
         elif done.keep:
             kept.append(f"{done.name}: {done.keep}")
     return kept
@@ -335,7 +352,7 @@ async def finish(running: Running, state: str, result: Any, kept: list[str]) -> 
 def child_id(kind: str, parent: str, n: int = 1) -> str:
     """The id of something that has no source yet: the first 26 base32 characters of a hash."""
     if parent.startswith(PLANNED):
-        return f"{PLANNED}:{kind}"
+        return f"{PLANNED}{kind}"
     digest = hashlib.sha256(f"{kind}\x00{parent}\x00{n}".encode()).digest()
     return crockford(int.from_bytes(digest[:17], "big") >> 6)
 

@@ -5,15 +5,16 @@ Values and paths, never expressions; secrets are references, resolved when used 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 from zoneinfo import ZoneInfo
 
 import msgspec
 
+from apis.runtime.context import CURRENT
 from apis.runtime.log import Secret
 from apis.runtime.mapping import Overrides
 from apis.runtime.typed_yaml import Lines, read_yaml
@@ -22,6 +23,7 @@ from contracts.canonical.money import Currency, Money
 from contracts.canonical.party import Country
 from contracts.errors import Misconfigured
 
+T = TypeVar("T")
 Kind = Literal["crm", "psa", "erp", "hcm", "billing", "tax", "signature"]
 Reference = Annotated[
     str,
@@ -70,16 +72,17 @@ class Entity(Section, frozen=True, kw_only=True):
 class Auth(Section, frozen=True, kw_only=True):
     """How a connection signs in; `credentials` points at an object with the parts of its kind."""
 
-    kind: Literal["client_credentials", "jwt"]
+    kind: Literal["client_credentials", "jwt", "oauth1"]
     credentials: Reference
     audience: str | None = None
 
 
 class Api(Section, frozen=True, kw_only=True):
-    """The vendor's API version we are pinned to, and when the vendor takes it away."""
+    """The vendor's version we are pinned to and its end; `batches`: records a call, per object."""
 
     version: str
     retires_on: date | None = None
+    batches: dict[str, int] = {}
 
 
 class Weekly(Section, frozen=True, kw_only=True):
@@ -271,6 +274,16 @@ def approval_for(
     return found
 
 
+def serving(metadata: Metadata, kind: Kind, entity: str | None, on: date) -> str | None:
+    """The connection that plays this part; an entity's own row wins, then the latest start."""
+    rows = [
+        ((row.entity is not None, row.valid_from or date.min), row.serves[kind])
+        for row in metadata.roles
+        if kind in row.serves and row.entity in (None, entity) and (row.valid_from or on) <= on
+    ]
+    return max(rows, key=lambda row: row[0])[1] if rows else None
+
+
 def effective_mapping(
     metadata: Metadata,
     connection: str,
@@ -289,6 +302,25 @@ def effective_mapping(
         if object in layer:
             result = result.over(layer[object])
     return result
+
+
+class PerEntity(Generic[T]):
+    """What differs by legal entity, made once for each; that of None is for all without a name."""
+
+    def __init__(self, metadata: Metadata, make: Callable[[str | None], T]) -> None:
+        self._made = {entity: make(entity) for entity in (None, *metadata.entities)}
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._made.values())
+
+    def of(self, entity: str | None) -> T:
+        """The entity's, else that of None."""
+        return self._made.get(entity) or self._made[None]
+
+    def own(self, entity: str | None = None) -> T:
+        """The entity's, else that of the one the call is for."""
+        known = entity if entity in self._made else None
+        return self.of(known or CURRENT.get().context.entity)
 
 
 def maintenance_until(connection: Connection, now: datetime) -> datetime | None:

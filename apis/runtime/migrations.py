@@ -25,7 +25,13 @@ from apis.runtime.store import METADATA, TIERS, Store, table
 SCRIPTS = Path(__file__).parent.parent / "migrations"
 ENGINE = table("runtime", "engine", Column("has", String(120), primary_key=True))
 """What the engine's own tables were brought to last."""
-OWNERS = ("apis.gateway.oauth", "apis.runtime.writes", "apis.runtime.audit", "process_apis.starts")
+OWNERS = (
+    "apis.gateway.oauth",
+    "apis.runtime.writes",
+    "apis.runtime.audit",
+    "process_apis.starts",
+    "experience_apis.projections",
+)
 """Modules that, between them, declare every table of the deployment."""
 log = get_logger(__name__)
 LOCK = 7_401_000

@@ -25,22 +25,24 @@ class Owners:
         """
         if write.kind in ("create", "delete"):
             return
-        rows = self._metadata.ownership
-        mine = {OURS, *self.kinds(entity, on)}
-        others = {
+        check_write(
+            write.object,
+            self.others(write, entity, on),
+            self._connection,
+            on=on,
+            entity=entity,
+            overrides=self._metadata.ownership,
+            stewards=self._metadata.stewards,
+        )
+
+    def others(self, write: Write, entity: str | None, on: date) -> set[str]:
+        """The attributes of a write that another system is the record of."""
+        rows, mine = self._metadata.ownership, {OURS, *self.kinds(entity, on)}
+        return {
             name
             for name in {*write.attributes} - NOBODYS
             if owner_of(write.object, name, entity, on, rows) not in mine
         }
-        check_write(
-            write.object,
-            others,
-            self._connection,
-            on=on,
-            entity=entity,
-            overrides=rows,
-            stewards=self._metadata.stewards,
-        )
 
     def kinds(self, entity: str | None, on: date) -> set[str]:
         """The parts that the connection plays for an entity (None: for any) by that day."""

@@ -79,7 +79,7 @@ def at(path: str, *, readonly: bool = False) -> At:
 
 
 def codes(
-    path: str, table: Mapping[str, Any], *, readonly: bool = False, loose: bool = False
+    path: str, table: Mapping[Any, Any], *, readonly: bool = False, loose: bool = False
 ) -> At:
     """The value at `path` by a code list, vendor value -> canonical; `loose` ignores case."""
     return At(path, readonly, table, loose)
@@ -213,11 +213,16 @@ class _Reader:
             return self._leaf(tree, field)
         if not isinstance(contract, type) or not issubclass(contract, msgspec.Struct):
             raise Misconfigured("mapping.unknown-field", f"{field} has no fields of its own")
-        required = {m.name for m in msgspec.structs.fields(contract) if m.required}
+        members = {member.name: member for member in msgspec.structs.fields(contract)}
+        required = {name for name, member in members.items() if member.required}
         asked = {}
         for name, node in tree.items():
             if not isinstance(node, Const | dict):
                 asked[name] = self._assigned(self._leaf(node, f"{field}.{name}"))
+        for name, node in () if asked else tree.items():  # it has only structs inside
+            if isinstance(node, dict) and name in members:
+                kind, _ = _unwrapped(members[name].type)
+                asked[name] = self._assigned(self._member(kind, node, f"{field}.{name}"))
         lead = next((asked[name] for name in asked if name in required), None)
         some = [lead] if lead else list(asked.values())
         whole = self._struct(contract, {**tree, **{n: _Local(v) for n, v in asked.items()}}, field)

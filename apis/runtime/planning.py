@@ -6,6 +6,7 @@ import msgspec
 
 from apis.runtime.context import CURRENT, Call, Context
 from apis.runtime.flow import Flow, Running, Runtime
+from apis.runtime.outside import outward
 from contracts.canonical.identity import Source
 from contracts.errors import Problem, ThroughlineError, problem_of
 from contracts.runs import Plan, PlannedWrite
@@ -25,7 +26,8 @@ async def planned(runtime: Runtime, this: Flow, source: Source, context: Context
     try:
         await this.function(source)
     except ThroughlineError as error:
-        problems.append(problem_of(error))
+        vendors = {each.vendor for each in runtime.metadata.connections.values()}
+        problems.append(outward(problem_of(error), runtime.issuer, vendors))
     finally:
         CURRENT.reset(token)
     return Plan(

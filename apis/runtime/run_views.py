@@ -6,6 +6,7 @@ A wait is no second record of anything: what is shown comes from its work item.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -95,12 +96,12 @@ def wait_for_person(item: WorkItem) -> RunStep:
 
 
 def listed(
-    connection: Connection, flow: str, external_id: str | None, cursor: str | None
+    connection: Connection, flow: str, records: Collection[str], cursor: str | None
 ) -> RunPage:
-    """Runs of a flow, the newest first; `cursor` is the last page's `next`."""
+    """Runs of a flow, the newest first, of `records` if any; `cursor` is the last page's `next`."""
     wanted: list[Any] = [RUNS.c.flow == flow]
-    if external_id:
-        wanted.append(RUNS.c.record == external_id)
+    if records:
+        wanted.append(RUNS.c.record.in_(records))
     if cursor:
         queued_at, _, last = cursor.partition("~")
         wanted.append(sa.tuple_(RUNS.c.queued_at, RUNS.c.id) < sa.tuple_(queued_at, last))

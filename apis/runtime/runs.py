@@ -18,8 +18,8 @@ from apis.runtime.engine import Engine
 from apis.runtime.events import publish
 from apis.runtime.store import change, find, insert_new, put_all, table
 from contracts.canonical.identity import Source
-from contracts.events import RunEnded, RunStarted, event_id, event_of
-from contracts.runs import RunStep
+from contracts.events import RunEnded, RunProgressed, RunStarted, event_id, event_of
+from contracts.runs import RunStep, Waiting
 
 RUNS = table(
     "process",
@@ -83,9 +83,13 @@ class Begun(msgspec.Struct, frozen=True):
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is started with; `again` allows a new run after an abandoned one of the turn."""
+    """What a run is started with; `again` allows a new run after an abandoned one of the turn.
+
+    `registered` is what the engine knows the flow's version by.
+    """
 
     flow: str
+    registered: str
     source: Source
     turn: int
     argument: Any
@@ -113,7 +117,7 @@ def start(connection: Connection, engine: Engine, asked: Start) -> Begun:
         assert theirs is not None  # noqa: S101 - its key was taken just now
         return theirs
     tell_start(connection, run_id, asked)
-    engine.enqueue(connection, f"{asked.flow}.v1", run_id, asked.argument)
+    engine.enqueue(connection, asked.registered, run_id, asked.argument)
     return Begun(run_id, new=True, state="queued")
 
 
@@ -221,6 +225,20 @@ def show_all(connection: Connection, steps: dict[str, dict[int, RunStep]], at: d
         if run.state == "queued":
             started_at = began(steps[run.id], at)
             change(connection, RUNS, {"id": run.id}, state="running", started_at=started_at)
+        told = RunProgressed(run_id=run.id, state="running", steps=numbered(steps[run.id]))
+        tell_progress(connection, told, at, msgspec.json.encode(told).decode())
+
+
+def numbered(steps: dict[int, RunStep]) -> dict[str, RunStep]:
+    """Steps as an event carries them."""
+    return {str(seq): step for seq, step in steps.items()}
+
+
+def tell_progress(
+    connection: Connection, told: RunProgressed, at: datetime, *parts: object
+) -> None:
+    """Announce how far a run is; the same parts are the same news."""
+    announce(connection, "run.progressed", told, told.run_id, at, *parts)
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True):
@@ -256,6 +274,7 @@ def end(connection: Connection, ended: End) -> None:
         source=Source(row.connection, row.record),
         state=ended.state,  # type: ignore[arg-type]  # one of RunState by construction
         kept=tuple(ended.kept),
+        steps=numbered(ended.steps),
     )
     announce(connection, "run.ended", payload, ended.run_id, ended.at)
 
@@ -283,6 +302,20 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     due_at: datetime | None = None
     owner: str | None = None
     work_item_id: str | None = None
+
+
+def tell_wait(connection: Connection, wait: Wait, steps: dict[int, RunStep], *, over: bool) -> None:
+    """Announce that a run waits, or that its wait is over; each once, however often it is asked."""
+    waiting = Waiting(
+        since=wait.at, due_at=wait.due_at, owner=wait.owner, work_item_id=wait.work_item_id
+    )
+    told = RunProgressed(
+        run_id=wait.run_id,
+        state="running" if over else "waiting",
+        waiting=None if over else waiting,
+        steps=numbered(steps),
+    )
+    tell_progress(connection, told, wait.at, wait.id, over)
 
 
 def open_wait(connection: Connection, wait: Wait) -> dict[str, Any] | None:

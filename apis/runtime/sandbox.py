@@ -13,55 +13,34 @@ import importlib
 import logging
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import parse_qsl
 
 import msgspec
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from apis.runtime.clock import Clock, simulated_clock_url
-from apis.runtime.sandbox_faults import Fault, Faults
+from apis.runtime.sandbox_faults import Drift, Fault, Faults
 from apis.runtime.sandbox_files import Log, certificate, credentials
+from apis.runtime.sandbox_wire import (
+    Answer,
+    Call,
+    Receive,
+    Refusal,
+    Scope,
+    Send,
+    received,
+    sent,
+)
 from contracts.errors import Misconfigured
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 LOG = logging.getLogger(__name__)
 DROP = "throughline.drop"
 NO_ANSWER = {"timeout-before-commit", "timeout-after-commit"}
 INSIDE = {"lock", "hide", "truncate", "drift", "timeout-after-commit"}
-JSON = "application/json;charset=UTF-8"
-
-
-@dataclass
-class Call:
-    """One request as it came in; `locked` is the index of the operation that meets a row lock."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    body: bytes
-    scheme: str = "http"
-    uri_length: int = 0
-    locked: int | None = None
-
-
-@dataclass
-class Answer:
-    """What goes back, and which records (object, id) this call wrote."""
-
-    status: int
-    body: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict)
-    written: list[tuple[str, str]] = field(default_factory=list)
 
 
 class Vendor(Protocol):
@@ -79,8 +58,9 @@ class Vendor(Protocol):
     def refusal(self, fault: str, call: Call) -> Answer:
         """How this vendor says throttle, error, expire-token, html and maintenance."""
 
-    def drifted(self, body: bytes) -> bytes:
-        """The same answer after a schema change nobody announced."""
+    @property
+    def drift(self) -> Drift:
+        """A schema change nobody announced, for the fault of that name."""
 
     def state(self) -> dict[str, list[Any]]:
         """All records in the vendor's own form."""
@@ -103,11 +83,13 @@ class Kit:
         self.settings: dict[str, Any] = {}
         self.hidden: dict[tuple[str, str], float] = {}
         self.created: dict[str, str] = {}
+        self.most_at_once: Callable[[Call], int | None] = lambda _call: None
         path = self.folder / f"{name}.sqlite"
         self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self.db.execute("PRAGMA journal_mode=WAL")
         self.db.execute("PRAGMA synchronous=NORMAL")  # survives kill -9; power loss may cost calls
         self.db.execute("PRAGMA busy_timeout=30000")
+        self.db.execute("CREATE TABLE IF NOT EXISTS _counters (name TEXT PRIMARY KEY, n INTEGER)")
 
     def credentials(self, make: Callable[[], dict[str, str]]) -> dict[str, str]:
         """The credentials this sandbox accepts, made at the first start."""
@@ -117,6 +99,24 @@ class Kit:
         """Turn some of the vendor's switches; answers how all of them stand."""
         self.settings |= settings
         return self.settings
+
+    def next(self, counter: str, first: int = 1) -> int:
+        """A number nobody had before, not even before a reset."""
+        sql = (
+            "INSERT INTO _counters VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET n=n+1 RETURNING n"
+        )
+        return int(self.db.execute(sql, [counter, first]).fetchone()[0])
+
+    def attempt(self, act: Callable[[], Answer]) -> Answer:
+        """What an act answers; a refused one is undone."""
+        self.db.execute("SAVEPOINT attempt")
+        try:
+            answer = act()
+        except Refusal as refusal:
+            self.db.execute("ROLLBACK TO attempt")
+            answer = refusal.answer()
+        self.db.execute("RELEASE attempt")
+        return answer
 
     def hide(self, kind: str, record: str, seconds: float) -> None:
         """Keep a record out of search for a while."""
@@ -137,6 +137,7 @@ class Sandbox:
         self.kit, self.vendor, self.clock_url = kit, vendor, clock_url
         self.faults = Faults(vendor.named())
         self.log = Log(kit.folder / f"{kit.name}.jsonl")
+        self.running = 0
         self.latency_s = float(os.environ.get("THROUGHLINE_SANDBOX_LATENCY_MS", "0")) / 1000
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -144,12 +145,12 @@ class Sandbox:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
             return
-        call = await _call(scope, receive)
+        call = await received(scope, receive)
         if call.path.startswith(("/__sandbox__/", "/__clock__")):
-            await _send(send, self._back_door(call))
+            await sent(send, self._back_door(call))
             return
         if (answer := await self._serve(call)) is not None:
-            await _send(send, answer)
+            await sent(send, answer)
         elif drop := scope.get("extensions", {}).get(DROP):
             drop()
             await receive()  # the server has seen the connection go: nothing to complain about
@@ -162,6 +163,19 @@ class Sandbox:
         self.log.close()
 
     async def _serve(self, call: Call) -> Answer | None:
+        """Answer, counting the calls under way where the vendor takes only so many."""
+        most = self.kit.most_at_once(call)
+        call.crowded = most is not None and self.running >= most
+        counts = most is not None and not call.crowded
+        self.running += counts
+        try:
+            answer = await self._served(call)
+            await asyncio.sleep(answer.delay_s if answer else 0)
+            return answer
+        finally:
+            self.running -= counts
+
+    async def _served(self, call: Call) -> Answer | None:
         operations, key = self.vendor.operations(call)
         self.log.n = n = self.log.n + 1
         received = {
@@ -172,6 +186,7 @@ class Sandbox:
             "path": call.path,
             "operation": operations[0],
             "key": key,
+            "running": self.running,
             "body_sha256": hashlib.sha256(call.body).hexdigest(),
         }
         self.log.write(received)
@@ -210,7 +225,7 @@ class Sandbox:
         if fault.fault == "truncate":
             answer.body = answer.body[: len(answer.body) // 2]
         elif fault.fault == "drift":
-            answer.body = self.vendor.drifted(answer.body)
+            answer.body = self.vendor.drift.of(answer.body)
         return answer
 
     def _hidden(self, call: Call, operation: str, seconds: float) -> Answer:
@@ -270,6 +285,9 @@ class Sandbox:
         return body
 
     def _set_clock(self, body: dict[str, Any]) -> dict[str, datetime]:
+        if unknown := body.keys() - {"now", "advance_s"}:
+            msg = f"the clock takes now and advance_s, not {', '.join(sorted(unknown))}"
+            raise ValueError(msg)
         if "now" in body:
             moment = datetime.fromisoformat(body["now"])
             if moment.tzinfo is None:
@@ -305,32 +323,6 @@ class Sandbox:
 
 def _json(call: Call) -> dict[str, Any]:
     return msgspec.json.decode(call.body, type=dict[str, Any])
-
-
-async def _call(scope: Scope, receive: Receive) -> Call:
-    body, more = b"", True
-    while more:
-        message = await receive()
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    return Call(
-        method=scope["method"],
-        path=(scope.get("raw_path") or scope["path"].encode()).decode("latin-1").partition("?")[0],
-        query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
-        headers={k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]},
-        body=body,
-        scheme=scope["scheme"],
-        uri_length=len(scope["path"]) + len(scope["query_string"]),
-    )
-
-
-async def _send(send: Send, answer: Answer) -> None:
-    headers = {"content-length": str(len(answer.body)), **answer.headers}
-    if answer.body:
-        headers.setdefault("content-type", JSON)
-    pairs = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()]
-    await send({"type": "http.response.start", "status": answer.status, "headers": pairs})
-    await send({"type": "http.response.body", "body": answer.body})
 
 
 class _Droppable(HttpToolsProtocol):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -34,6 +34,29 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defau
         if self.fault not in KINDS:
             msg = f"no fault {self.fault!r}: one of {', '.join(sorted(KINDS))}"
             raise ValueError(msg)
+
+
+class Drift(msgspec.Struct, frozen=True, kw_only=True):
+    """How answers look after a schema change: members renamed or gone, some values as text."""
+
+    renamed: Mapping[str, str]
+    gone: frozenset[str]
+    texts: tuple[type, ...] = (int, float)
+
+    def of(self, body: bytes) -> bytes:
+        """The same answer after the change."""
+        return msgspec.json.encode(self._changed(msgspec.json.decode(body))) if body else body
+
+    def _changed(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._changed(item) for item in value]
+        if isinstance(value, dict):
+            return {
+                self.renamed.get(name, name): self._changed(each)
+                for name, each in value.items()
+                if name not in self.gone
+            }
+        return str(value) if type(value) in self.texts else value
 
 
 class Faults:

@@ -25,16 +25,41 @@ from apis.runtime.wire import (
 from contracts.errors import Misconfigured, Transient, Unavailable
 
 LARGEST_TOKEN = 100_000
+OAUTH = Errors(
+    code="error",
+    detail="error_description",
+    refused=Misconfigured,
+    classes={"server_error": Transient, "temporarily_unavailable": Unavailable},
+    statuses={503: ("UNAVAILABLE", Unavailable)},
+)
+"""The error table of a token endpoint that keeps to RFC 6749."""
+
+
+Sign = Callable[[str, str, float], Mapping[str, str]]
+"""The headers of one request, from its method, its whole URL and the time."""
 
 
 class Token(msgspec.Struct, frozen=True):
-    """A token as it is used: the host to call and the headers to send. Never printed."""
+    """A token as it is used: the host to call and the headers to send. Never printed.
+
+    Without a host it is good for the connection's own; `sign` is for those that sign each request.
+    """
 
     host: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = {}
+    sign: Sign | None = None
 
     def __repr__(self) -> str:
         return f"Token({self.host})"
+
+    def headers_of(self, method: str, url: str, now: float) -> Mapping[str, str]:
+        """What says who asks, for one request."""
+        return {**self.headers, **(self.sign(method, url, now) if self.sign else {})}
+
+
+def bearer(answer: Any) -> Token:
+    """The token of a plain answer, good for the connection's own host."""
+    return Token("", {"Authorization": f"Bearer {answer['access_token']}"})
 
 
 class TokenRequest(msgspec.Struct, frozen=True):
@@ -64,10 +89,11 @@ class Account(msgspec.Struct, frozen=True):
 class SignIn(msgspec.Struct, frozen=True):
     """How a vendor hands out tokens: the request, how to read its answer, and its error table.
 
-    `request` is told the account and the time; `read` may fail on a strange answer as it likes.
+    `request` is told the account and the time; where nothing has to be asked for, it is the token.
+    `read` may fail on a strange answer as it likes.
     """
 
-    request: Callable[[Account, float], TokenRequest]
+    request: Callable[[Account, float], TokenRequest | Token]
     read: Callable[[Any], Token]
     errors: Errors
 
@@ -88,7 +114,9 @@ def fetcher(
     """What asks the vendor (`system`) for a token, with credentials as they are at that moment."""
 
     async def fetch() -> Token:
-        asked = _asked(system, sign_in, account, clock)
+        known, asked = _asked(system, sign_in, account, clock)
+        if isinstance(asked, Token):
+            return hosted(asked, known)
         with _unanswered(system), noted(connection, "sign in", clock.now()) as call:
             async with asyncio.timeout(deadline_s), _posted(http, asked) as answer:
                 call.status = answer.status_code
@@ -96,16 +124,17 @@ def fetcher(
         body = decoded(system, answer.status_code, answer.headers, data)
         if refused := classified(system, sign_in.errors, body):
             raise refused
-        return _read(system, sign_in, body)
+        return hosted(_read(system, sign_in, body), known)
 
     return fetch
 
 
 def _asked(
     system: str, sign_in: SignIn, account: Callable[[], Account], clock: Clock
-) -> TokenRequest:
+) -> tuple[Account, TokenRequest | Token]:
     try:
-        return sign_in.request(account(), clock.timestamp())
+        known = account()
+        return known, sign_in.request(known, clock.timestamp())
     except (LookupError, ValueError) as error:
         told = f"the credentials of {system} lack a part or cannot be read"
         raise Misconfigured(f"{system}.CREDENTIALS", told, owner="integration") from error
@@ -132,6 +161,11 @@ def _read(system: str, sign_in: SignIn, body: Body) -> Token:
     except (LookupError, TypeError, AttributeError) as error:
         told = f"{system} answered a sign-in without a token"
         raise Misconfigured(f"{system}.NO_TOKEN", told, source=system) from error
+
+
+def hosted(token: Token, account: Account) -> Token:
+    """The token with the host it is for."""
+    return token if token.host else msgspec.structs.replace(token, host=account.url)
 
 
 def _posted(http: httpx.AsyncClient, asked: TokenRequest) -> Any:

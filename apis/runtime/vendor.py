@@ -29,6 +29,7 @@ from apis.runtime.wire import (
     at,
     classified,
     decoded,
+    located,
     noted,
     of_transport,
     received,
@@ -38,13 +39,16 @@ from apis.runtime.writes import Sending, Write
 from contracts.canonical.identity import Ref
 from contracts.errors import (
     Misconfigured,
+    NotFound,
     ThroughlineError,
     Transient,
     Unavailable,
 )
+from contracts.ports import About
 
 __all__ = ["Errors", "Pages", "Vendor", "VendorHttp"]
 LONGEST_WAIT_S = 2.0
+DOUBT_S = 600.0
 JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 
 ENCODE = msgspec.json.Encoder(decimal_format="number").encode
@@ -59,7 +63,12 @@ class Pages(msgspec.Struct, frozen=True):
 
 
 class Vendor(msgspec.Struct, frozen=True, kw_only=True):
-    """What one vendor's API is like; all of it is data but signing in."""
+    """What one vendor's API is like; all of it is data but signing in.
+
+    `written` is where an answer to a write has the record's id; without one, its Location has it.
+    `doubted` are refusals of who we are that an overloaded vendor gives as well: from one that
+    knew us a moment ago they open the breaker, and single calls try again.
+    """
 
     name: str
     base_url: str
@@ -70,6 +79,7 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     token_age_s: float = 900
     written: str = "id"
+    doubted: frozenset[str] = frozenset()
     docs: str = ""
 
 
@@ -94,6 +104,19 @@ class VendorHttp(Caller):
         self._http = http
         self._tokens = tokens
         self._budget = budget
+        self._worked_at = float("-inf")
+
+    def about(self) -> About:
+        """Which vendor is behind the connection, and until when its pinned version lives."""
+        api = self.connection.api
+        return About(
+            vendor=self.vendor.name,
+            version=api.version,
+            retires_on=api.retires_on,
+            base_url=self.base_url,
+            connection=self.name,
+            docs=self.vendor.docs,
+        )
 
     async def get(self, path: str, *ids: str, params: Mapping[str, Any] | None = None) -> Any:
         """The decoded answer of a read; numbers with a point are Decimal."""
@@ -118,6 +141,7 @@ class VendorHttp(Caller):
         method: str,
         path: str,
         *ids: str,
+        params: Mapping[str, Any] | None = None,
         body: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> Ref:
@@ -126,11 +150,33 @@ class VendorHttp(Caller):
         sending = self._sending(call, write, body)
         if found := await self._earlier(sending):
             return found
-        answer = await self._sent([sending], asked_for(method, path, ids, body, headers=headers))
-        external_id = at(answer.value, self.vendor.written) or (ids[-1] if ids else None)
-        return await self._settled(
-            sending, Ref(None, external_id and str(external_id)), answer.status
-        )
+        asked = asked_for(method, path, ids, body, params=params, headers=headers)
+        try:
+            answer = await self._sent([sending], asked)
+        except NotFound:  # what is gone need not be deleted, unless a look-up still shows it
+            if write.kind != "delete" or (write.find and await write.find()):
+                raise
+            return await self._settled(sending, Ref(None, ids[-1]), httpx.codes.NOT_FOUND)
+        external_id = at(answer.value, self.vendor.written) or located(answer)
+        if not external_id and ids and ids[-1] != write.key:  # our key is not the vendor's id
+            external_id = ids[-1]
+        if not external_id and write.kind in {"create", "upsert"}:
+            return await self._settled(sending, await self._seen(sending), answer.status)
+        ref = Ref(None, external_id and str(external_id))
+        return await self._settled(sending, ref, answer.status)
+
+    async def _seen(self, sending: Sending) -> Ref:
+        """The record a vendor wrote without naming it; unseen as yet, it is looked up later."""
+        try:
+            found = await sending.write.find() if sending.write.find else None
+        except ThroughlineError:
+            await self._let_go([sending], refused=False)
+            raise
+        if found is None:
+            await self._let_go([sending], refused=False)
+            told = f"{self.vendor.name} did not name what it wrote"
+            raise Unanswered(self._code("UNNAMED"), told, source=self.vendor.name)
+        return found
 
     async def write_many(
         self,
@@ -141,6 +187,7 @@ class VendorHttp(Caller):
         bodies: Sequence[Any],
         pack: Callable[[list[Any]], Any],
         outcomes: Callable[[Any], list[Outcome]],
+        params: Mapping[str, Any] | None = None,
     ) -> list[Outcome]:
         """One call for many records, one ledger row each, and an outcome each, in their order."""
         call = CURRENT.get()
@@ -151,7 +198,7 @@ class VendorHttp(Caller):
         if not sent:
             return [result for result in results if result is not None]
         body = pack([each.body for each in sent])
-        answer = await self._sent(sent, asked_for(method, path, ids, body))
+        answer = await self._sent(sent, asked_for(method, path, ids, body, params=params))
         try:
             told = outcomes(answer.value)
         except (LookupError, TypeError):  # an answer of another shape: nobody knows
@@ -200,6 +247,7 @@ class VendorHttp(Caller):
                 self._budget.failed(error, self._clock)
                 raise
             self._budget.worked()
+            self._worked_at = self._clock.timestamp()
             return answer
 
     async def _answered(self, asked: Asked, deadline: float) -> Body:
@@ -211,8 +259,16 @@ class VendorHttp(Caller):
             answer = await self._once(asked, token, deadline)
             error = classified(self.vendor.name, self.vendor.errors, answer)
         if error is not None:
-            raise error
+            raise self._judged(error)
         return answer
+
+    def _judged(self, error: ThroughlineError) -> ThroughlineError:
+        """The error, or the overload that a doubtful one is taken for while we know better."""
+        since = self._clock.timestamp() - self._worked_at
+        if error.code.partition(".")[2] not in self.vendor.doubted or not 0 <= since < DOUBT_S:
+            return error
+        told = f"{error.detail} (it knew us {since:.0f} s ago: it may be overloaded)"
+        return Unavailable(error.code, told, source=error.source)
 
     def _expired(self, answer: Body, error: ThroughlineError) -> bool:
         code = error.code.partition(".")[2]
@@ -229,6 +285,9 @@ class VendorHttp(Caller):
     async def _once(self, asked: Asked, token: Token, deadline: float) -> Body:
         name, most = self.vendor.name, self.connection.max_answer_bytes
         seconds, url = self._left(deadline), self._url(token.host, asked.path, asked.ids)
+        if asked.params:
+            url = str(httpx.URL(url, params=asked.params))
+        mine = token.headers_of(asked.method, url, self._clock.timestamp())
         try:
             with noted(self.name, asked.operation, self._clock.now()) as call:
                 async with (
@@ -236,9 +295,8 @@ class VendorHttp(Caller):
                     self._http.stream(
                         asked.method,
                         url,
-                        params=asked.params,
                         content=asked.content,
-                        headers={**JSON, **self.vendor.headers, **asked.headers, **token.headers},
+                        headers={**JSON, **self.vendor.headers, **asked.headers, **mine},
                     ) as answer,
                 ):
                     call.status = answer.status_code

@@ -10,8 +10,10 @@ import msgspec
 from sqlalchemy import Connection
 
 from apis.runtime import runs
+from apis.runtime.caller import UNCERTAIN
 from apis.runtime.outages import away
 from apis.runtime.work_items import APPROVAL, open_item
+from contracts.canonical.identity import Source
 from contracts.canonical.money import Money
 from contracts.errors import Problem
 from contracts.events import event_id
@@ -73,6 +75,7 @@ def open_with_item(
     """The wait, its work item and what is shown of the run, in one transaction."""
     runs.show_steps(connection, wait.run_id, steps, wait.at)
     decision = runs.open_wait(connection, wait)
+    runs.tell_wait(connection, wait, steps, over=decision is not None)
     if decision is None and asked.away:
         away(connection, asked.away, wait.at)
     if decision is None and asked.item is not None and wait.work_item_id:
@@ -92,15 +95,28 @@ def price(running: Running) -> Money | None:
     return msgspec.convert(amount, Money, strict=False) if amount else None
 
 
-def record_of(running: Running) -> WorkRecord:
-    """The record a work item is about."""
-    source = running.source
+def involve(running: Running, kind: str, record: Source, golden_id: str | None) -> None:
+    """Name another record that the run is about: findings on its kind point to it."""
+    told = {"record": msgspec.to_builtins(record), "id": golden_id}
+    involved = running.subject.get("involved", {}) | {kind: told}
+    running.subject = running.subject | {"involved": involved}
+
+
+def record_of(running: Running, problem: Problem | None = None) -> WorkRecord:
+    """The record a work item is about: the one that a problem's code names, else the run's own."""
+    kind, source = running.subject.get("object", "deal"), running.source
+    golden_id = running.subject.get("id")
+    named = problem.code.partition(".")[0] if problem else ""
+    if problem and (told := running.subject.get("involved", {}).get(named)):
+        record = msgspec.convert(told["record"], Source)
+        if problem.source in (None, record.connection):
+            kind, source, golden_id = named, record, told["id"]
     link = running.runtime.links.get(source.connection, "")
     return WorkRecord(
         system=source.connection,
-        object=running.subject.get("object", "deal"),
+        object=kind,
         external_id=source.external_id,
-        id=running.subject.get("id"),
+        id=golden_id,
         url=link.replace("{external_id}", source.external_id) or None,
     )
 
@@ -117,13 +133,24 @@ def parked_item(running: Running, step: Step[Any, Any], problem: Problem) -> Wor
         owner=problem.owner or step.owner,
         remedy=problem.remedy or REMEDY,
         amount=price(running),
-        record=record_of(running),
+        record=record_of(running, problem),
         run_id=running.run_id,
         step=step.name,
         entity=running.subject.get("entity"),
         since=running.runtime.clock.now(),
         errors=problem.errors,
+        adopts=adoptable(step, problem),
     )
+
+
+def adoptable(step: Step[Any, Any], problem: Problem) -> str | None:
+    """The system that refused, where a record of it can settle the refusal.
+
+    A step says so (`adopts`, or an `adopt` of its own); a create that nobody confirmed needs none.
+    """
+    uncertain = problem.code.endswith(UNCERTAIN)
+    linked = step.adopting is not None or problem.code in step.adopts
+    return problem.source if uncertain or linked else None
 
 
 def titled(code: str) -> str:

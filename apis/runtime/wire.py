@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
@@ -24,6 +24,8 @@ from contracts.errors import (
 
 DETAIL = 500
 SUCCESS = range(200, 300)
+WRITTEN = {200, 201, 204}
+"""Of these a Location is that of the record; of a 202 it is that of a job."""
 REFUSED = range(400, 500)
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
 
@@ -37,7 +39,8 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True):
 
     `statuses` name and class an answer without a known code; `refused` is for any other 4xx.
     A code in `wraps` is classed by another one in its text, if there is one; `fields` is where the
-    names of refused fields are.
+    names of refused fields are. `told` is for a vendor that has no codes: it makes code, text and
+    fields of status and body.
     """
 
     code: str
@@ -47,6 +50,7 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True):
     refused: type[ThroughlineError] = Rejected
     wraps: frozenset[str] = frozenset()
     fields: str = ""
+    told: Callable[[int, Any], tuple[str, str, Sequence[str]]] | None = None
 
 
 class Body(msgspec.Struct, frozen=True):
@@ -124,8 +128,10 @@ def classified(system: str, errors: Errors, answer: Body) -> ThroughlineError | 
     """The error an answer stands for: by the vendor's code first, by its status second."""
     if answer.status in SUCCESS:
         return None
+    fields: Any = at(answer.value, errors.fields) if errors.fields else None
     code, detail = (str(at(answer.value, path) or "") for path in (errors.code, errors.detail))
-    fields = at(answer.value, errors.fields) if errors.fields else None
+    if errors.told is not None:
+        code, detail, fields = errors.told(answer.status, answer.value)
     error = error_for(system, errors, code, detail, status=answer.status, fields=fields)
     if isinstance(error, Transient):
         error.retry_after = retry_after(answer.headers) or error.retry_after
@@ -147,7 +153,7 @@ def error_for(
         (detail or f"{system} answered {status} without saying why")[:DETAIL],
         errors=tuple(
             FieldError(pointer=f"/{field}", code=name, message=detail[:DETAIL])
-            for field in fields or ()
+            for field in ([fields] if isinstance(fields, str) else fields or ())
         ),
         source=system,
     )
@@ -168,6 +174,13 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait, if the vendor says so in seconds."""
     told = headers.get("retry-after", "")
     return float(told) if told.isdecimal() else None
+
+
+def located(answer: Body) -> str | None:
+    """The id at the end of the address of the record that was written, if the vendor tells it."""
+    if answer.status not in WRITTEN:
+        return None
+    return answer.headers.get("location", "").rstrip("/").rpartition("/")[2] or None
 
 
 def at(value: Any, path: str) -> Any:

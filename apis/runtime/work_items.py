@@ -17,8 +17,14 @@ from apis.runtime.events import publish
 from apis.runtime.store import insert_new, table
 from contracts.canonical.identity import Source
 from contracts.errors import Conflict, NotFound, Rejected
-from contracts.events import WorkItemDecided, WorkItemOpened, event_id, event_of
-from contracts.runs import Decision, WorkItem, WorkItemPage
+from contracts.events import (
+    WorkItemChanged,
+    WorkItemDecided,
+    WorkItemOpened,
+    event_id,
+    event_of,
+)
+from contracts.runs import Comment, Decision, WorkItem, WorkItemPage
 
 WORK_ITEMS = table(
     "process",
@@ -31,7 +37,8 @@ WORK_ITEMS = table(
     Column("since", String(40), nullable=False, index=True),
     Column("body", Text, nullable=False),
 )
-ANYONE_RETRIES = "integration"
+RETRIES_ALL = "integration"
+"""The role that may assign and retry what others own, and decides nothing else for them."""
 PAGE = 100
 FORBIDDEN = 403
 APPROVAL = "approval"
@@ -118,11 +125,62 @@ class Deciding(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
 
 
-def decide(connection: Connection, item_id: str, deciding: Deciding) -> WorkItem:
-    """Decide an item and let its run go on; a second decision is a Conflict."""
-    row = connection.execute(sa.select(WORK_ITEMS).where(WORK_ITEMS.c.id == item_id)).first()
+def locked(connection: Connection, item_id: str) -> Any:
+    """The row of an item, which nobody else changes now; NotFound if there is none."""
+    mine = sa.select(WORK_ITEMS).where(WORK_ITEMS.c.id == item_id)
+    row = connection.execute(mine.with_for_update()).first()
     if row is None:
         raise NotFound("work-item.unknown", f"there is no work item {item_id}")
+    return row
+
+
+def assign(
+    connection: Connection, item_id: str, assignee: str | None, by: Context, at: datetime
+) -> WorkItem:
+    """Give an open item to a person, or back to its role."""
+    row = locked(connection, item_id)
+    item = msgspec.json.decode(row.body, type=WorkItem)
+    if row.state != "open":
+        raise Conflict("work-item.already-decided", f"{item_id} was decided before")
+    may_act(item, by, anyone=True)
+    changed = msgspec.structs.replace(item, assignee=assignee)
+    return keep(connection, changed, "assigned", by, at)
+
+
+def comment(connection: Connection, item_id: str, text: str, by: Context, at: datetime) -> WorkItem:
+    """Note something on an item, decided or not, for those who come after."""
+    if not text.strip():
+        raise Rejected("work-item.comment-missing", "a comment needs words")
+    item = msgspec.json.decode(locked(connection, item_id).body, type=WorkItem)
+    noted = (*item.comments, Comment(actor=by.actor, at=at, text=text))
+    changed = msgspec.structs.replace(item, comments=noted)
+    return keep(connection, changed, "commented", by, at)
+
+
+def keep(
+    connection: Connection, item: WorkItem, action: str, by: Context, at: datetime
+) -> WorkItem:
+    """Store a changed item, announce it and record who changed it."""
+    body = msgspec.json.encode(item).decode()
+    connection.execute(sa.update(WORK_ITEMS).where(WORK_ITEMS.c.id == item.id).values(body=body))
+    announce(connection, "work-item.changed", WorkItemChanged(item=item), at)
+    audit.record(
+        connection,
+        "process",
+        at=at,
+        actor=by.actor,
+        action=f"work-item.{action}",
+        cause=item.run_id,
+        object="work-item",
+        key=item.id,
+        detail={"assignee": item.assignee, "comments": len(item.comments)},
+    )
+    return item
+
+
+def decide(connection: Connection, item_id: str, deciding: Deciding) -> WorkItem:
+    """Decide an item and let its run go on; a second decision is a Conflict."""
+    row = locked(connection, item_id)
     item = msgspec.json.decode(row.body, type=WorkItem)
     if row.state != "open":
         raise Conflict("work-item.already-decided", f"{item_id} was decided before")
@@ -177,7 +235,10 @@ def closed(item: WorkItem, deciding: Deciding) -> WorkItem:
 
 
 def may_decide(connection: Connection, item: WorkItem, deciding: Deciding) -> None:
-    """Refuse what this item does not offer, what the role may not do, and approving one's own."""
+    """Refuse what this item does not offer, what the role may not do, and approving one's own.
+
+    The item's owner decides everything; `integration` may only retry what others own.
+    """
     approval = item.code.endswith(".approval-needed")
     offered: tuple[str, ...] = ("approve", "reject") if approval else ("retry", "adopt", "abandon")
     if item.code == POISON:  # the run is at no step that could be abandoned or given a record
@@ -191,15 +252,9 @@ def may_decide(connection: Connection, item: WorkItem, deciding: Deciding) -> No
         )
     if deciding.decision == "reject" and not deciding.comment.strip():
         raise Rejected("work-item.comment-missing", "reject needs a comment that says why")
-    if deciding.decision == "adopt" and deciding.record is None:
-        raise Rejected("work-item.record-missing", "adopt needs the record that is to be adopted")
-    roles = set(deciding.by.roles)
-    if item.owner not in roles and (approval or ANYONE_RETRIES not in roles):
-        raise Rejected(
-            "work-item.not-yours",
-            f"this is decided by someone with the role {item.owner}",
-            status=FORBIDDEN,
-        )
+    may_act(item, deciding.by, anyone=deciding.decision == "retry")
+    if deciding.decision == "adopt":
+        may_adopt(item, deciding.record)
     if deciding.decision == "approve" and item.run_id:
         requester = connection.execute(
             sa.select(runs.RUNS.c.context, runs.RUNS.c.requester).where(
@@ -215,6 +270,32 @@ def may_decide(connection: Connection, item: WorkItem, deciding: Deciding) -> No
                 "who asked for this cannot approve it: another approver has to",
                 status=FORBIDDEN,
             )
+
+
+def may_adopt(item: WorkItem, record: Source | None) -> None:
+    """Refuse a record where none, or one of another system, would settle what was refused."""
+    if item.adopts is None:
+        raise Rejected(
+            "work-item.nothing-to-adopt",
+            "no record can be adopted here: this item takes retry, abandon",
+        )
+    if record is None:
+        raise Rejected("work-item.record-missing", "adopt needs the record that is to be adopted")
+    if record.connection != item.adopts:
+        raise Rejected(
+            "work-item.other-system",
+            f"a record of {item.adopts} can be adopted here, not one of {record.connection[:40]}",
+        )
+
+
+def may_act(item: WorkItem, by: Context, *, anyone: bool) -> None:
+    """Refuse who has not the item's role; for some acts `integration` is `anyone`."""
+    if item.owner not in by.roles and not (anyone and RETRIES_ALL in by.roles):
+        raise Rejected(
+            "work-item.not-yours",
+            f"this is for someone with the role {item.owner}",
+            status=FORBIDDEN,
+        )
 
 
 def same_person(one: Context, others: Iterable[str | None]) -> bool:

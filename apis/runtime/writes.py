@@ -20,9 +20,11 @@ from apis.runtime.context import Context
 from apis.runtime.events import publish
 from apis.runtime.store import database_now, insert_new, table
 from contracts.canonical.identity import Ref
+from contracts.canonical.money import Money
 from contracts.events import VendorCalled, event_id, event_of
 
 Kind = Literal["create", "update", "upsert", "delete"]
+Find = Callable[[], Awaitable[Ref | None]]
 LEASE_MARGIN_S = 1.0
 WRITES = table(
     "system",
@@ -52,9 +54,9 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
     """One write: what it is about, under which business key, and how to find it again.
 
     `find` looks the key up at the vendor, or is None where a vendor cannot; `before` is what the
-    flow already read; `undoes` says that this takes back the create of the same object and key.
+    flow already read; `undoes` says that this takes back the create of the record it is about.
     `attributes` are the canonical ones it sends, which must belong to this system; `entity` is the
-    record's own, where it is not that of the call.
+    record's own, where it is not that of the call; `amount` is what the record is worth.
     """
 
     object: str
@@ -62,9 +64,10 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind = "create"
     attributes: tuple[str, ...] = ()
     entity: str | None = None
-    find: Callable[[], Awaitable[Ref | None]] | None = None
+    find: Find | None = None
     before: Any = None
     undoes: bool = False
+    amount: Money | None = None
 
 
 class Sending(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,7 +184,7 @@ def settle(
         return
     write = sending.write
     if write.undoes:
-        undo(connection, sending.connection, write.object, write.key)
+        undo(connection, sending.connection, write, external_id)
     payload = VendorCalled(
         system=sending.connection,
         operation=write.kind,
@@ -191,6 +194,8 @@ def settle(
         status=status,
         actor=sending.context.actor,
         cause=sending.context.cause or sending.context.request_id,
+        amount=write.amount,
+        undoes=write.undoes,
     )
     tell_effect(connection, sending, payload)
 
@@ -228,13 +233,16 @@ def let_go(connection: Connection, sending: Sending, *, refused: bool) -> None:
     connection.execute(sa.update(WRITES).where(mine).values(**values))
 
 
-def undo(connection: Connection, connection_name: str, object: str, key: str) -> None:  # noqa: A002 - the word
+def undo(
+    connection: Connection, connection_name: str, write: Write, external_id: str | None
+) -> None:
     """A create was taken back at the vendor: it may be sent again."""
+    made = WRITES.c.external_id == external_id if external_id else WRITES.c.key == write.key
     mine = sa.and_(
         WRITES.c.connection == connection_name,
         WRITES.c.operation == "create",
-        WRITES.c.object == object,
-        WRITES.c.key == key,
+        WRITES.c.object == write.object,
+        made,
     )
     connection.execute(sa.update(WRITES).where(mine).values(state="undone"))
 

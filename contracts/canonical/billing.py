@@ -22,6 +22,7 @@ class BillingLine(msgspec.Struct, frozen=True, kw_only=True):
     """An amount that becomes billable on a day or with a milestone."""
 
     number: int
+    external_id: str | None = None
     name: str | None = None
     milestone: str | None = None
     bill_on: date | None = None

@@ -13,6 +13,8 @@ from contracts.canonical.identity import Ref
 from contracts.canonical.moment import Moment
 from contracts.canonical.money import Money
 
+ProjectState = Literal["planned", "active", "on_hold", "completed", "cancelled"]
+
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """A line of the work breakdown; `parent` is the code of the line it belongs to."""
@@ -78,7 +80,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     contract_version: int | None = None
     template: str | None = None
     billing_model: BillingModel | None = None
-    state: Literal["planned", "active", "on_hold", "completed", "cancelled"] = "planned"
+    state: ProjectState = "planned"
     currency: str | None = None
     budget: Budget | None = None
     tasks: tuple[Task, ...] = ()

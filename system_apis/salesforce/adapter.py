@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
+from apis.runtime.caller import reported
 from apis.runtime.metadata import Metadata
 from apis.runtime.vendor import VendorHttp
 from apis.runtime.wire import at, error_for
@@ -14,7 +15,7 @@ from apis.runtime.writes import Write
 from contracts.canonical.deal import Deal, DealFile, DealMark, DealMarking, DealPage, Gap
 from contracts.canonical.identity import Ref
 from contracts.canonical.party import Customer
-from contracts.errors import Conflict, NotFound, Rejected, ThroughlineError, problem_of
+from contracts.errors import Conflict, NotFound, Rejected, ThroughlineError
 from contracts.ports import About, Outcome
 from system_apis.salesforce.maps import Maps
 from system_apis.salesforce.soql import select
@@ -43,16 +44,8 @@ class Salesforce:
         self._maps = Maps(metadata, http.name)
 
     async def about(self) -> About:
-        """Vendor, where it is, pinned version and the day it retires."""
-        connection = self._http.connection
-        return About(
-            vendor=self._http.vendor.name,
-            version=connection.api.version,
-            retires_on=connection.api.retires_on,
-            base_url=self._http.base_url,
-            connection=self._http.name,
-            docs=self._http.vendor.docs,
-        )
+        """Vendor, pinned version and the day it retires."""
+        return self._http.about()
 
     async def get_deal(self, external_id: str) -> Deal:
         """One deal, as the CRM knows it now."""
@@ -133,7 +126,9 @@ class Salesforce:
             )
             told |= {n: result for (n, _), result in zip(part, results, strict=True)}
         missing = Rejected("customer.key-missing", "a customer is written by our key: it has none")
-        return [outcome(each.external_id, told.get(n, missing)) for n, each in enumerate(customers)]
+        return [
+            reported(told.get(n, missing), each.external_id) for n, each in enumerate(customers)
+        ]
 
     def _upserting(self, customer: Customer) -> Write:
         return Write(
@@ -156,7 +151,7 @@ class Salesforce:
                 pack=composite,
                 outcomes=self._of_composite,
             )
-        return [outcome(each.external_id, one) for each, one in zip(marks, told, strict=True)]
+        return [reported(one, each.external_id) for each, one in zip(marks, told, strict=True)]
 
     async def _one(self, word: str, query: str, external_id: str) -> Record:
         found, _ = await self._http.page("/query", params={"q": query})
@@ -232,14 +227,6 @@ def composite(parts: list[Any]) -> Record:
     names = [f"part{n}_{id_ if id_.isalnum() else ''}" for n, id_ in enumerate(ids)]
     named = [{**part, "referenceId": name} for part, name in zip(parts, names, strict=True)]
     return {"allOrNone": False, "compositeRequest": named}
-
-
-def outcome(external_id: str | None, told: Ref | ThroughlineError) -> Outcome:
-    """What became of one record."""
-    if isinstance(told, ThroughlineError):
-        return Outcome(external_id=external_id, problem=problem_of(told))
-    known = told.external_id or external_id
-    return Outcome(external_id=known, ok=Ref(None, known))
 
 
 def chunks(items: Sequence[Any], size: int) -> Iterator[list[Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from apis.runtime.mapping import Map, at, children, codes, const, flags, inside
 from contracts.canonical.deal import Deal, DealFile, DealLine, DealMark
 from contracts.canonical.party import Contact, Customer
@@ -110,3 +112,5 @@ KEY = Map(Customer, {"key": "TL_Customer_Key__c"})
 MARK = Map(
     DealMark, {"project_key": "TL_Project_Key__c", "status": "TL_Project_Status__c"}, name="deal"
 )
+MAPS: dict[str, Map[Any]] = {each.name: each for each in (DEAL, CUSTOMER, CONTACT)}
+"""What metadata can map otherwise, by its name there."""

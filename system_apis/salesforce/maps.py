@@ -5,16 +5,14 @@ A query asks for what any entity maps; a record is read by the maps of the entit
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import msgspec
 
-from apis.runtime.context import CURRENT
 from apis.runtime.mapping import Map, Overrides, inside
-from apis.runtime.metadata import Metadata, effective_mapping
+from apis.runtime.metadata import Metadata, PerEntity, effective_mapping
 from apis.runtime.places import At, Const, Flags
 from apis.runtime.wire import at
 from contracts.canonical.deal import Deal, DealFile, DealMark, Gap
@@ -44,37 +42,35 @@ class Maps:
     """How this connection's records are asked for, read and written."""
 
     def __init__(self, metadata: Metadata, connection: str) -> None:
-        self._variants = {
-            entity: variant(metadata, connection, entity) for entity in (None, *metadata.entities)
-        }
+        self._maps = PerEntity(metadata, partial(variant, metadata, connection))
 
     @cached_property
     def deal_columns(self) -> str:
         """What a query for deals selects."""
-        return columns(path for each in self._all() for path in each.deal.paths)
+        return columns(path for each in self._maps for path in each.deal.paths)
 
     @cached_property
     def customer_columns(self) -> str:
         """What a query for accounts selects."""
-        return columns(path for each in self._all() for path in each.customer.paths)
+        return columns(path for each in self._maps for path in each.customer.paths)
 
     @cached_property
     def file_columns(self) -> str:
         """What the query for a deal file selects: the contact comes by its role on the deal."""
-        mine = [path for each in self._all() for path in each.file.paths]
-        contact = columns(path for each in self._all() for path in each.contact.paths)
+        mine = [path for each in self._maps for path in each.file.paths]
+        contact = columns(path for each in self._maps for path in each.contact.paths)
         named = ", ".join(f"Contact.{path}" for path in contact.split(", "))
         order = "ORDER BY IsPrimary DESC, Id LIMIT 1"
         return columns([*mine, f"({select(f'Role, IsPrimary, {named}', ROLES, order)})"])
 
     def path(self, word: Literal["deal", "customer"], field: str) -> str:
         """Where the vendor keeps a field: for conditions and upserts."""
-        own = self._own()
+        own = self._maps.own()
         return own.deal.path(field) if word == "deal" else own.customer.path(field)
 
     def state_is(self, state: str) -> str:
         """The condition for deals in this state."""
-        place = self._own().deal.fields["state"]
+        place = self._maps.own().deal.fields["state"]
         found = [key for key, value in table_of(place).items() if value == state]
         if not found:
             raise Rejected("deal.unknown-state", f"there is no deal state {state}")
@@ -108,43 +104,33 @@ class Maps:
 
     def customer(self, record: Record) -> Customer:
         """An account by the maps of the entity that asks."""
-        return self._own().customer.read(record)
+        return self._maps.own().customer.read(record)
 
     def key(self, key: str) -> Record:
         """Our key, as an account keeps it."""
-        return self._own().customer.write({"key": key})
+        return self._maps.own().customer.write({"key": key})
 
     def mark(self, mark: DealMark) -> Record:
         """The project's key and status, as a deal keeps them."""
         marked = {"project_key": mark.project_key, "project_status": mark.status}
-        return self._own().deal.write(marked)
+        return self._maps.own().deal.write(marked)
 
     def account(self, customer: Customer) -> Record:
         """A customer as an account."""
-        return self._for(customer).customer.write(customer)
+        return self._maps.own(customer.entity).customer.write(customer)
 
     def sent(self, customer: Customer) -> tuple[str, ...]:
         """What `account` sends of a customer."""
-        return self._for(customer).customer.sent(customer)
-
-    def _for(self, customer: Customer) -> Variant:
-        return self._variants.get(customer.entity) or self._own()
-
-    def _all(self) -> Iterable[Variant]:
-        return self._variants.values()
-
-    def _own(self) -> Variant:
-        """The maps of the entity that the call is for."""
-        return self._variants.get(CURRENT.get().context.entity) or self._variants[None]
+        return self._maps.own(customer.entity).customer.sent(customer)
 
     def _of(self, record: Record) -> Variant:
         """The maps of the entity that a deal names; where it is kept is the same for all."""
-        place = self._variants[None].deal.fields.get("entity")
+        place = self._maps.of(None).deal.fields.get("entity")
         entity = place.value if isinstance(place, Const) else None
         if isinstance(place, At):
             told = at(record, place.path)
             entity = place.table.get(told) if place.table else told
-        return self._variants.get(entity) or self._variants[None]
+        return self._maps.of(entity)
 
 
 def variant(metadata: Metadata, connection: str, entity: str | None) -> Variant:

@@ -6,10 +6,11 @@ from base64 import b64encode
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-from apis.runtime.sign_in import Account, SignIn, Token, TokenRequest
+from apis.runtime.sign_in import OAUTH, Account, SignIn, Token, TokenRequest
 from apis.runtime.vendor import Errors, Pages, Vendor
 from contracts.errors import (
     Conflict,
@@ -70,16 +71,9 @@ SALESFORCE = Vendor(
     sign_in=SignIn(
         token_request,
         read_token,
-        Errors(
-            code="error",
-            detail="error_description",
-            refused=Misconfigured,
-            classes={
-                "server_error": Transient,
-                "temporarily_unavailable": Unavailable,
-                "login rate exceeded": Throttled,
-            },
-            statuses={503: ("UNAVAILABLE", Unavailable)},
+        msgspec.structs.replace(
+            OAUTH,
+            classes={**OAUTH.classes, "login rate exceeded": Throttled},
             wraps=frozenset({"invalid_grant"}),  # its description tells the reasons apart
         ),
     ),

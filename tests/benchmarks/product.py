@@ -1,4 +1,4 @@
-"""The product and its sandbox as processes, as a benchmark starts, drives and reads them."""
+"""The product and its sandboxes as processes, as a benchmark starts, drives and reads them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import psycopg
 import sqlalchemy as sa
 
 from apis.runtime.store import engine_for
+from tests.house import VENDORS, urls
 from tests.servers import free_port, temporary_folder
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -26,6 +27,7 @@ SETTLED_S = 1.5  # after it is ready: the feed has read once, and leads are take
 DONE_S = 120.0
 LOOK_S = 0.005
 LATENCY_MS = 20
+PARTS = "crm: salesforce, psa: kantata, erp: netsuite"
 PRICE = "10"  # a unit: below every approval limit
 RUNS = "/process/deal-to-project/v1/runs"
 ENDED = "select count(*) from {} where state in ('done', 'failed', 'abandoned', 'waiting')"
@@ -79,11 +81,12 @@ def rss_mb(pid: int) -> float:
 
 
 class Sandbox:
-    """The Salesforce sandbox in a process of its own, with deals won in it through its own API."""
+    """Salesforce's, with deals won in it through its own API, and the other vendors' beside it."""
 
-    def __init__(self, home: Path, port: int, pid: int) -> None:
-        self.pid = pid
-        self.url = f"http://127.0.0.1:{port}"
+    def __init__(self, home: Path, ports: dict[str, int], pids: dict[str, int]) -> None:
+        self.pid, self.pids = pids["salesforce"], pids
+        self.urls = {vendor: f"http://127.0.0.1:{port}" for vendor, port in ports.items()}
+        self.url = self.urls["salesforce"]
         self.http = httpx.Client(base_url=self.url, trust_env=False, timeout=30)
         known = json.loads((home / "sandboxes" / "credentials.json").read_text())["salesforce"]
         form = {name: known[name] for name in ("client_id", "client_secret")}
@@ -94,8 +97,9 @@ class Sandbox:
         self._made = 0
 
     def latency(self, ms: int) -> None:
-        """How long each vendor call takes before it is answered."""
-        self.http.put("/__sandbox__/latency", json={"ms": ms}).raise_for_status()
+        """How long each vendor's calls take before they are answered."""
+        for url in self.urls.values():
+            self.http.put(f"{url}/__sandbox__/latency", json={"ms": ms}).raise_for_status()
 
     def win(self, count: int) -> list[dict[str, str]]:
         """As many new deals; answers the ids of each deal and its account."""
@@ -119,12 +123,17 @@ class Sandbox:
 
 @contextmanager
 def sandbox(home: Path) -> Iterator[Sandbox]:
-    """A sandbox on a free port."""
-    port, log = free_port(), home / "sandbox.log"
-    command = ["-m", "apis.cli", "sandbox", "salesforce", "--port", str(port)]
-    with process(command, {"THROUGHLINE_HOME": str(home)}, log) as started:
-        wait_for(f"http://127.0.0.1:{port}/__clock__", started, log)
-        yield Sandbox(home, port, started.pid)
+    """The sandbox of each vendor on a free port; deals are won in Salesforce's."""
+    ports = {vendor: free_port() for vendor in VENDORS}
+    with ExitStack() as stack:
+        started = {}
+        for vendor, port in ports.items():
+            command = ["-m", "apis.cli", "sandbox", vendor, "--port", str(port)]
+            env, log = {"THROUGHLINE_HOME": str(home)}, home / f"sandbox-{vendor}.log"
+            started[vendor] = stack.enter_context(process(command, env, log)), log
+        for vendor, (child, log) in started.items():
+            wait_for(f"http://127.0.0.1:{ports[vendor]}/__clock__", child, log)
+        yield Sandbox(home, ports, {vendor: child.pid for vendor, (child, _) in started.items()})
 
 
 class Product:
@@ -181,6 +190,15 @@ class Product:
         return found
 
 
+def in_the_crm_alone(home: Path) -> Path:
+    """The sample firm without PSA and ERP: as many steps and calls as the bare flow makes."""
+    text = Path("apis/entities.yaml").read_text("utf-8")
+    assert PARTS in text, f"entities.yaml does not say {PARTS!r} any more"
+    path = home / "entities.yaml"
+    path.write_text(text.replace(PARTS, "crm: salesforce"), "utf-8")
+    return path
+
+
 @contextmanager
 def up(home: Path, vendor: Sandbox | None, database: str | None = None) -> Iterator[Product]:
     """`throughline up` on a free port; its feed reads once, at the start."""
@@ -192,10 +210,11 @@ def up(home: Path, vendor: Sandbox | None, database: str | None = None) -> Itera
         "THROUGHLINE_DATABASE_URL": url,
         "THROUGHLINE_LOG": "WARNING",
         "THROUGHLINE_FEED_EVERY": "3600",
+        "THROUGHLINE_ENTITIES": str(in_the_crm_alone(home)),
         "PORT": str(port),
     }
     if vendor:
-        env |= {"SALESFORCE_URL": vendor.url, "SALESFORCE_LOGIN_URL": vendor.url}
+        env |= urls(vendor.urls)
     with process(["-m", "apis.cli", "up"], env, log) as started:
         ready_s = wait_for(f"http://127.0.0.1:{port}/readyz", started, log)
         ready_cpu_s = cpu_s(started.pid)

@@ -26,14 +26,35 @@ OTHER = (
 
 ENTITIES = [
     # names that lead nowhere
-    ("object: deal,", "object: dael,", "feeds.0.object: a crm lists no dael, only deal"),
+    ("object: deal,", "object: dael,", "feeds.0.object: crm lists no dael, only deal"),
     (
         "connection: salesforce, object",
         "connection: hubspot, object",
         "feeds.0.connection: there is no `hubspot` in connections",
     ),
-    ("crm: salesforce}", "crm: hubspot}", "roles.0.serves.crm: there is no `hubspot`"),
-    ("crm: salesforce}", "erp: salesforce}", "roles.0.serves.erp: salesforce is a crm"),
+    ("crm: salesforce,", "crm: hubspot,", "roles.0.serves.crm: there is no `hubspot`"),
+    ("erp: netsuite}", "erp: salesforce}", "roles.0.serves.erp: salesforce serves crm only"),
+    ("psa: kantata,", "psa: netsuite,", "roles.0.serves.psa: netsuite serves erp only"),
+    (
+        "{connection: salesforce, object",
+        "{connection: kantata, object",
+        "feeds.0.object: psa lists no deal, nor anything else",
+    ),
+    # what the other vendors map, and what it can be
+    (
+        "rate_card: {codes",
+        "rate_cards: {codes",
+        "base.rate_cards: kantata maps no rate_cards, only",
+    ),
+    ("{currency: {", "{curency: {", "rate_card.codes.curency: a rate_card has no curency"),
+    ('{"100": planned', '{"100": plan', "codes.state.100: plan is no state, only planned"),
+    (
+        "dimensions.class: custentity_tl_class.id",
+        "dimension.class: custentity_tl_class.id",
+        "netsuite.base.project.fields.dimension.class: a project has no dimension.class",
+    ),
+    ('{"11": DE-VAT-19', '{"11": [DE]', "customer.codes.tax_code.11: Expected `str`, got `array`"),
+    ('entity: {"1": US', 'entity: {"1": FR', "codes.entity.1: FR is no entity that is known"),
     ("vendor: salesforce", "vendor: siebel", "connections.salesforce.vendor: there is no vendor"),
     ("entity: DE, flow", "entity: AT, flow", "approvals.2.entity: there is no `AT` in entities"),
     ("flow: deal_to_project", "flow: deal_to_cash", "approvals.0.flow: there is no flow deal_to"),
@@ -118,8 +139,8 @@ ENTITIES = [
     (f"  - {FEED}", f"  - {FEED}\n«  - {FEED}", "feeds.1: says again what feeds.0 says"),
     ("on: 2026-01-01}\n", "on: 2024-01-01}\n", "rates.3: says again what rates.0 says"),
     (
-        "serves: {crm: salesforce}",
-        "serves: {crm: salesforce}\n«  - serves: {crm: salesforce}",
+        "erp: netsuite}",
+        "erp: netsuite}\n«  - serves: {crm: salesforce}",
         "roles.1.serves.crm: says again what roles.0.serves.crm says",
     ),
     (
@@ -139,8 +160,8 @@ OWNERSHIP = [
     ("{object: customer, attribute: vat, system: crm}", "attribute: a customer has no vat, only"),
     ("{object: customer, attribute: key, system: crm}", "attribute: key has no owner that could"),
     ("{object: customer, entity: FR, system: crm}", "entity: there is no `FR` in entities"),
-    ("{object: customer, system: erp}", "system: no connection serves erp (see `roles`)"),
-    ("{object: customer, entity: DE, system: psa}", "system: no connection serves psa for DE"),
+    ("{object: customer, system: hcm}", "system: no connection serves hcm (see `roles`)"),
+    ("{object: customer, entity: DE, system: tax}", "system: no connection serves tax for DE"),
     ("{object: customer, system: sap}", "system: Invalid enum value 'sap', expected crm or psa"),
 ]
 

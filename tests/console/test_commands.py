@@ -34,7 +34,8 @@ def refused(home: Path, *command: str, **env: str) -> subprocess.CompletedProces
 def test_a_vendor_without_a_sandbox_is_told_which_have_one(tmp_path: Path) -> None:
     done = refused(tmp_path, "sandbox", "hubspot", "--port", "9")
 
-    assert done.stderr == ("Error: there is no sandbox of 'hubspot'; there is one of salesforce\n")
+    vendors = "kantata, netsuite, salesforce"
+    assert done.stderr == f"Error: there is no sandbox of 'hubspot'; there is one of {vendors}\n"
     assert not (tmp_path / "sandboxes").exists()
 
 

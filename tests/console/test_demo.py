@@ -10,33 +10,55 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 
+from apis.console.sandboxes import elsewhere, wanted
+from apis.runtime.metadata import Metadata
 from apis.runtime.pids import alive
 
 ROOT = Path(__file__).parents[2]
+SAMPLE = Metadata.load(ROOT / "apis" / "entities.yaml")
 DEMO = [sys.executable, "-m", "apis.cli", "demo"]
-PARTS = ("up", "sandbox-salesforce")
+SYSTEMS = ("salesforce", "kantata", "netsuite")
+TITLES = ("Salesforce", "Kantata", "NetSuite", "Throughline")
+PARTS = ("up", *(f"sandbox-{system}" for system in SYSTEMS))
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+def free_ports() -> tuple[int, int]:
+    """A free port, and the first of three others in a row."""
+    while True:
+        with ExitStack() as probes:
+            port = bound(probes, 0)
+            first = bound(probes, 0)
+            try:
+                assert port not in (first + 1, first + 2)
+                bound(probes, first + 1)
+                bound(probes, first + 2)
+            except (AssertionError, OSError):
+                continue
+        return port, first
+
+
+def bound(probes: ExitStack, port: int) -> int:
+    probe = probes.enter_context(socket.socket())
+    probe.bind(("127.0.0.1", port))
+    number: int = probe.getsockname()[1]
+    return number
 
 
 @pytest.fixture
 def env(tmp_path: Path) -> dict[str, str]:
-    ours = ("THROUGHLINE_", "SALESFORCE_")
+    ours = ("THROUGHLINE_", *(f"{system.upper()}_" for system in SYSTEMS))
     clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    port, first = free_ports()
     return clean | {
         "THROUGHLINE_HOME": str(tmp_path / "home"),
-        "PORT": str(free_port()),
-        "SANDBOX_PORT": str(free_port()),
+        "PORT": str(port),
+        "SANDBOX_PORT": str(first),
         "ONCE": "1",
     }
 
@@ -47,9 +69,16 @@ def run(env: dict[str, str]) -> subprocess.CompletedProcess[str]:
     )
 
 
-def lines_of_log(env: dict[str, str]) -> list[dict[str, object]]:
-    log = Path(env["THROUGHLINE_HOME"]) / "sandboxes" / "salesforce.jsonl"
-    return [json.loads(line) for line in log.read_text().splitlines()]
+def lines_of_logs(env: dict[str, str]) -> list[dict[str, object]]:
+    folder = Path(env["THROUGHLINE_HOME"]) / "sandboxes"
+    logs = [(folder / f"{system}.jsonl").read_text() for system in SYSTEMS]
+    return [json.loads(line) for log in logs for line in log.splitlines()]
+
+
+def vendor_calls(told: str) -> dict[str, int]:
+    """How many calls the demo says it made at each system."""
+    [line] = re.findall(r"^  vendor calls: (.*)$", told, re.MULTILINE)
+    return {name: int(count) for name, count in (each.split() for each in line.split(", "))}
 
 
 def test_a_deal_is_won_and_followed_and_nothing_is_done_twice(env: dict[str, str]) -> None:
@@ -58,28 +87,64 @@ def test_a_deal_is_won_and_followed_and_nothing_is_done_twice(env: dict[str, str
     assert first.returncode == 0, first.stdout + first.stderr
     assert "What changed where" in first.stdout
     assert re.search(r"project key +done", first.stdout)
-    written = sum(bool(line.get("committed")) for line in lines_of_log(env))
+    assert re.search(r"Salesforce +customer +001\w+ +- +Elbtal 1 GmbH", first.stdout)
+    assert re.search(r"contract +\w+ +42,800.00 EUR +ERP rollout 1", first.stdout)
+    assert all(re.search(rf"^  {title} ", first.stdout, re.MULTILINE) for title in TITLES)
+    assert [*vendor_calls(first.stdout)] == [*SYSTEMS]
+    assert vendor_calls(first.stdout)["salesforce"] <= 3
+    written = sum(bool(line.get("committed")) for line in lines_of_logs(env))
 
     second = run(env)
 
     assert second.returncode == 0, second.stdout + second.stderr
     assert "Already done" in second.stdout
-    assert sum(bool(line.get("committed")) for line in lines_of_log(env)) == written
+    assert sum(bool(line.get("committed")) for line in lines_of_logs(env)) == written
+    assert vendor_calls(second.stdout) == vendor_calls(first.stdout)
     another = run(env | {"DEAL": "new"})
     assert another.returncode == 0, another.stdout + another.stderr
     assert "ERP rollout 2" in another.stdout
 
 
-def test_a_port_of_somebody_else_ends_with_2_and_says_what_to_do(env: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("variable", "further", "needs"),
+    [("PORT", 0, "Throughline"), ("SANDBOX_PORT", 2, "NetSuite sandbox")],
+)
+def test_a_port_of_somebody_else_ends_with_2_and_says_what_to_do(
+    env: dict[str, str], variable: str, further: int, needs: str
+) -> None:
+    port = int(env[variable]) + further
     with socket.socket() as held:
-        held.bind(("127.0.0.1", int(env["PORT"])))
+        held.bind(("127.0.0.1", port))
         held.listen()
 
         ended = run(env)
 
     assert ended.returncode == 2
-    assert f"Port {env['PORT']} is held" in ended.stderr
-    assert "PORT=" in ended.stderr
+    assert f"Port {port} is held by another program; {needs} needs it" in ended.stderr
+    assert f" {variable}=" in ended.stderr
+    assert not ended.stdout
+
+
+def test_a_system_that_is_elsewhere_has_no_sandbox(env: dict[str, str]) -> None:
+    real = "https://30000.suitetalk.api.netsuite.com"
+    named = {"NETSUITE_URL": real, "SALESFORCE_URL": "http://localhost:9101"}
+
+    found = wanted(SAMPLE, env | named, ROOT, 9101)
+
+    assert [(each.vendor, each.part.port) for each in found] == [
+        ("salesforce", 9101),
+        ("kantata", 9102),
+    ]
+    assert found[1].variables == {"KANTATA_URL", "KANTATA_LOGIN_URL"}
+    assert elsewhere(SAMPLE, env | named, ROOT) == {"netsuite": real}
+
+
+def test_the_deal_is_never_won_in_a_real_org(env: dict[str, str]) -> None:
+    ended = run(env | {"SALESFORCE_URL": "https://northline.my.salesforce.com"})
+
+    assert ended.returncode == 1
+    assert "not at https://northline.my.salesforce.com" in ended.stderr
+    assert not (Path(env["THROUGHLINE_HOME"]) / "sandboxes").exists()
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 0), (signal.SIGKILL, -signal.SIGKILL)])

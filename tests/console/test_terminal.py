@@ -178,6 +178,22 @@ def test_changes_show_before_and_after_and_name_a_record_once() -> None:
     assert "Before" not in text(terminal.changes(rows, earlier=True))
 
 
+def test_what_exists_is_listed_by_system_and_an_empty_system_says_so() -> None:
+    value = Money(Decimal("42800.00"), "EUR")
+    rows = [
+        terminal.Existing("Salesforce", "customer", "001A", None, "Elbtal 1 GmbH"),
+        terminal.Existing("Salesforce", "deal", "006A", value, "Rollout"),
+    ]
+
+    told = [
+        line.split() for line in text(terminal.everything(["Salesforce", "ERP"], rows)).splitlines()
+    ]
+
+    assert told[2] == ["Salesforce", "customer", "001A", "-", "Elbtal", "1", "GmbH"]
+    assert told[3] == ["deal", "006A", "42,800.00", "EUR", "Rollout"]
+    assert told[4] == ["ERP", "-", "-", "-", "nothing", "of", "this", "deal"]
+
+
 @pytest.mark.parametrize(
     ("seconds", "told"),
     [(0.0123, "12 ms"), (2.34, "2.3 s"), (150, "2 min"), (7300, "2 h"), (200000, "2 days")],

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ import httpx
 
 from tests.crash.launcher import FOLDER
 from tests.crash.processes import Processes
+from tests.house import urls
 from tests.servers import ROOT, free_port
 
 T = TypeVar("T")
@@ -29,6 +31,7 @@ EXPIRED = 401
 PATIENCE_S = 45.0
 MOST_DEATHS = 5
 WORKERS = ("a", "b", "c")
+SANDBOXES = {"sandbox": "salesforce", "kantata": "kantata", "netsuite": "netsuite"}
 NEEDED = 2
 RUNS = "/process/deal-to-project/v1/runs"
 ITEMS = "/process/work-queue/v1/work-items"
@@ -62,7 +65,7 @@ class Firm:
         self.accounts: dict[str, str] = {}
         self.expected: dict[str, str] = {}
         self.isolated = 0
-        names = ("sandbox", "gateway", "process", "system")
+        names = (*SANDBOXES, "gateway", "process", "system", "experience")
         self.ports = {name: free_port() for name in names}
         self.processes = Processes(home, self._environment())
         self.http = httpx.Client(trust_env=False, timeout=35)
@@ -82,10 +85,11 @@ class Firm:
             "THROUGHLINE_SEARCH_LAG": "1",
             "THROUGHLINE_FEED_EVERY": str(FEED_S),
             "THROUGHLINE_ENTITIES": str(self._entities()),
-            "THROUGHLINE_PEERS": f"system={self.url('system')},process={self.url('process')}",
+            "THROUGHLINE_PEERS": ",".join(
+                f"{tier}={self.url(tier)}" for tier in ("system", "process", "experience")
+            ),
             "PORT": str(self.ports["gateway"]),
-            "SALESFORCE_URL": self.url("sandbox"),
-            "SALESFORCE_LOGIN_URL": self.url("sandbox"),
+            **urls({vendor: self.url(part) for part, vendor in SANDBOXES.items()}),
             FOLDER: str(self.knife),
         }
 
@@ -96,6 +100,10 @@ class Firm:
             ("transport: aiohttp", "transport: httpx"),
             ("deadline_s: 10", f"deadline_s: {DEADLINE_S}"),
             ("overlap_s: 300", "overlap_s: 5"),
+            (
+                "crm: salesforce, psa: kantata, erp: netsuite",
+                "crm: salesforce",
+            ),  # the oracle judges the flow in the CRM alone
         ):
             assert old in text, f"entities.yaml does not say {old!r} any more"
             text = text.replace(old, new)
@@ -106,11 +114,15 @@ class Firm:
     def start(self, *, split: bool = True) -> None:
         """Start all parts and wait until each is ready."""
         begin = self.processes.start
-        begin("sandbox", "sandbox", "salesforce", "--port", str(self.ports["sandbox"]))
-        until("the sandbox", lambda: answers(self.http, f"{self.url('sandbox')}/__sandbox__/state"))
+        for part, vendor in SANDBOXES.items():
+            begin(part, "sandbox", vendor, "--port", str(self.ports[part]))
+        for part, vendor in SANDBOXES.items():
+            door = f"{self.url(part)}/__sandbox__/state"
+            until(f"the sandbox of {vendor}", partial(answers, self.http, door))
         if split:
             begin("system", "serve", "system", "--port", str(self.ports["system"]))
             begin("process", "serve", "process", "--port", str(self.ports["process"]))
+            begin("experience", "serve", "experience", "--port", str(self.ports["experience"]))
             begin("gateway", "serve", "gateway", "--port", str(self.ports["gateway"]))
             for name in WORKERS:
                 begin(name, "worker", "--name", name)

@@ -18,8 +18,12 @@ from tests.crash import launcher
 HEAVY = (
     *("apis.cli", "apis.runtime.serving", "apis.runtime.sandbox", "apis.runtime.migrations"),
     *("process_apis.starts", "process_apis.feeds", "process_apis.work_queue", "system_apis.app"),
-    *("system_apis.crm", "system_apis.salesforce.adapter", "system_apis.salesforce.vendor"),
-    *("system_apis.salesforce.sandbox.app", "psycopg", "uvloop"),
+    *("system_apis.crm", "system_apis.psa", "system_apis.erp", "psycopg", "uvloop"),
+    *(
+        f"system_apis.{vendor}.{part}"
+        for vendor in ("salesforce", "kantata", "netsuite")
+        for part in ("adapter", "vendor", "sandbox.app")
+    ),
 )
 TICK_S = 0.02
 

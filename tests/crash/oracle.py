@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from tests.crash.harness import ITEMS, RUNS, Firm
 
 STEPS = (
-    *("accepted_deal", "approver_of", "validated_customer"),
+    *("accepted_deal", "approver_of", "systems_for", "validated_customer"),
     *("customer_key_for", "contract_for", "project_key_for"),
 )
 ONCE = ("run.started", "customer.validated", "contract.activated", "run.ended")

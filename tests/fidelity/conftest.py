@@ -1,4 +1,4 @@
-"""The sandbox as its own process over TLS, and simple-salesforce pointed at it."""
+"""The sandboxes as processes of their own over TLS, and the clients pointed at them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
@@ -59,21 +60,33 @@ class ToSandbox(HTTPAdapter):
         return super().send(request, *args, **kwargs)
 
 
-@pytest.fixture(scope="session")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    home = tmp_path_factory.mktemp("home")
+@contextmanager
+def opened(vendor: str, home: Path) -> Iterator[Sandbox]:
+    """A vendor's sandbox over TLS."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = {**os.environ, "THROUGHLINE_HOME": str(home)}
     environment.pop("THROUGHLINE_CLOCK", None)
-    command = [*COMMAND, "salesforce", "--port", str(port), "--tls"]
+    command = [*COMMAND, vendor, "--port", str(port), "--tls"]
     with subprocess.Popen(command, cwd=ROOT, env=environment) as running:
         wait_for(port, running)
         known = json.loads((home / "sandboxes/credentials.json").read_bytes())
         authority = str(home / "sandboxes/ca.pem")
-        yield Sandbox(f"localhost:{port}", known["salesforce"], authority)
+        yield Sandbox(f"localhost:{port}", known[vendor], authority)
         running.terminate()
+
+
+@pytest.fixture(scope="session")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    with opened("salesforce", tmp_path_factory.mktemp("home")) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="session")
+def netsuite_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    with opened("netsuite", tmp_path_factory.mktemp("home")) as sandbox:
+        yield sandbox
 
 
 def wait_for(port: int, running: subprocess.Popen[bytes]) -> None:

@@ -156,7 +156,7 @@ def test_the_demo_clients_are_those_the_documentation_names() -> None:
     clients = load_gateway((ROOT / "gateway.yaml").read_text()).clients
 
     everything = {"runs.start", "runs.read", "work-items.read", "work-items.decide", "catalog.read"}
-    assert clients["demo"].scopes == everything
+    assert clients["demo"].scopes == everything | {"journeys.read", "projects.read"}
     assert clients["demo"].roles == ("integration", "resource-management")
     assert clients["demo-finance"].scopes == {"runs.read", "work-items.read", "work-items.decide"}
     assert clients["demo-finance"].roles == ("finance-master-data",)

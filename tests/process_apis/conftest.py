@@ -22,7 +22,7 @@ def house(production: Servers | None, tmp_path_factory: pytest.TempPathFactory) 
         flush(production.redis_url)
         house = House(home, fresh_database(production.database_url), production.redis_url)
     try:
-        house.opens_sandbox()
+        house.opens_sandboxes()
         if production is None:
             house.opens_in_one_process()
         else:
@@ -39,5 +39,4 @@ async def firm(house: House) -> AsyncIterator[Firm]:
     """The firm on a day when nothing is wrong with its systems."""
     firm = Firm(house)
     yield firm
-    firm.salesforce.works_again()
     await firm.close()

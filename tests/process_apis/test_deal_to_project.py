@@ -22,7 +22,7 @@ async def test_a_won_deal_becomes_customer_contract_and_project_key(
     account, opportunity = firm.salesforce.record(deal.customer_id), firm.salesforce.record(deal.id)
     assert account["TL_Customer_Key__c"] == f"customer-{contract['customer']['id']}"
     assert opportunity["TL_Project_Key__c"].startswith("project-")
-    assert opportunity["TL_Project_Status__c"] == "contracted"
+    assert opportunity["TL_Project_Status__c"] == "active"
 
 
 @pytest.mark.parametrize("model", ["time_and_materials", "fixed_price", "milestone", "retainer"])

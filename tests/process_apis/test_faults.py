@@ -25,7 +25,7 @@ ONCE: list[tuple[str, str]] = [
 async def test_a_call_that_goes_wrong_once_is_made_good(
     firm: Firm, operation: str, fault: str
 ) -> None:
-    firm.salesforce.fault(operation, fault, nth=1, seconds=0.1)
+    firm.salesforce.fails(operation, fault, nth=1, seconds=0.1)
     deal = firm.salesforce.wins_deal()
 
     [run] = await firm.in_time(lambda: firm.all_done(deal), seconds=10)
@@ -37,7 +37,7 @@ async def test_a_call_that_goes_wrong_once_is_made_good(
 
 
 async def test_a_reply_that_is_lost_after_the_write_changes_nothing_more(firm: Firm) -> None:
-    firm.salesforce.fault("Opportunity.update", "timeout-after-commit", nth=1, seconds=0.1)
+    firm.salesforce.fails("Opportunity.update", "timeout-after-commit", nth=1, seconds=0.1)
     deal = firm.salesforce.wins_deal()
 
     [run] = await firm.in_time(lambda: firm.all_done(deal), seconds=10)
@@ -70,7 +70,7 @@ async def test_ten_minutes_of_maintenance_pass_in_seconds_with_a_probe_each_half
     firm: Firm,
 ) -> None:
     deals = [firm.salesforce.wins_deal() for _ in range(3)]
-    firm.salesforce.fault("*", "maintenance", seconds=600)
+    firm.salesforce.fails("*", "maintenance", seconds=600)
     known, began = len(firm.salesforce.calls()), datetime.fromisoformat(firm.salesforce.now())
 
     runs = await firm.in_time(lambda: firm.all_done(*deals), seconds=5)
@@ -88,7 +88,7 @@ def probes(calls: list[dict[str, Any]], began: datetime) -> list[datetime]:
 
 async def test_a_connection_that_stays_away_is_one_work_item_for_all_who_wait(firm: Firm) -> None:
     deals = [firm.salesforce.wins_deal() for _ in range(3)]
-    firm.salesforce.fault("*", "maintenance", seconds=86_400)
+    firm.salesforce.fails("*", "maintenance", seconds=86_400)
 
     async def away() -> list[dict[str, Any]]:
         items = await firm.work_items(owner="integration")
@@ -109,7 +109,7 @@ async def test_a_connection_that_stays_away_is_one_work_item_for_all_who_wait(fi
 async def test_an_answer_of_another_shape_waits_for_whoever_looks_after_mappings(
     firm: Firm,
 ) -> None:
-    firm.salesforce.fault("Opportunity.search", "drift")
+    firm.salesforce.fails("Opportunity.search", "drift")
     deal = firm.salesforce.wins_deal()
     await firm.starts(deal)
 

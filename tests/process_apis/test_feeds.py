@@ -115,7 +115,7 @@ async def test_a_reading_that_fails_once_delays_the_next_deal_by_a_moment(
     firm: Firm, fault: str
 ) -> None:
     await reads_on(firm)
-    firm.salesforce.fault("Opportunity.search", fault, nth=1, seconds=MOMENT_S)
+    firm.salesforce.fails("Opportunity.search", fault, nth=1, seconds=MOMENT_S)
     await firm.see(partial(fired, firm), bool)
     await asyncio.sleep(2 * MOMENT_S)
     won_at = datetime.fromisoformat(firm.salesforce.now())
@@ -128,8 +128,7 @@ async def test_a_reading_that_fails_once_delays_the_next_deal_by_a_moment(
 
 async def fired(firm: Firm) -> int:
     """How often the planned fault has been met."""
-    [plan] = firm.house.http.get(f"{firm.house.sandbox}/__sandbox__/faults").json()
-    return int(plan.get("fired", 0))
+    return firm.salesforce.fired()
 
 
 async def test_a_record_that_cannot_be_read_is_told_and_the_feed_goes_on(firm: Firm) -> None:
@@ -148,7 +147,7 @@ async def test_a_record_that_cannot_be_read_is_told_and_the_feed_goes_on(firm: F
 
 async def test_a_deal_that_was_hidden_from_the_feed_is_found_at_night(firm: Firm) -> None:
     await reads_on(firm)
-    firm.salesforce.fault("Opportunity.upsert", "hide", seconds=1800)
+    firm.salesforce.fails("Opportunity.upsert", "hide", seconds=1800)
     hidden = firm.salesforce.wins_deal()
     firm.salesforce.works_again()
     await reads_on(firm)

@@ -30,7 +30,10 @@ async def test_a_deal_without_tax_code_waits_for_finance_and_finishes_when_corre
     assert "enter the tax code on the account" in item["remedy"]
     assert item["amount"] == {"amount": "42800.00", "currency": "EUR"}
     assert (item["entity"], item["step"]) == ("DE", "accepted_deal")
-    assert item["record"]["system"] == "salesforce"
+    record = item["record"]
+    assert (record["system"], record["object"]) == ("salesforce", "customer")
+    assert (record["external_id"], len(record["id"])) == (deal.customer_id, 26)
+    assert record["url"].endswith(f"/{deal.customer_id}")
     assert item["errors"][0]["pointer"] == "/customer/tax_code"
     assert readable(item)
     assert (waiting["owner"], waiting["work_item_id"]) == ("finance-master-data", item["id"])
@@ -81,6 +84,7 @@ async def test_what_a_deal_lacks_is_asked_of_its_owner_and_retry_sees_it(
     assert readable(item)
 
     asked = deal.customer_id if code.startswith("customer.") else deal.id
+    assert item["record"]["external_id"] == asked
     firm.salesforce.corrects(asked, **mended)
     await firm.decides(item, "retry")
 

@@ -63,6 +63,7 @@ async def test_a_released_flow_replays(history: dict[str, Any], store_url: str) 
     context = Context(actor="svc:feed", client="svc:process")
     asked = runs.Start(
         flow=flow.name,
+        registered=flow.registered,
         source=source,
         turn=1,
         argument=None,

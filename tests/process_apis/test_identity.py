@@ -6,16 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-import msgspec
 import pytest
 import sqlalchemy as sa
 
-from apis.runtime.events import LOG
 from apis.runtime.store import Store
 from contracts.canonical.identity import Source
 from contracts.events import Event
 from process_apis import customer_master
-from tests.firm import Deal, Firm
+from tests.firm import Firm
+from tests.process_apis.announced import events
 
 
 @pytest.fixture
@@ -23,21 +22,6 @@ async def store(firm: Firm) -> AsyncIterator[Store]:
     store = Store(firm.house.database_url, pool=2)
     yield store
     store.close()
-
-
-async def events(store: Store, deal: Deal) -> list[Event]:
-    """Everything in the log that is about a deal."""
-    bodies = await store.read(
-        lambda c: c.execute(sa.select(LOG.c.body).order_by(LOG.c.seq)).scalars().all()
-    )
-    found = [msgspec.json.decode(body, type=Event) for body in bodies]
-    run = f"deal_to_project:salesforce:{deal.id}"
-    return [
-        each
-        for each in found
-        if (each.correlationid or "").startswith(run)
-        or (each.data.get("deal") or {}).get("external_id") == deal.id
-    ]
 
 
 async def test_what_happened_is_announced_once_with_both_ids(firm: Firm, store: Store) -> None:
@@ -67,7 +51,9 @@ async def test_any_of_its_ids_finds_a_record(firm: Firm, store: Store) -> None:
     golden = run["result"]["customer"]["id"]
 
     assert await store.read(customer_master.known, "customer", account) == golden
-    assert await store.read(customer_master.sources, "customer", golden) == [account]
+    known = await store.read(customer_master.sources, "customer", golden)
+    assert account in known
+    assert {each.connection for each in known} == {"salesforce", "kantata", "netsuite"}
 
 
 async def test_feed_and_people_asking_at_once_are_one_run(firm: Firm) -> None:
@@ -103,49 +89,25 @@ async def test_two_deals_of_one_new_customer_have_one_golden_customer(firm: Firm
     assert runs[0]["result"]["id"] != runs[1]["result"]["id"]
 
 
-async def test_won_lost_and_won_again_is_a_second_run_and_no_second_contract(firm: Firm) -> None:
-    deal = firm.salesforce.wins_deal()
-    first = await firm.run_of(deal)
-    key = firm.salesforce.record(deal.id)["TL_Project_Key__c"]
-
-    firm.salesforce.loses(deal)
-    await lost(firm, deal)
-    firm.salesforce.wins_again(deal)
-
-    second = await firm.run_of(deal, turn=2)
-    assert second["id"] != first["id"]
-    assert second["result"]["id"] == first["result"]["id"]
-    assert second["result"]["versions"] == first["result"]["versions"]
-    assert firm.salesforce.record(deal.id)["TL_Project_Key__c"] == key
-
-
-async def lost(firm: Firm, deal: Deal) -> None:
-    """Wait until the feed has seen the loss: a deal that is won again before was never lost."""
-    store = Store(firm.house.database_url)
-
-    async def look() -> list[str]:
-        return [each.type for each in await events(store, deal)]
-
-    await firm.see(look, lambda types: "deal.lost" in types)
-    store.close()
-
-
 async def test_a_dry_run_shows_everything_and_writes_nothing(firm: Firm, store: Store) -> None:
     deal = firm.salesforce.wins_deal(price=2000)
     await firm.work_item(deal, owner="delivery-director")
-    before, rows = firm.salesforce.state(), await counted(store)
+    systems = (firm.salesforce, firm.kantata, firm.netsuite)
+    before, rows = [each.state() for each in systems], await counted(store)
 
     answer = await firm.starts(deal, dry_run="true")
 
     plan: dict[str, Any] = answer.json()
     assert answer.status_code == 200
-    assert [write["operation"] for write in plan["writes"]] == ["update customer", "update deal"]
+    assert {write["system"] for write in plan["writes"]} == {"salesforce", "kantata", "netsuite"}
     assert plan["writes"][0]["body"]["TL_Customer_Key__c"].startswith("customer-")
-    assert plan["writes"][1]["body"]["TL_Project_Status__c"] == "contracted"
+    assert plan["writes"][-1]["body"]["TL_Project_Status__c"] == "active"
+    planned = [write["operation"] for write in plan["writes"] if write["system"] == "netsuite"]
+    assert planned == [*["create customer"] * 2, "create project", "create billing-schedule"]
     assert {"customer", "contract"} <= {record["object"] for record in plan["records"]}
     assert plan["approvals"][0]["owner"] == "delivery-director"
     assert plan["problems"] == []
-    assert firm.salesforce.state() == before
+    assert [each.state() for each in systems] == before
     assert await counted(store) == rows
 
 

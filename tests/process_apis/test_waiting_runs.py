@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from apis.runtime.runs import RUNS
 from apis.runtime.store import Store
-from tests.firm import Deal, Firm
+from tests.firm import Firm
+from tests.systems import Deal
 
 RUNS_THAT_WAIT = 1_000
 AT_ONCE = 20

@@ -24,7 +24,15 @@ from apis.runtime.store import Store
 from apis.runtime.vendor import Errors, Pages, Vendor, VendorHttp
 from apis.runtime.writes import WRITES
 from contracts.canonical.identity import Ref
-from contracts.errors import Conflict, Misconfigured, Rejected, Throttled, Transient, Unavailable
+from contracts.errors import (
+    Conflict,
+    Misconfigured,
+    NotFound,
+    Rejected,
+    Throttled,
+    Transient,
+    Unavailable,
+)
 
 HOST = "https://acme.test"
 TOKEN_URL = f"{HOST}/token"
@@ -57,6 +65,7 @@ ACME = Vendor(
             "SLOW_DOWN": Throttled,
             "CLOSED": Unavailable,
             "TAKEN": Conflict,
+            "GONE": NotFound,
             "TRIGGER": Rejected,
             "EXPIRED": Misconfigured,
         },

@@ -13,7 +13,7 @@ import pytest
 
 from apis.runtime import runs
 from apis.runtime.clock import Clock
-from apis.runtime.context import Context
+from apis.runtime.context import CURRENT, Context
 from apis.runtime.engine import Engine
 from apis.runtime.flow import Runtime, about, approval, current, flow, runner, step
 from apis.runtime.leases import Leases, lead, reap, wake
@@ -82,6 +82,41 @@ async def broken(source: Source) -> str:
     raise KeyError(word)
 
 
+@flow
+async def reshaped_v2(source: Source) -> str:
+    return await third(await first(source))
+
+
+@step(owner="finance", adopts=["customer.match-unclear"])
+async def matched(source: Source) -> str:
+    meets(f"matched {source.external_id}")
+    return CURRENT.get().context.decided or ""
+
+
+@flow
+async def matching(source: Source) -> str:
+    return await matched(source)
+
+
+@step(owner="integration")
+async def earlier(word: str) -> str:
+    return word
+
+
+@earlier.undo
+async def unearlier(_word: str) -> None:
+    meets(f"earlier undo {current().source.external_id}")
+
+
+@flow
+async def two_undos(source: Source) -> str:
+    word = await second(await earlier(await first(source)))
+    return await third(word)
+
+
+FLOWS = {f.name: f for f in (three_steps, approved, broken, reshaped_v2, matching, two_undos)}
+
+
 class Bench:
     """A worker, its leaderships and the questions tests ask."""
 
@@ -103,9 +138,8 @@ class Bench:
         await asyncio.to_thread(lift, self.store)
         await asyncio.to_thread(self.engine.migrate)
         await self.leases.hold(self.leases.worker)
-        flows = [three_steps, approved, broken]
         self.engine.launch(
-            {f.registered: runner(self.runtime, f) for f in flows}, self.leases.owner
+            {f.registered: runner(self.runtime, f) for f in FLOWS.values()}, self.leases.owner
         )
         waking = lead(self.leases, "waker", 0.05, lambda: wake(self.store, self.engine, self.clock))
         reaping = lead(
@@ -132,6 +166,7 @@ class Bench:
         context = Context(actor="demo", client="demo", person=person)
         asked = runs.Start(
             flow=name,
+            registered=FLOWS[name].registered,
             source=source,
             turn=turn,
             argument={
@@ -169,8 +204,16 @@ class Bench:
         return item
 
     async def decides(
-        self, item: WorkItem, decision: str, *roles: str, actor: str = "fay"
+        self,
+        item: WorkItem,
+        decision: str,
+        *roles: str,
+        actor: str = "fay",
+        record: Source | None = None,
+        comment: str = "seen",
     ) -> WorkItem:
         by = Context(actor=actor, client=actor, roles=roles or (item.owner,))
-        deciding = Deciding(decision=decision, comment="seen", by=by, at=self.clock.now())
+        deciding = Deciding(
+            decision=decision, comment=comment, record=record, by=by, at=self.clock.now()
+        )
         return await self.store.write(decide, item.id, deciding)

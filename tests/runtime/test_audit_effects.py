@@ -75,6 +75,7 @@ async def test_a_started_run_is_one_row_and_names_who_asked(store: Store, store_
     await asyncio.to_thread(engine.migrate)
     asked = runs.Start(
         flow="deal_to_project",
+        registered="deal_to_project.v1",
         source=Source("salesforce", "006A"),
         turn=1,
         argument={},

@@ -232,8 +232,10 @@ async def away() -> AsyncIterator[Crm]:
 async def test_a_process_that_is_not_there_is_unavailable(away: Crm) -> None:
     asks()
 
-    with pytest.raises(Unavailable, match=r"tier\.not-reached"):
+    with pytest.raises(Unavailable, match=r"tier\.not-reached") as met:
         await away.get_customer("001A")
+
+    assert met.value.retry_after is None  # whoever waits decides how long
 
 
 async def test_an_answer_that_never_comes_is_transient(away: Crm, httpx_mock: HTTPXMock) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -146,6 +147,28 @@ async def test_an_effect_that_fails_is_undone_and_met_again(store: Store) -> Non
     assert await consume(store, meeting) == 2
 
     assert await noted(store, "one") == ["deal.won A", "deal.won B", "deal.won C"]
+
+
+async def test_events_that_share_a_transaction_are_undone_and_met_again_together(
+    store: Store,
+) -> None:
+    await announce(store, *(won(str(n)) for n in range(5)))
+    await store.write(relay, "system")
+    failing = ["deal.won 3"]
+
+    def fails_once(told: str) -> None:
+        if told in failing:
+            failing.remove(told)
+            raise ZeroDivisionError
+
+    together = msgspec.structs.replace(reader("one", meets=fails_once), together=2)
+
+    with pytest.raises(ZeroDivisionError):
+        await consume(store, together)
+    assert await noted(store, "one") == ["deal.won 0", "deal.won 1"]
+    assert await consume(store, together) == 3
+
+    assert await noted(store, "one") == [f"deal.won {n}" for n in range(5)]
 
 
 async def test_a_replay_is_a_new_reader_and_nobody_elses_business(store: Store) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
@@ -18,19 +17,16 @@ from apis.runtime.flow import Abandoned
 from apis.runtime.leases import bury
 from apis.runtime.work_items import list_items
 from contracts.canonical.money import Money
-from contracts.errors import Conflict, Rejected, Throttled, ThroughlineError, Transient
+from contracts.errors import (
+    Conflict,
+    Rejected,
+    Throttled,
+    ThroughlineError,
+    Transient,
+    Unavailable,
+)
 from contracts.runs import Run, WorkItem
 from tests.runtime.flow_bench import DONE, REFUSALS, Bench
-
-
-@pytest.fixture
-async def bench(store_url: str) -> AsyncIterator[Bench]:
-    DONE.clear()
-    REFUSALS.clear()
-    bench = Bench(store_url)
-    await bench.begin()
-    yield bench
-    await bench.end()
 
 
 async def test_a_run_goes_through_its_steps_once(bench: Bench) -> None:
@@ -268,6 +264,36 @@ async def test_a_flow_that_breaks_outside_its_steps_is_failed_and_has_an_owner(
     item = await bench.item(run.id)
     assert (item.code, item.owner) == ("flow.failed", "integration")
     assert await bench.starts("broken", "A") == f"{run_id}.2"
+
+
+@pytest.mark.parametrize(("met", "pause"), [(0, 1), (1, 2), (4, 16), (5, 30), (5_000, 30)])
+def test_what_is_away_without_a_word_how_long_is_asked_less_and_less(met: int, pause: int) -> None:
+    silent, now = Unavailable("tier.not-reached", "nobody answers"), Clock().now()
+
+    told = refusal(silent, Tries(unavailable=met), now)
+
+    assert (told["wait"], told["counts"]) == (pause, False)
+
+
+async def test_a_step_whose_tier_is_away_waits_longer_each_time_and_goes_on_soon(
+    bench: Bench,
+) -> None:
+    away = [Unavailable("tier.not-reached", "nobody answers") for _ in range(20)]
+    REFUSALS["second A"] = list(away)
+    run_id = await bench.starts("three_steps", "A")
+    began = bench.clock.now()
+
+    async def later() -> Run:
+        run = await bench.run(run_id)
+        if run.waiting and run.waiting.due_at and run.waiting.due_at > bench.clock.now():
+            bench.clock.set(run.waiting.due_at)
+        return run
+
+    run = await bench.see(later, lambda run: run.state == "done")
+
+    assert run.steps[1].attempts == 21
+    passed = (bench.clock.now() - began).total_seconds()
+    assert 1 + 2 + 4 + 8 + 16 + 15 * 30 <= passed < 500
 
 
 @pytest.mark.parametrize(("tried", "pause"), [(0, 1), (1, 2), (5, 32), (6, 60), (5_000, 60)])

@@ -14,6 +14,7 @@ from contracts.canonical.deal import Deal, DealFile, DealLine, Gap
 from contracts.canonical.identity import Ref
 from contracts.canonical.money import Money
 from contracts.canonical.party import Contact, Customer
+from contracts.canonical.project import Budget, Project
 from contracts.errors import Misconfigured
 
 LINE = Map(
@@ -204,6 +205,18 @@ def test_unmapped_live_values_are_listed_before_a_run() -> None:
 def test_a_field_that_the_contract_does_not_have_stops_the_start() -> None:
     with pytest.raises(Misconfigured, match=r"deal\.nmae"):
         DEAL.over(Overrides(fields={"nmae": "Name"}))
+
+
+def test_a_struct_may_hold_nothing_but_structs() -> None:
+    sums = Map(
+        Project, {"name": "n", "budget.total.amount": "price", "budget.total.currency": "money"}
+    )
+
+    assert sums.read({"n": "Rollout"}).budget is None
+    total = Money(Decimal("10.00"), "EUR")
+    known = sums.read({"n": "Rollout", "price": Decimal(10), "money": "EUR"})
+    assert known.budget == Budget(total=total)
+    assert sums.write(known) == {"n": "Rollout", "price": Decimal("10.00"), "money": "EUR"}
 
 
 def test_records_inside_records_are_read_by_their_own_maps() -> None:

@@ -10,16 +10,19 @@ import pytest
 
 from apis.runtime.metadata import (
     Metadata,
+    PerEntity,
     approval_for,
     converted,
     effective_mapping,
     maintenance_until,
     resolve,
     secret,
+    serving,
 )
 from apis.runtime.metadata_findings import metadata_findings
 from contracts.canonical.money import Money
 from contracts.errors import Misconfigured
+from tests.runtime.acme import asks
 
 SAMPLE = Path(__file__).parents[2] / "apis" / "entities.yaml"
 DAY = date(2026, 3, 1)
@@ -106,6 +109,15 @@ def test_the_highest_limit_exceeded_decides(tmp_path: Path) -> None:
     assert owner(600_000, date(2026, 1, 31)) == "delivery-director"
 
 
+def test_a_cut_over_changes_who_serves_from_its_day(tmp_path: Path) -> None:
+    more = "roles:\n  - {entity: DE, from: 2026-07-01, serves: {crm: other}}\n"
+    metadata = Metadata.load(changed(tmp_path, "roles:\n", more))
+    assert serving(metadata, "crm", "DE", date(2026, 6, 30)) == "salesforce"
+    assert serving(metadata, "crm", "DE", date(2026, 7, 1)) == "other"
+    assert serving(metadata, "crm", "US", date(2026, 7, 1)) == "salesforce"
+    assert serving(metadata, "hcm", "DE", DAY) is None
+
+
 def test_mapping_layers_lie_over_each_other(tmp_path: Path) -> None:
     layers = """
     base: {deal: {fields: {region: R__c, name: N__c}, codes: {region: {a: A}}}}
@@ -139,6 +151,17 @@ def test_mapping_layers_lie_over_each_other(tmp_path: Path) -> None:
     assert german.codes == {"region": {"a": "A", "b": "B"}}
     assert german.constants == {"entity": "DE"}
     assert effective_mapping(metadata, "salesforce", "contact").fields == {}
+
+
+def test_what_differs_by_entity_is_that_of_the_record_else_of_the_call() -> None:
+    made = PerEntity(Metadata.load(SAMPLE), lambda entity: entity or "any")
+    asks(entity="UK")
+
+    assert list(made) == ["any", "US", "UK", "DE"]
+    assert [made.of(each) for each in (None, "DE", "XX")] == ["any", "DE", "any"]
+    assert [made.own(each) for each in (None, "DE", "XX")] == ["UK", "DE", "UK"]
+    asks()
+    assert made.own() == "any"
 
 
 def test_maintenance_windows(tmp_path: Path) -> None:

@@ -60,6 +60,13 @@ def test_the_refusal_names_the_owner_and_whom_to_ask() -> None:
     assert error.detail.startswith("salesforce may not change this of a customer")
 
 
+def test_what_others_own_can_be_left_out() -> None:
+    write = changes("key", "name", "tax_code")
+
+    assert owners("netsuite").others(write, "DE", JUNE) == {"name"}
+    assert owners().others(write, "DE", JUNE) == {"tax_code"}
+
+
 def test_metadata_gives_an_attribute_away_from_a_day_on_for_one_entity() -> None:
     changed = owners(ownership=[CRM_OWNS_TERMS])
 

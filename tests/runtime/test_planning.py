@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
+import msgspec
 import pytest
 import sqlalchemy as sa
 from pytest_httpx import HTTPXMock
@@ -190,6 +192,21 @@ async def test_what_stands_in_the_way_ends_the_plan_and_is_told(
     assert [problem.code for problem in plan.problems] == ["customer.unknown"]
     assert written(plan) == [("acme", "update customer", {"key": "customer-1"})]
     assert plan.records == plan.approvals == ()
+
+
+async def test_what_a_vendor_says_is_told_as_the_gateway_tells_it(
+    runtime: Runtime, httpx_mock: HTTPXMock
+) -> None:
+    hands_out_tokens(httpx_mock)
+    httpx_mock.add_exception(httpx.ConnectError("refused"), method="GET")
+    runtime = msgspec.structs.replace(runtime, issuer="https://firm.example")
+
+    [problem] = (await plan_of(runtime)).problems
+
+    assert problem.code == "vendor.unavailable"
+    assert problem.type == "https://firm.example/problems/vendor.unavailable"
+    assert (problem.kind, problem.source) == (None, "acme")
+    assert [each.code for each in problem.errors] == ["NOT_REACHED"]
 
 
 async def test_a_plan_leaves_the_callers_context_as_it_was(

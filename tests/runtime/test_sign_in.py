@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -10,10 +11,20 @@ import pytest
 from pytest_httpx import HTTPXMock
 
 from apis.runtime.clock import Clock
-from apis.runtime.sign_in import Token
+from apis.runtime.sign_in import Account, SignIn, Token, Tokens, fetcher
 from apis.runtime.store import Store
 from contracts.errors import Misconfigured, ThroughlineError, Transient, Unavailable
-from tests.runtime.acme import THINGS, TOKEN_URL, acme, asks, hands_out_tokens, made
+from tests.runtime.acme import (
+    ACME,
+    HOST,
+    THINGS,
+    TOKEN_URL,
+    acme,
+    asks,
+    hands_out_tokens,
+    made,
+    read_token,
+)
 
 EXPIRED = {"code": "EXPIRED", "message": "session expired"}
 FOR_EVER: dict[str, Any] = {"is_reusable": True, "is_optional": True}
@@ -170,3 +181,43 @@ async def test_who_gives_up_waiting_stops_nobody_else(store: Store, httpx_mock: 
 
 def test_a_token_is_not_printed() -> None:
     assert "s3cret" not in repr(Token("https://acme.test", {"Authorization": "Bearer s3cret"}))
+
+
+def signing(account: Account, _now: float) -> Token:
+    """Nothing is asked for: each request is signed."""
+    secret = account.credentials["secret"]
+    return Token("", sign=lambda method, url, now: {"X-Signed": f"{secret} {method} {url} {now}"})
+
+
+async def test_what_signs_each_request_signs_its_method_whole_url_and_time(
+    store: Store, httpx_mock: HTTPXMock
+) -> None:
+    asks()
+    httpx_mock.add_response(url=f"{THINGS}?q=a+b", json={})
+    clock = Clock()
+    clock.set(datetime(2026, 3, 1, tzinfo=UTC))
+    account = Account(HOST, HOST, "oauth1", None, {"secret": "s3cret"})
+
+    async with acme(store, clock) as vendor:
+        made = SignIn(signing, read_token, ACME.sign_in.errors)
+        fetch = fetcher(
+            "acme", "acme", made, lambda: account, http=vendor.http._http, clock=clock, deadline_s=1
+        )
+        vendor.http._tokens = Tokens(fetch, clock, age_s=900)
+        await vendor.http.get("/things", params={"q": "a b"})
+
+    [request] = httpx_mock.get_requests()
+    secret, method, url, now = request.headers["X-Signed"].split(" ")
+    assert (secret, method, url) == ("s3cret", "GET", str(request.url))
+    assert float(now) == pytest.approx(1772323200, abs=5)
+
+
+async def test_a_token_without_a_host_is_good_for_the_connection(
+    store: Store, httpx_mock: HTTPXMock
+) -> None:
+    asks()
+    httpx_mock.add_response(url=TOKEN_URL, json={"access_token": "t", "host": ""})
+    httpx_mock.add_response(url=THINGS, json={"ok": True})
+
+    async with acme(store) as vendor:
+        assert await vendor.http.get("/things") == {"ok": True}

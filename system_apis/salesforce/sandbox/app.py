@@ -8,7 +8,9 @@ from urllib.parse import unquote
 
 import msgspec
 
-from apis.runtime.sandbox import Answer, Call, Kit
+from apis.runtime.sandbox import Kit
+from apis.runtime.sandbox_faults import Drift
+from apis.runtime.sandbox_wire import Answer, Call
 from system_apis.salesforce.sandbox import errors, examples
 from system_apis.salesforce.sandbox.composite import Composite
 from system_apis.salesforce.sandbox.errors import Refused, json_answer, not_found
@@ -42,6 +44,10 @@ def sandbox(kit: Kit) -> Org:
 class Org:
     """One Salesforce org behind its REST API."""
 
+    drift = Drift(
+        renamed={"Name": "Name__c"}, gone=frozenset({"success", "totalSize"}), texts=(float,)
+    )
+
     def __init__(self, kit: Kit) -> None:
         self.kit = kit
         self.records = Records(kit)
@@ -68,37 +74,26 @@ class Org:
             organization = self._one("Organization")
             return self.tokens.grant(call, organization, self.records.well_known("user"))
         counted = call.path.rstrip("/") != "/services/data"
-        self.kit.db.execute("SAVEPOINT whole")
-        try:
-            self._admit(call, counted=counted)
-            answer = self._route(call)
-        except Refused as refused:
-            self.kit.db.execute("ROLLBACK TO whole")
-            answer = json_answer(refused.status, refused.single())
-        self.kit.db.execute("RELEASE whole")
+        answer = self.kit.attempt(lambda: self._admitted(call, counted=counted))
         if counted:
             answer.headers["Sforce-Limit-Info"] = self.usage.header()
         return answer
 
-    def _admit(self, call: Call, *, counted: bool) -> None:
+    def _admitted(self, call: Call, *, counted: bool) -> Answer:
         if call.uri_length > LONGEST_URI:
             raise Refused("URI_TOO_LONG", "URI Too Long", status=414)
         if counted:
             self.tokens.check(call)
             self.usage.count()
+        return self._route(call)
 
     def refusal(self, fault: str, call: Call) -> Answer:
         """A fault of the whole call in the vendor's words."""
         if fault == "expire-token":
-            self.tokens.kill(call)
+            self.tokens.sessions.kill(call)
         if call.path == TOKEN:
             return errors.token_refusal(fault)
         return errors.refusal(fault)
-
-    def drifted(self, body: bytes) -> bytes:
-        """Numbers come as text, `Name` is called `Name__c`, `success` and `totalSize` are gone."""
-        value = msgspec.json.decode(body) if body else None
-        return msgspec.json.encode(_drift(value)) if body else body
 
     def state(self) -> dict[str, list[Any]]:
         """Every record of every object."""
@@ -108,7 +103,7 @@ class Org:
         """An org as it comes: users, products and prices, no customers. Tokens die."""
         for name in OBJECTS:
             self.kit.db.execute(f'DELETE FROM "{name}"')  # noqa: S608 - names come from the schema
-        self.kit.db.execute("DELETE FROM _tokens")
+        self.tokens.sessions.clear()
         self.queries.cursors.clear()
         self.usage.clear()
         examples.furnish(self.records)
@@ -269,12 +264,3 @@ def _versions() -> list[Record]:
         {"label": f"v{n}", "url": f"/services/data/v{n}.0", "version": f"{n}.0"}
         for n in range(OLDEST, NEWEST + 1)
     ]
-
-
-def _drift(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_drift(item) for item in value]
-    if isinstance(value, dict):
-        named = {"Name__c" if name == "Name" else name: v for name, v in value.items()}
-        return {k: _drift(v) for k, v in named.items() if k not in {"success", "totalSize"}}
-    return str(value) if isinstance(value, float) else value

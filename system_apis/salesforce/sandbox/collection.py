@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from apis.runtime.sandbox import Answer, Call, Kit
+from apis.runtime.sandbox import Kit
+from apis.runtime.sandbox_wire import Answer, Call
 from system_apis.salesforce.sandbox.errors import Refused, json_answer, not_found, row_lock
 from system_apis.salesforce.sandbox.records import Records
 from system_apis.salesforce.sandbox.schema import BY_LOWER, BY_PREFIX, Object

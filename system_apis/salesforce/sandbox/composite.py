@@ -9,7 +9,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from apis.runtime.sandbox import Answer, Call, Kit
+from apis.runtime.sandbox import Kit
+from apis.runtime.sandbox_wire import Answer, Call
 from system_apis.salesforce.sandbox.collection import Collections
 from system_apis.salesforce.sandbox.errors import Refused, json_answer, not_found, row_lock
 from system_apis.salesforce.sandbox.records import Records
@@ -75,17 +76,13 @@ class Composite:
         return answer
 
     def _part(self, call: Call, part: Record, done: dict[str, Any], index: int) -> Answer:
-        self.kit.db.execute("SAVEPOINT part")
-        try:
+        def act() -> Answer:
             inner = _inner(call, filled(part, done))
             if call.locked in {0, index + 1}:
                 raise row_lock(inner.path.rpartition("/")[2])
-            answer = self.route(inner)
-        except Refused as refused:
-            self.kit.db.execute("ROLLBACK TO part")
-            answer = json_answer(refused.status, refused.single())
-        self.kit.db.execute("RELEASE part")
-        return answer
+            return self.route(inner)
+
+        return self.kit.attempt(act)
 
     def _batch(self, call: Call, base: str) -> Answer:
         envelope = decoded(call)

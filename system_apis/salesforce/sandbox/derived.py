@@ -199,7 +199,7 @@ def _entry(records: Records, row: Row) -> None:
 
 def _contract(records: Records, row: Row, *, creating: bool) -> None:
     if creating:
-        row["ContractNumber"] = f"{100 + records.next('ContractNumber'):08}"
+        row["ContractNumber"] = f"{100 + records.kit.next('ContractNumber'):08}"
         row["Status"] = row["Status"] or "Draft"
         if row["Status"] == "Activated":
             text = "Choose a valid contract status and save your changes."

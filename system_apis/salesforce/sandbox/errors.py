@@ -6,12 +6,12 @@ from typing import Any
 
 import msgspec
 
-from apis.runtime.sandbox import Answer
+from apis.runtime.sandbox_wire import Answer, Refusal
 
 NOT_FOUND = 404
 
 
-class Refused(Exception):
+class Refused(Refusal):
     """One error of one record or call; its shape differs for single calls and collections."""
 
     def __init__(
@@ -21,6 +21,10 @@ class Refused(Exception):
         self.status, self.body = status, body
         self.extra: dict[str, Any] = {}
         super().__init__(f"{code}: {message}")
+
+    def answer(self) -> Answer:
+        """What a single call is told."""
+        return json_answer(self.status, self.single())
 
     def single(self) -> Any:
         """The body of a single call: an array, the code under `errorCode`."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hmac
 import secrets
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import urlsplit
 
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 
-from apis.runtime.sandbox import Answer, Call, Kit
+from apis.runtime.sandbox import Kit
+from apis.runtime.sandbox_sessions import Sessions
+from apis.runtime.sandbox_wire import Answer, Call
 from system_apis.salesforce.sandbox.errors import (
     ODD_SESSIONS,
     SESSION,
@@ -46,16 +46,16 @@ class Tokens:
         self.key = RSAKey.import_key(
             RSAKey.import_key(self.app["private_key"]).as_pem(private=False)
         )
-        kit.db.execute("CREATE TABLE IF NOT EXISTS _tokens (token TEXT PRIMARY KEY, until REAL)")
+        self.sessions = Sessions(kit)
 
     def grant(self, call: Call, organization: str, user: str) -> Answer:
         """Answer `POST /services/oauth2/token`."""
-        form = dict(parse_qsl(call.body.decode(), keep_blank_values=True)) | call.query
+        form = call.form | call.query
         match form.get("grant_type"):
             case "client_credentials":
                 refused = self._check_secret(call, form)
             case kind if kind == JWT_BEARER:
-                refused = self._check_assertion(form.get("assertion", ""), _origin(call))
+                refused = self._check_assertion(form.get("assertion", ""), call.origin)
             case None:
                 refused = oauth_error("invalid_request", "must provide grant_type")
             case _:
@@ -67,29 +67,19 @@ class Tokens:
         odd = ODD_SESSIONS.get(str(self.kit.settings.get("odd_session")))
         if odd:
             raise Refused("INVALID_SESSION_ID", odd, status=401)
-        scheme, _, token = call.headers.get("authorization", "").partition(" ")
+        scheme, token = call.authorization
         if scheme not in {"Bearer", "OAuth"} or not token:
             raise Refused("INVALID_AUTH_HEADER", "INVALID_HEADER_TYPE", status=401)
-        sql = "SELECT until FROM _tokens WHERE token=?"
-        found = self.kit.db.execute(sql, [token]).fetchone()
-        if found is None or found[0] < self.kit.clock.timestamp():
+        if not self.sessions.alive(token):
             raise Refused("INVALID_SESSION_ID", SESSION, status=401)
-
-    def kill(self, call: Call) -> None:
-        """The token this call carries is dead from now on."""
-        token = call.headers.get("authorization", "").partition(" ")[2]
-        self.kit.db.execute("DELETE FROM _tokens WHERE token=?", [token])
 
     def _issue(self, call: Call, organization: str, user: str) -> Answer:
         token = f"{organization[:15]}!AQ{secrets.token_urlsafe(60)}"
-        now = self.kit.clock.timestamp()
-        life = float(self.kit.settings.get("session_s", SESSION_S))
-        self.kit.db.execute("DELETE FROM _tokens WHERE until<?", [now])
-        self.kit.db.execute("INSERT INTO _tokens VALUES (?, ?)", [token, now + life])
+        self.sessions.begin(token, float(self.kit.settings.get("session_s", SESSION_S)))
         body = {
             "access_token": token,
             "scope": "api",
-            "instance_url": _origin(call),
+            "instance_url": call.origin,
             "id": f"https://login.salesforce.com/id/{organization}/{user}",
             "token_type": "Bearer",
         }
@@ -99,14 +89,7 @@ class Tokens:
         if call.headers.get("host", "").startswith(SHARED_HOSTS):
             text = "request not supported on this domain"
             return oauth_error("invalid_grant", text)
-        client, secret = form.get("client_id", ""), form.get("client_secret", "")
-        scheme, _, encoded = call.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "basic":
-            try:
-                pair = base64.b64decode(encoded, validate=True).decode()
-            except (binascii.Error, UnicodeDecodeError):
-                return oauth_error("invalid_client", "invalid client credentials")
-            client, _, secret = (unquote(part) for part in pair.partition(":"))
+        client, secret = call.client(form)
         if client != self.app["client_id"]:
             return oauth_error("invalid_client_id", "client identifier invalid")
         if not hmac.compare_digest(secret.encode(), self.app["client_secret"].encode()):
@@ -129,10 +112,6 @@ class Tokens:
         if not now - 1 <= expires <= now + LONGEST_ASSERTION_S:
             return oauth_error("invalid_grant", "assertion is not within the validity period")
         return None
-
-
-def _origin(call: Call) -> str:
-    return f"{call.scheme}://{call.headers.get('host', 'localhost')}"
 
 
 def _is_audience(claimed: str, origin: str) -> bool:

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
-from apis.runtime.sandbox import Call
+from apis.runtime.sandbox_wire import Call
 from system_apis.salesforce.sandbox.queries import Queries
 from system_apis.salesforce.sandbox.schema import BY_LOWER, BY_PREFIX, OBJECTS
 

@@ -20,20 +20,12 @@ class Records:
 
     def __init__(self, kit: Kit) -> None:
         self.kit, self.db = kit, kit.db
-        self.db.execute("CREATE TABLE IF NOT EXISTS _counters (name TEXT PRIMARY KEY, n INTEGER)")
         for statement in tables():
             self.db.execute(statement)
 
     def now(self) -> str:
         """The moment of a write, as the API shows it."""
         return stamp(self.kit.clock.now())
-
-    def next(self, counter: str) -> int:
-        """A number nobody had before, not even before a reset."""
-        sql = (
-            "INSERT INTO _counters VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET n=n+1 RETURNING n"
-        )
-        return int(self.db.execute(sql, [counter]).fetchone()[0])
 
     def row(self, o: Object, record: str) -> Row | None:
         """The stored row, deleted or not."""
@@ -91,7 +83,7 @@ class Records:
         self._required(o, row)
         self._unique(o, row)
         derived.duplicate_rule(self, o, row, allow_save=allow_save)
-        row["Id"] = new_id(o.prefix, self.next(o.name))
+        row["Id"] = new_id(o.prefix, self.kit.next(o.name))
         self.insert(o, row)
         derived.follow(self, o, row)
         return str(row["Id"])

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -15,38 +9,20 @@ from typing import Any
 
 import httpx
 
-from apis.runtime.sandbox import make_sandbox
+from tests.system_apis.sandboxes import BackDoor, reached, running
 
 DATA = "/services/data/v62.0"
-READY_S = 30
 
 
-class Org:
+class Org(BackDoor):
     """A client with a token, and the back door."""
 
-    def __init__(self, http: httpx.AsyncClient, home: Path) -> None:
-        self.http, self.folder = http, home / "sandboxes"
-
-    @property
-    def credentials(self) -> dict[str, str]:
-        known: dict[str, dict[str, str]] = json.loads(
-            (self.folder / "credentials.json").read_bytes()
-        )
-        return known["salesforce"]
-
-    @property
-    def log(self) -> list[dict[str, Any]]:
-        text = (self.folder / "salesforce.jsonl").read_text()
-        return [json.loads(line) for line in text.splitlines()]
+    vendor = "salesforce"
 
     async def logs_in(self) -> httpx.Response:
         form = {"grant_type": "client_credentials", "client_id": self.credentials["client_id"]}
         form["client_secret"] = self.credentials["client_secret"]
-        answer = await self.http.post("/services/oauth2/token", data=form)
-        if answer.is_success:
-            token = answer.json()["access_token"]
-            self.http.headers["Authorization"] = f"Bearer {token}"
-        return answer
+        return self.signed_in(await self.http.post("/services/oauth2/token", data=form))
 
     async def call(
         self, method: str, path: str, body: Any = None, **headers: str
@@ -76,53 +52,17 @@ class Org:
         assert all(part["httpStatusCode"] < 300 for part in parts), parts
         return {part["referenceId"]: part["body"]["id"] for part in parts}
 
-    async def meets(self, operation: str, fault: str, **more: Any) -> None:
-        plan = [{"operation": operation, "fault": fault, **more}]
-        answer = await self.http.put("/__sandbox__/faults", json=plan)
-        assert answer.status_code == 200, answer.text
-
-    async def sets(self, **settings: Any) -> None:
-        await self.http.put("/__sandbox__/settings", json=settings)
-
-    async def waits(self, seconds: float) -> None:
-        await self.http.put("/__clock__", json={"advance_s": seconds})
-
 
 @asynccontextmanager
 async def in_process(home: Path) -> AsyncIterator[Org]:
     """An org that is logged in to."""
-    sandbox = make_sandbox("salesforce", home)
-    transport = httpx.ASGITransport(app=sandbox)
-    async with httpx.AsyncClient(transport=transport, base_url="http://sandbox") as http:
+    async with reached("salesforce", home) as http:
         org = Org(http, home)
         await org.logs_in()
         yield org
-    sandbox.close()
 
 
 @contextmanager
 def own_process(home: Path, *arguments: str, **environment: str) -> Iterator[tuple[Org, Any]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "apis.runtime.sandbox", "salesforce", "--port", str(port)]
-    surroundings = {**os.environ, "THROUGHLINE_HOME": str(home), **environment}
-    with subprocess.Popen([*command, *arguments], env=surroundings) as running:
-        try:
-            deadline = time.monotonic() + READY_S
-            while not listens(port):
-                assert time.monotonic() < deadline, "the sandbox did not start"
-                assert running.poll() is None, "the sandbox ended"
-                time.sleep(0.02)
-            url = f"http://127.0.0.1:{port}"
-            yield Org(httpx.AsyncClient(base_url=url, trust_env=False), home), running
-        finally:
-            running.kill()
-
-
-def listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
+    with running("salesforce", home, *arguments, **environment) as (url, process):
+        yield Org(httpx.AsyncClient(base_url=url, trust_env=False), home), process

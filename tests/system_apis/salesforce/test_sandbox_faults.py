@@ -242,6 +242,14 @@ async def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
     assert [line["n"] for line in org.log] == [1, 1, 2, 2, 3, 3]
 
 
+@pytest.mark.parametrize("asked", [{"x": 1}, {"advance_s": 60, "zone": "UTC"}])
+async def test_the_clock_refuses_what_it_does_not_know(org: Org, asked: dict[str, Any]) -> None:
+    refused = await org.http.put("/__clock__", json=asked)
+
+    assert refused.status_code == 422
+    assert "the clock takes now and advance_s" in refused.json()["detail"]
+
+
 async def test_a_second_sandbox_follows_the_first_ones_clock(tmp_path: Path) -> None:
     with own_process(tmp_path / "first") as (first, _):
         clock = {"THROUGHLINE_CLOCK": f"{first.http.base_url}/__clock__", "THROUGHLINE_ENV": "test"}

@@ -16,6 +16,7 @@ def upgrade() -> None:
     customers()
     feed_state()
     feeds()
+    matches()
     outages()
     outbox()
     runs()
@@ -113,6 +114,20 @@ def feeds() -> None:
         sa.Column("watermark", sa.String(length=40), nullable=False),
         sa.Column("swept_at", sa.String(length=40), nullable=False),
         sa.PrimaryKeyConstraint("connection", "object"),
+        schema="process",
+    )
+
+
+def matches() -> None:
+    op.create_table(
+        "matches",
+        sa.Column("id", sa.String(length=26), nullable=False),
+        sa.Column("connection", sa.String(length=80), nullable=False),
+        sa.Column("external_id", sa.String(length=120), nullable=False),
+        sa.Column("score", sa.Integer(), nullable=False),
+        sa.Column("reasons", sa.Text(), nullable=False),
+        sa.Column("at", sa.String(length=40), nullable=False),
+        sa.PrimaryKeyConstraint("id", "connection", "external_id"),
         schema="process",
     )
 

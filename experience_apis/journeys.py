@@ -1,0 +1,329 @@
+"""The read model of journeys: each event says where something is, what exists and what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from apis.runtime.store import change, find, insert_all_new, insert_new, put_all
+from contracts.canonical.deal import Deal
+from contracts.canonical.identity import Ref, Source
+from contracts.canonical.money import Money
+from contracts.events import (
+    ContractActivated,
+    CustomerValidated,
+    DealWon,
+    Event,
+    ExceptionRaised,
+    ProjectActivated,
+    RunEnded,
+    RunProgressed,
+    RunStarted,
+    VendorCalled,
+    WorkItemOpened,
+    payload_of,
+)
+from contracts.runs import RunStep
+from experience_apis.tables import (
+    HAPPENINGS,
+    JOURNEYS,
+    NAMES,
+    RECORDS,
+    RUNS,
+    STEPS,
+    WORK_ITEMS,
+    put,
+)
+
+OURS = "throughline"
+ENDED = ("done", "abandoned", "failed")
+Facts = dict[str, str | int | None]
+ITEMS_OF_JOURNEY = sa.update(WORK_ITEMS).where(
+    WORK_ITEMS.c.run_id.in_(sa.select(RUNS.c.id).where(RUNS.c.subject == sa.bindparam("_subject")))
+)
+
+
+def follow(connection: Connection, event: Event) -> None:
+    """Take in one event: the journey it is of, what it changes, and that it happened."""
+    payload = payload_of(event)
+    subject, facts = FOLLOWED[event.type](connection, payload, event.time)
+    if subject is None:  # of no journey, such as a call that a person made
+        return
+    told = {name: str(value) for name, value in facts.items() if value not in (None, "")}
+    insert_new(
+        connection,
+        HAPPENINGS,
+        id=event.id,
+        subject=subject,
+        type=event.type,
+        at=event.time.isoformat(),
+        facts=msgspec.json.encode(told).decode(),
+    )
+
+
+def subject_of(source: Source) -> str:
+    """The name of a journey: the record that it is the journey of."""
+    return f"{source.connection}:{source.external_id}"
+
+
+Taken = tuple[str | None, Facts]
+
+
+def deal_seen(connection: Connection, payload: DealWon, at: datetime) -> Taken:
+    """A deal turned or changed; only one that was won, or has runs, is on its way."""
+    deal, source = payload.deal, Source(payload.connection, payload.deal.external_id or "")
+    subject = subject_of(source)
+    if deal.state != "won" and find(connection, JOURNEYS, subject=subject) is None:
+        return None, {}
+    journey(connection, source, at, deal)
+    customer = deal.customer or Ref()
+    names(connection, subject, deal.id, deal.external_id, customer.id, customer.external_id)
+    record = Record(source, "deal", id=deal.id, key=deal.project_key or None, amount=deal.value)
+    exists(connection, subject, record, at)
+    placed(connection, subject, deal.entity, customer.id)
+    return subject, {"state": deal.state, "turn": payload.turn}
+
+
+def run_started(connection: Connection, payload: RunStarted, at: datetime) -> Taken:
+    """A run began: its record is on its way."""
+    subject = journey(connection, payload.source, at)
+    names(connection, subject, payload.run_id, payload.source.external_id)
+    insert_new(
+        connection,
+        RUNS,
+        id=payload.run_id,
+        subject=subject,
+        flow=payload.flow,
+        state="queued",
+        since=at.isoformat(),
+        began_at=at.isoformat(),
+        requester=payload.requester,
+    )
+    return payload.run_id, {"requester": payload.requester, "turn": payload.turn}
+
+
+def run_progressed(connection: Connection, payload: RunProgressed, at: datetime) -> Taken:
+    """A run went on or waits; one that is over stays as it ended."""
+    keep_steps(connection, payload.run_id, payload.steps)
+    row, waiting = find(connection, RUNS, id=payload.run_id), payload.waiting
+    if row is not None and row.state not in ENDED:
+        since = waiting.since.isoformat() if waiting else at.isoformat()
+        values = {
+            "state": payload.state,
+            "since": row.since if row.state == payload.state else since,
+            "waiting": msgspec.json.encode(waiting).decode() if waiting else None,
+        }
+        change(connection, RUNS, {"id": row.id}, **values)
+    steps = ", ".join(f"{step.name} {step.state}" for step in payload.steps.values())
+    return payload.run_id, {"state": payload.state, "steps": steps}
+
+
+def run_ended(connection: Connection, payload: RunEnded, at: datetime) -> Taken:
+    """A run is over."""
+    keep_steps(connection, payload.run_id, payload.steps)
+    values = {
+        "state": payload.state,
+        "since": at.isoformat(),
+        "ended_at": at.isoformat(),
+        "waiting": None,
+        "kept": msgspec.json.encode(payload.kept).decode(),
+    }
+    change(connection, RUNS, {"id": payload.run_id}, **values)
+    return payload.run_id, {"state": payload.state}
+
+
+def customer_validated(connection: Connection, payload: CustomerValidated, at: datetime) -> Taken:
+    """A golden customer, and the account that it is in the system the deal came from."""
+    customer, subject = payload.customer, payload.run_id or subject_of(payload.source)
+    account = Source(payload.source.connection, customer.external_id or "")
+    names(connection, subject, customer.id, customer.external_id, customer.number)
+    exists(connection, subject, Record(account, "customer", id=customer.id, key=customer.key), at)
+    placed(connection, subject, None, customer.id)
+    return subject, {"customer": customer.id, "system": account.connection}
+
+
+def contract_activated(connection: Connection, payload: ContractActivated, at: datetime) -> Taken:
+    """A contract of ours, worth its last version."""
+    contract = payload.contract
+    subject = payload.run_id or subject_of(contract.deal)
+    worth = contract.versions[-1].value if contract.versions else None
+    names(connection, subject, contract.id, contract.customer.id)
+    exists(
+        connection,
+        subject,
+        Record(Source(OURS, contract.id), "contract", id=contract.id, amount=worth),
+        at,
+    )
+    placed(connection, subject, contract.entity, contract.customer.id)
+    return subject, {"contract": contract.id, "version": len(contract.versions)}
+
+
+def project_activated(connection: Connection, payload: ProjectActivated, at: datetime) -> Taken:
+    """A project and the records that it is in each system."""
+    project, source = payload.project, payload.source
+    subject = payload.run_id or (subject_of(source) if source else None)
+    if subject is None:
+        return None, {}
+    worth = project.budget.total if project.budget else None
+    names(connection, subject, project.id, project.key, project.number, project.external_id)
+    for record in payload.records:
+        told = Record(record, "project", id=project.id, key=project.key, amount=worth)
+        names(connection, subject, record.external_id)
+        exists(connection, subject, told, at)
+    placed(connection, subject, project.entity, (project.customer or Ref()).id)
+    return subject, {"project": project.id, "key": project.key, "state": project.state}
+
+
+def vendor_called(connection: Connection, payload: VendorCalled, at: datetime) -> Taken:
+    """A write of a run: its record exists from now on, or no more."""
+    run_id, slash, step = (payload.cause or "").rpartition("/")
+    if not slash:
+        return None, {}
+    names(connection, run_id, payload.external_id, payload.key)
+    if payload.external_id:
+        state = "withdrawn" if payload.undoes else "exists"
+        record = Record(
+            Source(payload.system, payload.external_id),
+            payload.object,
+            key=payload.key,
+            amount=payload.amount,
+            state="deleted" if payload.operation == "delete" else state,
+        )
+        exists(connection, run_id, record, at)
+    return run_id, {
+        "system": payload.system,
+        "operation": f"{payload.operation} {payload.object}",
+        "external_id": payload.external_id,
+        "step": step,
+    }
+
+
+def item_changed(connection: Connection, payload: WorkItemOpened, at: datetime) -> Taken:
+    """A work item as it is now; one without a run is of the record it is about, if of any."""
+    del at
+    item = payload.item
+    run = find(connection, RUNS, id=item.run_id) if item.run_id else None
+    way = find(connection, JOURNEYS, subject=run.subject) if run else None
+    put(
+        connection,
+        WORK_ITEMS,
+        {"id": item.id},
+        run_id=item.run_id,
+        entity=item.entity or (way.entity if way else None),
+        customer=way.customer if way else None,
+        state=item.state,
+        body=msgspec.json.encode(item).decode(),
+    )
+    subject = item.run_id
+    if subject:
+        names(connection, subject, item.id)
+    elif item.record and item.record.system and item.record.external_id:
+        subject = f"{item.record.system}:{item.record.external_id}"
+    decision = item.decision.decision if item.decision else None
+    told: Facts = {"id": item.id, "code": item.code, "owner": item.owner, "state": item.state}
+    return subject, told | {"decision": decision, "assignee": item.assignee, "step": item.step}
+
+
+def exception_raised(connection: Connection, payload: ExceptionRaised, at: datetime) -> Taken:
+    """Something outside a flow needs a person."""
+    del connection, at
+    record = payload.record
+    told: Facts = {"code": payload.code, "owner": payload.owner}
+    return f"{record.system}:{record.external_id}", told
+
+
+Follow = Callable[[Connection, Any, datetime], Taken]
+FOLLOWED: dict[str, Follow] = {
+    "deal.won": deal_seen,
+    "deal.lost": deal_seen,
+    "deal.changed": deal_seen,
+    "run.started": run_started,
+    "run.progressed": run_progressed,
+    "run.ended": run_ended,
+    "customer.validated": customer_validated,
+    "contract.activated": contract_activated,
+    "project.activated": project_activated,
+    "vendor.called": vendor_called,
+    "work-item.opened": item_changed,
+    "work-item.changed": item_changed,
+    "work-item.decided": item_changed,
+    "exception.raised": exception_raised,
+}
+
+
+class Record(msgspec.Struct, frozen=True):
+    """A record of a system as an event tells of it."""
+
+    source: Source
+    object: str
+    id: str | None = None
+    key: str | None = None
+    amount: Money | None = None
+    state: str = "exists"
+
+
+def journey(connection: Connection, source: Source, at: datetime, deal: Deal | None = None) -> str:
+    """The journey of a record, begun if it is new."""
+    subject, worth = subject_of(source), deal.value if deal else None
+    place = {"system": source.connection, "record": source.external_id}
+    insert_new(connection, JOURNEYS, subject=subject, began_at=at.isoformat(), **place)
+    if deal is not None:
+        told = {"name": deal.name}
+        if worth:
+            told |= {"amount": str(worth.amount), "currency": worth.currency}
+        change(connection, JOURNEYS, {"subject": subject}, **told)
+    return subject
+
+
+def names(connection: Connection, subject: str, *known: str | None) -> None:
+    """Remember ids by which the journey is found."""
+    if rows := [{"name": name, "subject": subject} for name in known if name]:
+        insert_all_new(connection, NAMES, rows)
+
+
+def exists(connection: Connection, subject: str, record: Record, at: datetime) -> None:
+    """Remember that a record exists, or no more."""
+    worth = record.amount
+    put(
+        connection,
+        RECORDS,
+        {
+            "subject": subject,
+            "system": record.source.connection,
+            "object": record.object,
+            "external_id": record.source.external_id,
+        },
+        id=record.id,
+        key=record.key,
+        amount=str(worth.amount) if worth else None,
+        currency=worth.currency if worth else None,
+        state=record.state,
+        at=at.isoformat(),
+    )
+
+
+def placed(connection: Connection, subject: str, entity: str | None, customer: str | None) -> None:
+    """Remember whose the journey is; its work items are the same client's to see."""
+    own = find(connection, RUNS, id=subject)
+    whole = own.subject if own else subject
+    told = {"entity": entity, "customer": customer}
+    known = {name: value for name, value in told.items() if value}
+    if not known:
+        return
+    change(connection, JOURNEYS, {"subject": whole}, **known)
+    connection.execute(ITEMS_OF_JOURNEY, {"_subject": whole} | known)
+
+
+def keep_steps(connection: Connection, run_id: str, steps: dict[str, RunStep]) -> None:
+    """Steps as they are now, with the calls they made."""
+    rows = [
+        {"run_id": run_id, "seq": int(seq), "body": msgspec.json.encode(step).decode()}
+        for seq, step in steps.items()
+    ]
+    if rows:
+        put_all(connection, STEPS, rows)

@@ -1,0 +1,131 @@
+"""Operations: where a deal is, and what people must set right or decide."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from litestar import get, post, put
+from litestar.di import NamedDependency
+from litestar.params import (
+    FromPath,
+    FromQuery,
+    JSONBody,
+    PathParameter,
+    QueryParameter,
+    SkipValidation,
+)
+from litestar.status_codes import HTTP_200_OK
+from litestar.types import ControllerRouterHandler
+from msgspec import Meta, Struct
+
+from apis.runtime.app import App, caller, make_app
+from apis.runtime.flow import Runtime
+from contracts.canonical.identity import Source
+from contracts.ports import WorkQueue
+from contracts.runs import DecisionKind, WorkItem, WorkItemPage
+from experience_apis.operations.desk import Desk
+from experience_apis.operations.reads import Reads
+from experience_apis.operations.views import Journey
+
+ItemState = Literal["open", "decided"]
+AnyId = Annotated[
+    str, PathParameter(description="an id of ours, of any system, a key, a run or a work item")
+]
+Handled = NamedDependency[SkipValidation[Desk]]
+Read = NamedDependency[SkipValidation[Reads]]
+
+
+class AssignItem(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who takes the item on; nobody gives it back to its role."""
+
+    assignee: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+
+
+class CommentItem(Struct, frozen=True, forbid_unknown_fields=True):
+    """What those who come after should know."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=4000)]
+
+
+class DecideItem(Struct, frozen=True, forbid_unknown_fields=True):
+    """What was decided, why, and the record to adopt."""
+
+    decision: DecisionKind
+    comment: str = ""
+    record: Source | None = None
+
+
+@get("/journeys/{id:str}", operation_id="getJourney")
+async def get_journey(id: AnyId, reads: Read) -> Journey:  # noqa: A002 - the path's own word
+    """Where something is, since when and for whom it waits, what exists of it, what happened."""
+    return await reads.journey(id)
+
+
+@get("/work-items", operation_id="listWorkItems")
+async def list_work_items(
+    desk: Handled,
+    owner: FromQuery[str | None] = None,
+    in_state: Annotated[ItemState | None, QueryParameter(name="state")] = None,
+    cursor: FromQuery[str | None] = None,
+) -> WorkItemPage:
+    """Work items of a role as the queue has them now, the longest waiting first."""
+    return await desk.listed(owner, in_state, cursor)
+
+
+@get("/work-items/{id:str}", operation_id="getWorkItem")
+async def get_work_item(id: FromPath[str], desk: Handled) -> WorkItem:  # noqa: A002 - as above
+    """One work item with its evidence, its comments and who has taken it on."""
+    return await desk.item(id)
+
+
+@put("/work-items/{id:str}/assignee", operation_id="assignWorkItem")
+async def assign_work_item(
+    id: FromPath[str],  # noqa: A002 - as above
+    data: JSONBody[AssignItem],
+    desk: Handled,
+) -> WorkItem:
+    """A work item given to a person, or to nobody."""
+    return await desk.assigned(id, data.assignee)
+
+
+@post("/work-items/{id:str}/comments", operation_id="commentWorkItem")
+async def comment_work_item(
+    id: FromPath[str],  # noqa: A002 - as above
+    data: JSONBody[CommentItem],
+    desk: Handled,
+) -> WorkItem:
+    """A note on a work item, for those who come after."""
+    return await desk.commented(id, data.text)
+
+
+@post("/work-items/{id:str}/decisions", operation_id="decideWorkItem", status_code=HTTP_200_OK)
+async def decide_work_item(
+    id: FromPath[str],  # noqa: A002 - as above
+    data: JSONBody[DecideItem],
+    desk: Handled,
+) -> WorkItem:
+    """Retry, abandon, approve, reject or adopt; a second decision is a conflict."""
+    return await desk.decided(id, data.decision, data.comment, data.record)
+
+
+ROUTES: list[ControllerRouterHandler] = [
+    get_journey,
+    list_work_items,
+    get_work_item,
+    assign_work_item,
+    comment_work_item,
+    decide_work_item,
+]
+
+
+def app(runtime: Runtime) -> App:
+    """The API of operations; what it reads and calls is made per request, for who asks."""
+
+    def reads() -> Reads:
+        return Reads(runtime.store, caller().rows, runtime.links)
+
+    def desk() -> Desk:
+        return Desk(runtime.connect(WorkQueue, "process/work-queue"), reads())
+
+    made = {"reads": reads, "desk": desk}
+    return make_app("Operations", version="1.0.0", routes=ROUTES, dependencies=made)

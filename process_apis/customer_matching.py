@@ -1,0 +1,124 @@
+"""Which customer of another system is ours: a score with reasons, and what follows from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import msgspec
+
+from contracts.canonical.party import Address, Customer
+from contracts.errors import Conflict
+from process_apis.customer_master import plain_name
+from process_apis.deal_rules import FINANCE
+
+CERTAIN = 90
+"""From here on it is the same customer; a person is asked about what is likelier than not."""
+LIKELY = 50
+
+
+class Match(msgspec.Struct, frozen=True):
+    """A customer it may be, how likely out of a hundred, and why."""
+
+    customer: Customer
+    score: int
+    reasons: tuple[str, ...]
+
+
+def scored(wanted: Customer, found: Customer) -> Match:
+    """How alike two customers are: our key, the tax number, then name and address."""
+    if found.key and found.key == wanted.key:
+        return Match(found, 100, ("it carries our key",))
+    reasons: dict[str, int] = {}
+    if wanted.tax_id and found.tax_id:
+        if bare(wanted.tax_id) == bare(found.tax_id):
+            reasons["the tax number is the same"] = CERTAIN
+        else:
+            reasons["the tax numbers differ"] = -50
+    if plain_name(wanted.name) == plain_name(found.name):
+        reasons["the name is the same"] = 60
+    elif plain_name(wanted.name).split()[:1] == plain_name(found.name).split()[:1]:
+        reasons["the name begins alike"] = 30
+    reasons |= placed(wanted, found)
+    if found.key and wanted.key:
+        reasons["it carries the key of another customer of ours"] = -60
+    score = max(0, min(99, sum(reasons.values())))
+    return Match(found, score, tuple(reasons))
+
+
+def placed(wanted: Customer, found: Customer) -> dict[str, int]:
+    """What the addresses say."""
+    reasons: dict[str, int] = {}
+    mine, theirs = billing(wanted), billing(found)
+    if wanted.country and found.country:
+        same = wanted.country == found.country
+        reasons["the country is the same" if same else "the countries differ"] = 5 if same else -30
+    if mine.postal_code and bare(mine.postal_code) == bare(theirs.postal_code or ""):
+        reasons["the postal code is the same"] = 15
+    if mine.city and mine.city.casefold() == (theirs.city or "").casefold():
+        reasons["the city is the same"] = 5
+    return reasons
+
+
+def chosen(
+    wanted: Customer, found: Iterable[Customer], system: str, *, decided: bool = False
+) -> Match | None:
+    """The one it is, or None where there is none; Conflict where only a person can tell.
+
+    `decided`: a person was asked and adopted none of those that were merely likely.
+    """
+    matches = sorted((scored(wanted, each) for each in found), key=lambda each: -each.score)
+    likely = [each for each in matches if each.score >= LIKELY]
+    certain = [each for each in likely if each.score >= CERTAIN]
+    if not likely:
+        return None
+    if len(certain) == 1 or (certain and certain[0].score > certain[1].score):
+        if certain[0].customer.state == "active":
+            return certain[0]
+        raise unusable(certain[0].customer, system)
+    if decided:
+        return None
+    told = "; ".join(
+        f"{each.customer.name!r} ({each.customer.external_id}, {each.score} of 100:"
+        f" {', '.join(each.reasons)})"
+        for each in likely
+    )
+    raise Conflict(
+        "customer.match-unclear",
+        f"customer {wanted.name!r} may be one that {system} has already: {told}",
+        owner=FINANCE,
+        remedy="adopt the one it is, or retry to make a new customer",
+        source=system,
+    )
+
+
+def unusable(found: Customer, system: str) -> Conflict:
+    """The customer is there, but nothing may be booked on it."""
+    return Conflict(
+        "customer.inactive",
+        f"customer {found.name!r} ({found.external_id}) is {found.state} in {system}",
+        owner=FINANCE,
+        remedy=f"activate the customer in {system} and retry, or adopt the one that took its place",
+        source=system,
+    )
+
+
+def on_hold(found: Customer, system: str) -> Conflict:
+    """Finance has stopped work for this customer."""
+    return Conflict(
+        "customer.credit-hold",
+        f"customer {found.name!r} ({found.external_id}) is on credit hold in {system}",
+        owner=FINANCE,
+        remedy=f"release the hold in {system}, then retry, or abandon the run",
+        source=system,
+    )
+
+
+def billing(customer: Customer) -> Address:
+    """The address bills go to."""
+    return next((each for each in customer.addresses if each.kind == "billing"), Address())
+
+
+def bare(text: str) -> str:
+    """Letters and digits alone, as numbers are compared."""
+    return re.sub(r"[\W_]", "", text).upper()

@@ -1,0 +1,286 @@
+"""The steps that set up what was sold where work is done (PSA) and where money is booked (ERP)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import TypeVar
+
+import msgspec
+
+from apis.runtime.context import CURRENT
+from apis.runtime.flow import current, step, write_own
+from apis.runtime.metadata import serving
+from contracts.canonical.billing import BillingSchedule
+from contracts.canonical.deal import Deal, DealFile
+from contracts.canonical.identity import Ref, Source
+from contracts.canonical.party import Customer
+from contracts.canonical.project import Project, StaffingRequest
+from contracts.errors import error_of
+from contracts.ports import Erp, Outcome, Psa
+from process_apis import customer_master
+from process_apis.customer_matching import Match, chosen, on_hold
+from process_apis.deal_rules import FINANCE
+
+DELIVERY, STAFFING = "delivery-operations", "resource-management"
+T = TypeVar("T", bound=msgspec.Struct)
+SYSTEM = "system"
+"""In the extensions of what a step made: the connection it was made in, for its undo."""
+
+
+@step(owner="integration")
+async def systems_for(deal: Deal) -> list[str]:
+    """The connections where the entity plans work and books money that day; "" for none."""
+    metadata, on = current().runtime.metadata, deal.closed_on or date.min
+    return [serving(metadata, kind, deal.entity, on) or "" for kind in ("psa", "erp")]
+
+
+@step(
+    owner=FINANCE,
+    keep="who a customer is in the ERP stays true",
+    adopts=["customer.match-unclear", "customer.inactive"],
+)
+async def customers_in(erp: str, file: DealFile, customer: Customer) -> list[Customer]:
+    """The customer, then its parents, as the ERP is to know them; with an id if it does already.
+
+    Each is adopted or new by its score; what is unclear waits for a person. What is left unclear
+    after a *retry* is another customer: nobody adopted one.
+    """
+    wanted = [keyed(each, file.deal) for each in (customer, *file.parents)]
+    found = await erp_of(erp).match_customers(wanted)
+    decision = CURRENT.get().context.decided or ""
+    known = []
+    for each in wanted:
+        match = chosen(each, found, erp, decided=bool(decision))
+        if each is wanted[0]:
+            match = await judged(match, erp, decision)
+        if match is not None:
+            record = Source(erp, match.customer.external_id or "")
+            await linked("customer", each.id, record, match)
+        external_id = match.customer.external_id if match else None
+        known.append(msgspec.structs.replace(each, external_id=external_id))
+    return known
+
+
+async def judged(match: Match | None, erp: str, decision: str) -> Match | None:
+    """The customer to bill: the one that a person adopted, and none on credit hold."""
+    if decision.startswith("adopt:"):
+        adopted = await erp_of(erp).get_customer(decision.partition(":")[2])
+        match = Match(adopted, 100, ("a person adopted it",))
+    if match is not None and match.customer.credit_hold:
+        raise on_hold(match.customer, erp)
+    return match
+
+
+@step(owner=FINANCE, keep="a customer with a history in the books is never deleted")
+async def billed_customer(erp: str, customer: Customer, parent: Ref | None) -> Ref:
+    """The customer in the books, under its parent, with our key: adopted or made."""
+    wanted = msgspec.structs.replace(customer, parent=parent, external_id=None)
+    key = wanted.key or ""
+    if customer.external_id is None:
+        made = await erp_of(erp).create_customer(wanted, key)
+    else:
+        made = await erp_of(erp).update_customer(customer.external_id, wanted, key)
+    await linked("customer", customer.id, Source(erp, made.external_id or ""))
+    return Ref(customer.id, made.external_id)
+
+
+@step(owner=DELIVERY, keep="a client stays known to the PSA")
+async def delivered_customer(psa: str, customer: Customer, deal: Deal) -> Ref:
+    """The customer where its work is planned."""
+    wanted = keyed(customer, deal)
+    made = await psa_of(psa).upsert_customer(wanted.key or "", wanted)
+    await linked("customer", customer.id, Source(psa, made.external_id or ""))
+    return Ref(customer.id, made.external_id)
+
+
+@step(owner=STAFFING)
+async def project_for(psa: str, project: Project, client: Ref) -> Project:
+    """The project where it is planned, once per contract; planned there is what was sold."""
+    wanted = msgspec.structs.replace(project, customer=client)
+    made = await psa_of(psa).create_project(wanted, project.key or "")
+    await linked("project", project.id, Source(psa, made.external_id or ""))
+    return msgspec.structs.replace(wanted, external_id=made.external_id, extensions={SYSTEM: psa})
+
+
+@project_for.undo
+async def cancelled_project(project: Project) -> None:
+    """Nobody plans or works on it any more; its tasks go with it."""
+    psa = psa_of(project.extensions[SYSTEM])
+    await psa.set_project_state(project.external_id or "", "cancelled", project.key or "")
+
+
+@step(owner=STAFFING, keep="its project is active again")
+async def active_project(project: Project) -> Ref:
+    """A project that was cancelled is worked on again: its deal was won again."""
+    psa = psa_of(project.extensions[SYSTEM])
+    return await psa.set_project_state(project.external_id or "", "active", project.key or "")
+
+
+@step(owner=STAFFING, keep="tasks and milestones go with their project, which is cancelled")
+async def work_breakdown_for(project: Project) -> Project:
+    """Tasks and milestones as they were sold, each with the id it got."""
+    if not project.tasks and not project.milestones:
+        return project
+    ids = all_made(
+        await psa_of(project.extensions[SYSTEM]).create_tasks(
+            project.external_id or "",
+            list(project.tasks),
+            list(project.milestones),
+            f"task-{project.id}",
+        )
+    )
+    tasks, milestones = ids[: len(project.tasks)], ids[len(project.tasks) :]
+    return msgspec.structs.replace(
+        project,
+        tasks=with_ids(project.tasks, tasks),
+        milestones=with_ids(project.milestones, milestones),
+    )
+
+
+@step(owner=DELIVERY)
+async def billing_schedule_for(project: Project, schedule: BillingSchedule) -> BillingSchedule:
+    """What is billed when, where the milestones are reached."""
+    psa = project.extensions[SYSTEM]
+    made: list[str | None] = []
+    if schedule.lines:
+        made = all_made(
+            await psa_of(psa).create_billing_lines(
+                project.external_id or "",
+                list(schedule.lines),
+                list(project.milestones),
+                f"billing-line-{schedule.id}",
+            )
+        )
+    return msgspec.structs.replace(
+        schedule,
+        project=Ref(project.id, project.external_id),
+        lines=with_ids(schedule.lines, made),
+        extensions={SYSTEM: psa},
+    )
+
+
+@billing_schedule_for.undo
+async def cancelled_billing(schedule: BillingSchedule) -> None:
+    """Nothing of it is ever billed."""
+    lines = [line.external_id for line in schedule.lines if line.external_id]
+    project = (schedule.project.external_id if schedule.project else None) or ""
+    if lines:
+        psa = psa_of(schedule.extensions[SYSTEM])
+        all_made(await psa.cancel_billing_lines(project, lines, f"billing-line-{schedule.id}"))
+
+
+@step(owner=FINANCE)
+async def booked_project_for(erp: str, project: Project, debtor: Ref) -> Project:
+    """The project in the books, under the customer that pays for it."""
+    wanted = msgspec.structs.replace(project, customer=debtor, external_id=None, extensions={})
+    made = await erp_of(erp).create_project(wanted, project.key or "")
+    await linked("project", project.id, Source(erp, made.external_id or ""))
+    return msgspec.structs.replace(wanted, external_id=made.external_id, extensions={SYSTEM: erp})
+
+
+@booked_project_for.undo
+async def closed_project(project: Project) -> None:
+    """Nothing can be booked on it any more."""
+    erp = erp_of(project.extensions[SYSTEM])
+    await erp.set_project_state(project.external_id or "", "cancelled", project.key or "")
+
+
+@step(owner=FINANCE, keep="the books are open for its project again")
+async def open_project(project: Project) -> Ref:
+    """A project that was closed for booking is open again: its deal was won again."""
+    erp = erp_of(project.extensions[SYSTEM])
+    return await erp.set_project_state(project.external_id or "", "active", project.key or "")
+
+
+@step(owner=FINANCE, keep="a schedule goes with its project, which is closed")
+async def booked_schedule_for(project: Project, schedule: BillingSchedule) -> Ref:
+    """The billing schedule that the books follow."""
+    erp = erp_of(project.extensions[SYSTEM])
+    wanted = msgspec.structs.replace(schedule, extensions={})
+    return await erp.create_billing_schedule(project.external_id or "", wanted, schedule.key or "")
+
+
+@step(owner=STAFFING)
+async def staffing_requests_for(
+    project: Project, requests: list[StaffingRequest]
+) -> list[StaffingRequest]:
+    """One request for every role that was sold."""
+    if not requests:
+        return []
+    psa, place = project.extensions[SYSTEM], Ref(project.id, project.external_id)
+    made = all_made(
+        await psa_of(psa).create_staffing_requests(
+            project.external_id or "", requests, f"staffing-{project.id}"
+        )
+    )
+    return [
+        msgspec.structs.replace(each, external_id=id_, project=place, extensions={SYSTEM: psa})
+        for each, id_ in zip(requests, made, strict=True)
+    ]
+
+
+@staffing_requests_for.undo
+async def cancelled_requests(requests: list[StaffingRequest]) -> None:
+    """Nobody need be found any more."""
+    ids = [each.external_id for each in requests if each.external_id]
+    if ids:
+        place = requests[0].project
+        psa = psa_of(requests[0].extensions[SYSTEM])
+        key = f"staffing-{place.id}"
+        all_made(await psa.cancel_staffing_requests(place.external_id or "", ids, key))
+
+
+def all_made(outcomes: Sequence[Outcome]) -> list[str | None]:
+    """The ids of a batch; the first record that was refused speaks for all.
+
+    What was made is answered from the ledger when the step is tried again.
+    """
+    for each in outcomes:
+        if each.problem is not None:
+            raise error_of(each.problem)
+    return [each.external_id for each in outcomes]
+
+
+def with_ids(records: Sequence[T], ids: Sequence[str | None]) -> tuple[T, ...]:
+    """The records, each with its id."""
+    pairs = zip(records, ids, strict=False)
+    return tuple(msgspec.structs.replace(each, external_id=id_) for each, id_ in pairs)
+
+
+def keyed(customer: Customer, deal: Deal) -> Customer:
+    """The customer as another system gets it: with our key, for the entity that sells."""
+    return msgspec.structs.replace(
+        customer,
+        key=f"customer-{customer.id}",
+        external_id=None,
+        entity=deal.entity,
+        currency=customer.currency or (deal.value.currency if deal.value else None),
+    )
+
+
+async def linked(
+    kind: str, golden_id: str | None, record: Source, match: Match | None = None
+) -> None:
+    """Note which record of which system this is, and why we think so."""
+    found = customer_master.Link(
+        object=kind,
+        id=golden_id or "",
+        record=record,
+        at=current().runtime.clock.now(),
+        score=match.score if match else None,
+        reasons=match.reasons if match else (),
+    )
+    await write_own("xref", customer_master.link, found, value=record)
+
+
+def psa_of(name: str) -> Psa:
+    """The PSA of that name, called as the current run."""
+    connected: Psa = current().runtime.connect(Psa, f"system/{name}")
+    return connected
+
+
+def erp_of(name: str) -> Erp:
+    """The ERP of that name, called as the current run."""
+    connected: Erp = current().runtime.connect(Erp, f"system/{name}")
+    return connected

@@ -1,0 +1,337 @@
+"""The Psa port on Kantata: what is not a table."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from apis.runtime.caller import Outcome as Told
+from apis.runtime.caller import reported
+from apis.runtime.metadata import Metadata
+from apis.runtime.vendor import VendorHttp
+from apis.runtime.writes import Write
+from contracts.canonical.billing import BillingLine
+from contracts.canonical.identity import Ref
+from contracts.canonical.money import Money
+from contracts.canonical.party import Customer
+from contracts.canonical.project import Milestone, Project, ProjectState, StaffingRequest, Task
+from contracts.errors import (
+    Conflict,
+    NotFound,
+    Rejected,
+    ThroughlineError,
+    Transient,
+)
+from contracts.ports import About, Outcome
+from system_apis.kantata.envelope import SERVICE, Batch, Record, found, key_of, pages
+from system_apis.kantata.maps import Maps
+
+PORT = "psa"
+PAGE = 200
+MOST_RECORDS = 100
+
+
+class Kind(NamedTuple):
+    """A vendor's object, in the plural and singular of its routes, and our word for it."""
+
+    many: str
+    one: str
+    object: str
+    shown: Mapping[str, str] = {}
+    """Filters that end those which hide records by default."""
+
+
+GROUPS = Kind("workspace_groups", "workspace_group", "customer")
+WORKSPACES = Kind("workspaces", "workspace", "project", {"include_archived": "true"})
+STORIES = Kind("stories", "story", "task", {"show_archived": "true"})
+BILLING = Kind("billing_milestones", "billing_milestone", "billing-line")
+RESOURCES = Kind(
+    "workspace_resources", "workspace_resource", "staffing-request", {"include_unnamed": "true"}
+)
+REFERENCES = {"include": "external_references"}
+Made = dict[int, Record | ThroughlineError]
+Find = Callable[[], Awaitable[Ref | None]]
+
+
+def adapter(http: VendorHttp, metadata: Metadata) -> Kantata:
+    """The port on one connection."""
+    return Kantata(http, metadata)
+
+
+class Kantata:
+    """The Psa port on Kantata OX."""
+
+    def __init__(self, http: VendorHttp, metadata: Metadata) -> None:
+        self._http = http
+        self._maps = Maps(metadata, http.name)
+
+    async def about(self) -> About:
+        """Vendor, pinned version and the day it retires."""
+        return self._http.about()
+
+    async def upsert_customer(self, key: str, customer: Customer) -> Ref:
+        """A group for the customer: the one of its name becomes ours, else there is a new one.
+
+        What a group that is ours shows of its customer belongs to other systems: it stays.
+        """
+        group = await self._named(customer.name, key)
+        write = creating(GROUPS, key, partial(self._find, GROUPS, key), customer.entity)
+        body = self._maps.group(customer, key)
+        if group is None:
+            return await self._http.write(
+                write, "POST", "/workspace_groups", body={GROUPS.one: body}
+            )
+        body = {GROUPS.one: {"external_reference": body["external_reference"]}}
+        return await self._http.write(write, "PUT", "/workspace_groups/{}", group, body=body)
+
+    async def create_project(self, project: Project, key: str) -> Ref:
+        """A workspace without its stories, once per key."""
+        worth = project.budget.total if project.budget else None
+        write = creating(WORKSPACES, key, partial(self.find_project, key), project.entity, worth)
+        body = {WORKSPACES.one: self._maps.workspace(project, key)}
+        return await self._http.write(write, "POST", "/workspaces", body=body)
+
+    async def get_project(self, external_id: str) -> Project:
+        """One project, archived or not, as Kantata knows it now."""
+        asked = {"only": external_id, "include": self._maps.included}
+        answer = await self._http.get("/workspaces", params={**WORKSPACES.shown, **asked})
+        if not (records := found(answer, WORKSPACES.many)):
+            raise NotFound("project.not-found", f"Kantata has no project {external_id}")
+        return self._maps.project(answer, records[0])
+
+    async def find_project(self, key: str) -> Ref | None:
+        """The project that carries our key, if there is one."""
+        return await self._find(WORKSPACES, key)
+
+    async def set_project_state(self, external_id: str, state: ProjectState, key: str) -> Ref:
+        """A project activated, held or cancelled."""
+        write = Write(object=WORKSPACES.object, key=key, kind="update", attributes=("state",))
+        body = {WORKSPACES.one: self._maps.state(state)}
+        try:
+            return await self._http.write(write, "PUT", "/workspaces/{}", external_id, body=body)
+        except NotFound as error:  # which also says: archived
+            if await self._still(WORKSPACES, external_id) is None:
+                raise
+            told = f"Kantata hides project {external_id} from us: it may be archived"
+            raise Conflict("kantata.HIDDEN", told, source=self._http.name) from error
+
+    async def create_tasks(
+        self, external_id: str, tasks: list[Task], milestones: list[Milestone], key: str
+    ) -> list[Outcome]:
+        """Stories: tasks, each level of the breakdown in one call, and milestones with the first.
+
+        A story needs the id of its parent, so every level of tasks below the first is a call more.
+        """
+        keys = numbered(key, len(tasks) + len(milestones))
+        made: Made = {
+            n: tried(self._maps.milestone, each, external_id, keys[n])
+            for n, each in enumerate(milestones, start=len(tasks))
+        }
+        known = {
+            each.code: Outcome(external_id=each.external_id) for each in tasks if each.external_id
+        }
+        left, told = dict(enumerate(tasks)), dict[int, Outcome]()
+        while made or left:
+            ready = [n for n, each in left.items() if not each.parent or each.parent in known]
+            for n in ready:
+                task = left.pop(n)
+                above = known.get(task.parent or "", Outcome())
+                if above.problem is None:
+                    parent = above.external_id
+                    made[n] = tried(self._maps.task, task, external_id, parent, keys[n])
+                else:
+                    told[n] = above  # what hangs on it shares its problem
+            if not ready and not made:
+                made, left = {n: without_parent(each) for n, each in left.items()}, {}
+            told |= await self._create(STORIES, keys, made)
+            known |= {tasks[n].code: told[n] for n in ready}
+            made = {}
+        return [told[n] for n in range(len(keys))]
+
+    async def create_billing_lines(
+        self, external_id: str, lines: list[BillingLine], milestones: list[Milestone], key: str
+    ) -> list[Outcome]:
+        """Billing milestones, on a day or upon completion of a milestone's story."""
+        stories = {each.code: each.external_id for each in milestones if each.external_id}
+        keys = numbered(key, len(lines))
+        made: Made = {
+            n: tried(self._maps.billing_milestone, line, external_id, stories, keys[n])
+            for n, line in enumerate(lines)
+        }
+        told = await self._create(BILLING, keys, made, [line.total for line in lines])
+        return [told[n] for n in range(len(lines))]
+
+    async def cancel_billing_lines(
+        self, external_id: str, lines: list[str], key: str
+    ) -> list[Outcome]:
+        """Lines that must never be billed: gone for ever; one that was invoiced stays."""
+        del external_id  # a line's own id is enough
+        return await self._delete(BILLING, lines, key)
+
+    async def create_staffing_requests(
+        self, external_id: str, requests: list[StaffingRequest], key: str
+    ) -> list[Outcome]:
+        """Unnamed resources, one per role to fill."""
+        keys = numbered(key, len(requests))
+        made: Made = {
+            n: tried(self._maps.resource, request, external_id, keys[n])
+            for n, request in enumerate(requests)
+        }
+        told = await self._create(RESOURCES, keys, made)
+        return [told[n] for n in range(len(requests))]
+
+    async def cancel_staffing_requests(
+        self, external_id: str, requests: list[str], key: str
+    ) -> list[Outcome]:
+        """Requests that nobody need fill any more: their resources go."""
+        del external_id  # a resource's own id is enough
+        return await self._delete(RESOURCES, requests, key)
+
+    async def _create(
+        self, kind: Kind, keys: Sequence[str], made: Made, worth: Sequence[Money] = ()
+    ) -> dict[int, Outcome]:
+        """Records in as few calls as the connection allows, each with its own outcome."""
+        told = {n: reported(e) for n, e in made.items() if isinstance(e, ThroughlineError)}
+        ready = sorted(made.keys() - told.keys())
+        most = max(1, self._http.connection.api.batches.get(kind.many, MOST_RECORDS))
+        for start in range(0, len(ready), most):
+            part = ready[start : start + most]
+            lookup = asked_once(partial(self._by_keys, kind, [keys[n] for n in part]))
+            batch = Batch(kind.many, None if most > 1 else kind.one)
+            results = await self._http.write_many(
+                [
+                    creating(kind, keys[n], lookup(keys[n]), amount=worth[n] if worth else None)
+                    for n in part
+                ],
+                "POST",
+                f"/{kind.many}",
+                bodies=[made[n] for n in part],
+                pack=batch.pack,
+                outcomes=batch.outcomes,
+                params=REFERENCES,
+            )
+            told |= {n: reported(each) for n, each in zip(part, results, strict=True)}
+        return told
+
+    async def _delete(self, kind: Kind, ids: Sequence[str], key: str) -> list[Outcome]:
+        """Records taken back for ever; what is gone already is as it should be."""
+        told = []
+        for own, external_id in zip(numbered(key, len(ids)), ids, strict=True):
+            write = Write(
+                object=kind.object,
+                key=own,
+                kind="delete",
+                attributes=(),
+                find=partial(self._still, kind, external_id),
+                undoes=True,
+            )
+            try:
+                done: Told = await self._http.write(
+                    write, "DELETE", f"/{kind.many}/{{}}", external_id
+                )
+            except Transient:
+                raise
+            except ThroughlineError as error:  # this record's outcome; the others go on
+                done = error
+            told.append(reported(done, external_id))
+        return told
+
+    async def _find(self, kind: Kind, key: str) -> Ref | None:
+        return (await self._by_keys(kind, [key])).get(key)
+
+    async def _still(self, kind: Kind, external_id: str) -> Ref | None:
+        """The record, hidden or not: `only` never says 404."""
+        answer = await self._http.get(f"/{kind.many}", params={**kind.shown, "only": external_id})
+        return Ref(None, external_id) if found(answer, kind.many) else None
+
+    async def _by_keys(self, kind: Kind, keys: Sequence[str]) -> dict[str, Ref]:
+        """Records by the keys of ours that they carry."""
+        asked = {
+            "external_reference_service_name": SERVICE,
+            "external_reference_service_model_refs": ",".join(keys),
+        }
+        known: dict[str, Ref] = {}
+        for id_, _, key in await self._listed(kind, asked):
+            if key in known:
+                told = f"several {kind.many} carry the key {key}"
+                raise Conflict("kantata.SEVERAL", told, source=self._http.name)
+            if key is not None and key in keys:
+                known[key] = Ref(None, id_)
+        return known
+
+    async def _named(self, name: str, key: str) -> str | None:
+        """The group of this name, ours or nobody's; a Conflict if it is another customer's."""
+        listed = await self._listed(GROUPS, {"matching": name})
+        same = [(id_, its) for id_, record, its in listed if normal(record["name"]) == normal(name)]
+        mine = [id_ for id_, its in same if its == key]
+        free = [id_ for id_, its in same if its is None]
+        if not mine and (len(free) > 1 or len(same) > len(free)):
+            told = f"the group {name} is another customer's already, or there are several"
+            raise Conflict("kantata.SEVERAL", told, source=self._http.name)
+        return next(iter(mine or free), None)
+
+    async def _listed(
+        self, kind: Kind, asked: Mapping[str, str]
+    ) -> list[tuple[str, Record, str | None]]:
+        """All pages of an answer: id, record and our key on it."""
+        known: list[tuple[str, Record, str | None]] = []
+        page, last = 0, 1
+        while page < last:
+            page += 1
+            params = {**kind.shown, **asked, **REFERENCES, "per_page": PAGE, "page": page}
+            answer = await self._http.get(f"/{kind.many}", params=params)
+            known += [
+                (str(each["id"]), each, key_of(answer, each)) for each in found(answer, kind.many)
+            ]
+            last = pages(answer)
+        return known
+
+
+def asked_once(ask: Callable[[], Awaitable[Mapping[str, Ref]]]) -> Callable[[str], Find]:
+    """Look-ups of the records of a batch: one question for all, when the first is looked up."""
+    known: list[Mapping[str, Ref]] = []
+
+    async def find(key: str) -> Ref | None:
+        if not known:
+            known.append(await ask())
+        return known[0].get(key)
+
+    return lambda key: partial(find, key)
+
+
+def creating(
+    kind: Kind, key: str, find: Find, entity: str | None = None, amount: Money | None = None
+) -> Write:
+    """The write of a new record, or of our key on one that somebody else made."""
+    return Write(
+        object=kind.object,
+        key=key,
+        attributes=("key",),
+        entity=entity,
+        find=find,
+        amount=amount,
+    )
+
+
+def numbered(key: str, count: int) -> list[str]:
+    """The keys of the records of a batch."""
+    return [f"{key}-{n}" for n in range(1, count + 1)]
+
+
+def tried(make: Callable[..., Record], *args: Any) -> Record | ThroughlineError:
+    """A body, or why there is none: this record's outcome."""
+    try:
+        return make(*args)
+    except ThroughlineError as error:
+        return error
+
+
+def without_parent(task: Task) -> Rejected:
+    """A task whose parent is nowhere."""
+    return Rejected("task.parent-missing", f"task {task.code}: there is no {task.parent}")
+
+
+def normal(name: str) -> str:
+    """A name as names are compared."""
+    return " ".join(name.casefold().split())

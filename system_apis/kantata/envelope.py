@@ -1,0 +1,94 @@
+"""What Kantata answers: `results` is the order, the maps beside it hold what was asked and more."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from apis.runtime.caller import Outcome
+from apis.runtime.wire import Unanswered, at
+from contracts.canonical.identity import Ref
+from contracts.errors import Misconfigured
+
+SERVICE = "throughline"
+"""The service name of our external references: one of ours per record."""
+DATES = ("start_date", "due_date", "date_to_invoice")
+Record = dict[str, Any]
+
+
+def found(answer: Any, kind: str) -> list[Record]:
+    """The records that were asked for, in their order."""
+    try:
+        return [answer[kind][each["id"]] for each in answer["results"] if each["key"] == kind]
+    except (LookupError, TypeError):
+        told = f"kantata answered without the {kind} of its results"
+        raise Misconfigured("kantata.UNEXPECTED", told, owner="integration") from None
+
+
+def pages(answer: Any) -> int:
+    """How many pages there are."""
+    count = at(answer, "meta.page_count")
+    return count if isinstance(count, int) else 1
+
+
+def reference(answer: Any, record: Record) -> Record:
+    """Our external reference on a record; an empty one if it has none."""
+    known = answer.get("external_references") or {}
+    ours = (known.get(str(each)) or {} for each in record.get("external_reference_ids") or ())
+    return next((each for each in ours if each.get("service_name") == SERVICE), {})
+
+
+def key_of(answer: Any, record: Record) -> str | None:
+    """Our key on a record, if it was asked for with its references."""
+    return reference(answer, record).get("service_model_ref")
+
+
+def project_record(answer: Any, record: Record) -> Record:
+    """A workspace as the map reads it: flat, in main units, without empty dates."""
+    values = answer.get("custom_field_values") or {}
+    mine = (values.get(str(each)) or {} for each in record.get("custom_field_value_ids") or ())
+    price = record.get("price_in_cents")
+    whole = record | {name: record.get(name) or None for name in DATES}
+    return whole | {
+        "status_key": record.get("status_key") or at(record, "status.key"),
+        "external_reference": reference(answer, record),
+        "custom_fields": {str(each["custom_field_id"]): each["value"] for each in mine if each},
+        "budget": None
+        if price is None
+        else {"price": main_units(record), "currency": record.get("currency")},
+    }
+
+
+def main_units(record: Record) -> Decimal:
+    """The budget in the currency's main unit: what a unit is made of is not 100 everywhere."""
+    cents, base = record["price_in_cents"], record.get("currency_base_unit")
+    if type(cents) is not int or type(base) is not int or base < 1:
+        raise Misconfigured(
+            "mapping.contract-drift",
+            "project.budget (read from price_in_cents and currency_base_unit): no whole numbers",
+            owner="integration",
+        )
+    return Decimal(cents) / base
+
+
+class Batch:
+    """Many records in one call, told apart in the answer by the keys they carry."""
+
+    def __init__(self, kind: str, single: str | None = None) -> None:
+        self._kind, self._single = kind, single
+        self._keys: list[str] = []
+
+    def pack(self, bodies: list[Any]) -> Record:
+        """The body: the plural of the kind and a list; of a single one the singular and itself."""
+        self._keys = [at(each, "external_reference.service_model_ref") for each in bodies]
+        return {self._single: bodies[0]} if self._single else {self._kind: bodies}
+
+    def outcomes(self, answer: Any) -> list[Outcome]:
+        """A reference for each record that is in the answer; of any other nobody knows."""
+        ids = [each["id"] for each in answer["results"]]
+        made = {key_of(answer, answer[self._kind][id_]): str(id_) for id_ in ids}
+        told = "kantata did not say what became of it"
+        return [
+            Ref(None, made[key]) if key in made else Unanswered("kantata.UNEXPECTED", told)
+            for key in self._keys
+        ]

@@ -1,0 +1,171 @@
+"""Where a deal is: found by any id, told in full, as operations reads it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from itertools import pairwise
+
+from apis.runtime.store import Store
+from contracts.canonical.money import Money
+from tests.experience_apis.announced import activates_project, writes_record
+from tests.experience_apis.audience import OPERATIONS, journey, waiting
+from tests.firm import Firm
+
+
+async def test_any_id_of_any_system_finds_the_journey(firm: Firm, store: Store) -> None:
+    deal = firm.salesforce.wins_deal()
+    run = await firm.run_of(deal)
+    project = await activates_project(store, run)
+    contract, key = run["result"], firm.salesforce.record(deal.id)["TL_Project_Key__c"]
+
+    for name in (
+        *(deal.id, deal.customer_id, run["id"], key, project.key),
+        *(contract["id"], contract["customer"]["id"], project.workspace, project.job),
+    ):
+        found = await journey(firm, name)
+
+        assert found["source"] == deal.source, name
+        assert found["where"]["run_id"] == run["id"]
+
+
+async def test_an_id_that_nothing_has_is_not_found(firm: Firm) -> None:
+    answer = await firm.call("GET", f"{OPERATIONS}/journeys/006nobody")
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "journey.unknown")
+
+
+async def test_a_journey_tells_what_exists_where_and_what_it_is_worth(
+    firm: Firm, store: Store
+) -> None:
+    deal = firm.salesforce.wins_deal(entity="DE")
+    run = await firm.run_of(deal)
+    project = await activates_project(store, run)
+    for system, external_id in (("kantata", project.workspace), ("netsuite", project.job)):
+        told = {"system": system, "external_id": external_id, "key": project.key}
+        await writes_record(store, run, operation="create", object="project", **told)
+
+    found = await firm.see(lambda: journey(firm, deal.id), lambda seen: len(seen["records"]) >= 5)
+
+    records = {(each["system"], each["object"]): each for each in found["records"]}
+    worth = {"amount": "42800.00", "currency": "EUR"}
+    sold, account = records["salesforce", "deal"], records["salesforce", "customer"]
+    assert (sold["external_id"], sold["amount"], sold["state"]) == (deal.id, worth, "exists")
+    assert sold["url"] == f"{firm.house.sandboxes['salesforce']}/{deal.id}"
+    assert account["external_id"] == deal.customer_id
+    assert account["key"] == f"customer-{account['id']}"
+    assert records["throughline", "contract"]["amount"] == worth
+    for system, external_id in (("kantata", project.workspace), ("netsuite", project.job)):
+        record = records[system, "project"]
+        assert (record["external_id"], record["amount"]) == (external_id, worth)
+        assert (record["id"], record["key"]) == (project.id, project.key)
+
+
+async def test_what_was_taken_back_no_longer_exists(firm: Firm, store: Store) -> None:
+    deal = firm.salesforce.wins_deal()
+    run = await firm.run_of(deal)
+    told = {"system": "kantata", "object": "task", "external_id": f"t{deal.id}", "key": "task-1"}
+    await writes_record(store, run, operation="create", amount=Money(Decimal(1), "USD"), **told)
+    await writes_record(store, run, operation="delete", undoes=True, **told)
+
+    found = await firm.see(
+        lambda: journey(firm, deal.id),
+        lambda seen: any(each["state"] == "deleted" for each in seen["records"]),
+    )
+
+    assert [each["external_id"] for each in found["records"] if each["state"] == "deleted"] == [
+        f"t{deal.id}"
+    ]
+
+
+async def test_a_journey_tells_every_call_in_the_order_it_was_made(firm: Firm) -> None:
+    deal = firm.salesforce.wins_deal()
+    run = await firm.run_of(deal)
+
+    calls = (await journey(firm, deal.id))["calls"]
+
+    made = [call | {"step": step["name"]} for step in run["steps"] for call in step["calls"]]
+    assert [{k: v for k, v in call.items() if k != "run_id"} for call in calls] == made
+    assert all(one["at"] <= two["at"] for one, two in pairwise(calls))
+    assert {call["system"] for call in calls} == {"salesforce", "kantata", "netsuite"}
+    assert all(call["status"] and call["ms"] and call["operation"] for call in calls)
+
+
+async def test_a_journey_tells_every_event_in_its_order(firm: Firm) -> None:
+    deal = firm.salesforce.wins_deal()
+    await firm.run_of(deal)
+
+    found = await firm.see(
+        lambda: journey(firm, deal.id),
+        lambda seen: seen["events"][-1]["type"] == "run.ended",
+    )
+
+    types = [each["type"] for each in found["events"]]
+    assert types[:2] == ["deal.won", "run.started"]
+    assert types[-1] == "run.ended"
+    told = {"customer.validated", "contract.activated", "project.activated", "vendor.called"}
+    assert told < set(types)
+    assert all(one["at"] <= two["at"] for one, two in pairwise(found["events"]))
+    assert found["as_of"] == found["events"][-1]["at"]
+
+
+async def test_a_parked_deal_says_where_it_waits_since_when_and_for_whom(firm: Firm) -> None:
+    deal = firm.salesforce.wins_deal(tax_code=None)
+
+    found = await waiting(firm, deal)
+
+    item = await firm.work_item(deal)
+    where, waits = found["where"], found["waiting"]
+    assert (where["flow"], where["state"], where["step"]) == (
+        *("deal_to_project", "waiting", "accepted_deal"),
+    )
+    assert where["since"] == waits["since"] == item["since"]
+    assert (waits["owner"], waits["work_item_id"]) == ("finance-master-data", item["id"])
+    assert (waits["title"], waits["remedy"]) == (item["title"], item["remedy"])
+    assert (await journey(firm, item["id"], "waiting"))["source"] == deal.source
+
+
+async def test_a_deal_that_goes_on_waits_for_nobody_any_more(firm: Firm) -> None:
+    deal = firm.salesforce.wins_deal(tax_code=None)
+    item = await firm.work_item(deal)
+    firm.salesforce.corrects(deal.customer_id, tax_code="US-SERVICES")
+    await firm.decides(item, "retry")
+
+    found = await journey(firm, deal.id, "done")
+
+    assert found["waiting"] is None
+    decided = [each for each in found["events"] if each["type"] == "work-item.decided"]
+    assert [each["facts"]["decision"] for each in decided] == ["retry"]
+
+
+async def test_a_second_run_continues_the_journey_of_the_first(firm: Firm) -> None:
+    deal = firm.salesforce.wins_deal(price=2000)
+    item = await firm.work_item(deal, owner="delivery-director")
+    await firm.decides(item, "reject")
+    await firm.run_of(deal, "abandoned")
+    await firm.starts(deal)
+
+    found = await firm.see(
+        lambda: journey(firm, deal.id, "waiting", "abandoned"),
+        lambda seen: len(seen["runs"]) == 2 and seen["waiting"],
+    )
+
+    first, second = found["runs"]
+    assert (first["state"], second["state"]) == ("abandoned", "waiting")
+    assert first["kept"] == ["accepted_deal: a golden id names the deal for good"]
+    assert found["where"]["run_id"] == second["id"] == f"{first['id']}.2"
+
+
+async def test_a_customers_id_finds_the_newest_deal_and_names_the_others(firm: Firm) -> None:
+    first = firm.salesforce.wins_deal(entity="UK")
+    await firm.run_of(first)
+    second = firm.salesforce.wins_deal(entity="UK", stage="Negotiation/Review")
+    firm.salesforce.corrects(second.id, AccountId=first.customer_id)
+    firm.salesforce.wins_again(second)
+    await firm.run_of(second)
+
+    found = await firm.see(
+        lambda: journey(firm, first.customer_id), lambda seen: len(seen["others"]) > 0
+    )
+
+    assert found["source"] == second.source
+    assert found["others"] == [first.source]
