@@ -161,7 +161,7 @@ async def test_the_account_adopted_while_keys_are_written_gets_the_key(firm: Fir
     firm.salesforce.works_again()
     assert item["step"] == "customer_key_for"
 
-    await firm.decides(item, "adopt", by="demo", record=account(other.customer_id))
+    await firm.decides(item, "adopt", record=account(other.customer_id))
 
     customer = (await firm.run_of(deal))["result"]["customer"]
     assert customer["external_id"] == other.customer_id
