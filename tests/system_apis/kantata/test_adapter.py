@@ -90,7 +90,7 @@ async def test_a_clean_deal_is_six_calls(tenant, psa) -> None:
         BillingLine(number=2, bill_on=date(2026, 9, 1), total=EUROS),
     ]
     billed = await psa.create_billing_lines(project, lines, [signed], "billing-1")
-    asked = requests(project, "Senior Consultant", "Project Manager")
+    asked = requests(project, "CONS-SENIOR", "CONS-PM")
     staffed = await psa.create_staffing_requests(project, asked, "staffing-1")
 
     received = [each for each in tenant.log[before:] if each["phase"] == "received"]

@@ -125,7 +125,7 @@ async def test_a_role_is_a_resource_without_a_name(tenant, psa, store) -> None:
     project = await rollout(psa)
 
     told = await psa.create_staffing_requests(
-        project, requests(project, "Senior Consultant", "Astronaut"), "staffing-1"
+        project, requests(project, "CONS-SENIOR", "Astronaut"), "staffing-1"
     )
 
     listed = {"include_unnamed": "true", "include": "user,external_references"}
@@ -163,7 +163,7 @@ async def test_a_staffing_request_that_is_cancelled_frees_its_place(tenant, psa)
     asks()
     project = await rollout(psa)
     told = await psa.create_staffing_requests(
-        project, requests(project, "Consultant", "Trainer"), "staffing-1"
+        project, requests(project, "CONS-CONSULTANT", "CONS-TRAINING"), "staffing-1"
     )
     ids = [each.external_id for each in told]
 

@@ -36,7 +36,9 @@ CREATES: list[tuple[str, Callable[[Any, str], Awaitable[Any]], int]] = [
     ("billing_milestones", lambda psa, at: psa.create_billing_lines(at, LINES, [], "k"), 2),
     (
         "workspace_resources",
-        lambda psa, at: psa.create_staffing_requests(at, requests(at, "Trainer", "Trainer"), "k"),
+        lambda psa, at: psa.create_staffing_requests(
+            at, requests(at, "CONS-TRAINING", "CONS-TRAINING"), "k"
+        ),
         2,
     ),
 ]

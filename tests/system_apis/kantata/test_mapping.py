@@ -166,7 +166,7 @@ def test_what_a_resource_cannot_hold_is_told_in_words(maps: Maps) -> None:
 
     with pytest.raises(Misconfigured, match=r"mapping\.unknown-value"):
         maps.resource(request, "812", "k")
-    body = maps.resource(msgspec.structs.replace(request, role="Consultant"), "812", "k")
+    body = maps.resource(msgspec.structs.replace(request, role="CONS-CONSULTANT"), "812", "k")
     told = "120.5 hours from 2026-04-01 until 2026-06-30; region EMEA; skills SAP, SD"
     assert (body["role_id"], body["user_id"]) == (503, None)
     assert body["external_reference"]["external_message"] == told
