@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from itertools import pairwise
+from typing import Any
 
 from apis.runtime.store import Store
 from contracts.canonical.money import Money
