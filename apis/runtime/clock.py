@@ -40,6 +40,13 @@ class Clock:
         """Jump forward (or, below zero, back)."""
         self.offset += timedelta(seconds=seconds)
 
+    def drift_s(self, allowed: float) -> float:
+        """How far clocks may be apart: as allowed, and as far as a simulated one was moved.
+
+        A jump reaches each process at a moment of its own.
+        """
+        return allowed + abs(self.offset.total_seconds())
+
     async def sleep(self, seconds: float) -> None:
         """Wait until this much clock time has passed; a jump of the clock ends the wait."""
         due = self.timestamp() + seconds

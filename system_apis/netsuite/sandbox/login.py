@@ -98,7 +98,8 @@ class Login:
             return "the client or the scope is not allowed"
         if claims["aud"] != audience:
             return "the audience is not this endpoint"
-        if ends - issued >= LONGEST_ASSERTION_S or not issued - DRIFT_S <= now <= ends:
+        early, late = self.kit.clock.drift_s(DRIFT_S), self.kit.clock.drift_s(0)
+        if ends - issued >= LONGEST_ASSERTION_S or not issued - early <= now <= ends + late:
             return "the assertion is not within its validity period"
         return ""
 
@@ -120,8 +121,8 @@ class Login:
             raise no_login("INVALID_LOGIN_ATTEMPT")
 
     def _fresh(self, stamp: str, nonce: str) -> bool:
-        now = self.kit.clock.timestamp()
-        if not stamp.isdecimal() or not nonce or abs(now - int(stamp)) > DRIFT_S:
+        now, drift = self.kit.clock.timestamp(), self.kit.clock.drift_s(DRIFT_S)
+        if not stamp.isdecimal() or not nonce or abs(now - int(stamp)) > drift:
             return False
         self.kit.db.execute("DELETE FROM _nonces WHERE at<?", [now - 2 * DRIFT_S])
         used = "INSERT INTO _nonces VALUES (?, ?) ON CONFLICT DO NOTHING"

@@ -108,8 +108,9 @@ class Tokens:
             return oauth_error("invalid_grant", "user hasn't approved this consumer")
         if not _is_audience(str(claims.get("aud")), origin):
             return oauth_error("invalid_grant", "audience is invalid")
-        now = self.kit.clock.timestamp()
-        if not now - 1 <= expires <= now + LONGEST_ASSERTION_S:
+        now, early = self.kit.clock.timestamp(), self.kit.clock.drift_s(1)
+        late = self.kit.clock.drift_s(LONGEST_ASSERTION_S)
+        if not now - early <= expires <= now + late:
             return oauth_error("invalid_grant", "assertion is not within the validity period")
         return None
 

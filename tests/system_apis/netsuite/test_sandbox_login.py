@@ -69,6 +69,18 @@ async def test_another_assertion_is_not(account: Account, changed: dict[str, Any
     assert await asserts(account, **changed) == (401, "invalid_client")
 
 
+async def test_an_assertion_is_taken_from_a_process_that_has_not_heard_of_a_jump_of_the_clock(
+    account: Account,
+) -> None:
+    before = int(account.clock.timestamp())
+    times = {"iat": before - 600, "exp": before - 300}
+    assert await asserts(account, **times) == (401, "invalid_client")
+
+    await account.waits(600)
+
+    assert await asserts(account, **times) == (200, "")
+
+
 async def test_a_grant_that_is_not_known_is_refused(account: Account) -> None:
     assert await asserts(account, form={"grant_type": "password"}) == (
         400,
