@@ -6,14 +6,24 @@ The same tests run in both forms; THROUGHLINE_TEST_FORM=production chooses Postg
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
+from tests.firm import Firm
+from tests.house import House
 from tests.servers import Servers, drop_database, flush, fresh_database, servers
 
 FORM = os.environ.get("THROUGHLINE_TEST_FORM", "embedded")
+STRANGER = "0" * 26
+AUDIENCE = ["journeys.read", "projects.read", "work-items.read", "work-items.decide"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The house opens last: whatever needs none has the machine for itself."""
+    items.sort(key=lambda item: "house" in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")
@@ -55,3 +65,58 @@ def redis_url(production: Servers | None) -> str | None:
         return None
     flush(production.redis_url)
     return production.redis_url
+
+
+@pytest.fixture(scope="session")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The gateway's policy, and clients of one legal entity, of one customer, and of none."""
+    policy = yaml.safe_load(Path("gateway.yaml").read_text())
+    for name, rows in (
+        ("only-germany", {"entities": ["DE"]}),
+        ("another-customer", {"customers": [STRANGER]}),
+        ("nobody", {"customers": []}),
+    ):
+        policy["clients"][name] = {
+            "plan": "internal",
+            "secret": "home:clients.json",
+            "scopes": AUDIENCE,
+            "roles": ["integration"],
+            "rows": rows,
+        }
+    path = tmp_path_factory.mktemp("policy") / "gateway.yaml"
+    path.write_text(yaml.safe_dump(policy))
+    return path
+
+
+@pytest.fixture(scope="session")
+def house(
+    production: Servers | None, policy: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[House]:
+    """`throughline up` on SQLite; in production form a process per tier on PostgreSQL and Redis."""
+    home: Path = tmp_path_factory.mktemp("firm")
+    more = {"THROUGHLINE_GATEWAY": str(policy)}
+    if production is None:
+        house = House(home, f"sqlite:///{home}/throughline.sqlite", None, **more)
+    else:
+        flush(production.redis_url)
+        url = fresh_database(production.database_url)
+        house = House(home, url, production.redis_url, **more)
+    try:
+        house.opens_sandboxes()
+        if production is None:
+            house.opens_in_one_process()
+        else:
+            house.opens_split("2")
+        yield house
+    finally:
+        house.close()
+        if production is not None:
+            drop_database(production.database_url, house.database_url)
+
+
+@pytest.fixture
+async def firm(house: House) -> AsyncIterator[Firm]:
+    """The firm on a day when nothing is wrong with its systems."""
+    firm = Firm(house)
+    yield firm
+    await firm.close()

@@ -73,7 +73,7 @@ async def test_an_assertion_is_taken_from_a_process_that_has_not_heard_of_a_jump
     account: Account,
 ) -> None:
     before = int(account.clock.timestamp())
-    old = {"iat": before - 600, "exp": before - 300}
+    old: dict[str, Any] = {"iat": before - 600, "exp": before - 300}
     assert await asserts(account, **old) == (401, "invalid_client")
 
     await account.waits(600)
