@@ -21,9 +21,21 @@ STRANGER = "0" * 26
 AUDIENCE = ["journeys.read", "projects.read", "work-items.read", "work-items.decide"]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The house opens last: whatever needs none has the machine for itself."""
-    items.sort(key=lambda item: "house" in getattr(item, "fixturenames", ()))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The house opens last: whatever needs none has the machine for itself.
+
+    What opens neither database nor Redis is the same in both forms: the embedded one runs it.
+    """
+    items.sort(key=lambda item: uses(item, "house"))
+    if FORM == "production":
+        same = [item for item in items if not uses(item, "production")]
+        config.hook.pytest_deselected(items=same)
+        items[:] = [item for item in items if uses(item, "production")]
+
+
+def uses(item: pytest.Item, fixture: str) -> bool:
+    """Whether a test stands on a fixture, if only through others."""
+    return fixture in getattr(item, "fixturenames", ())
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ def embedded(report: Path) -> int:
 
 
 def production(report: Path) -> int:
-    """PostgreSQL and Redis, started here unless the environment names some."""
+    """PostgreSQL and Redis, started here; what opens neither has run in the embedded form."""
     with servers() as both:
         return suite(report, {"THROUGHLINE_TEST_FORM": "production"} | both.environment())
 
