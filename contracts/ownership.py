@@ -1,12 +1,14 @@
 """System of record per object and attribute, by entity and date; who else writes is refused.
 
 What is written here holds everywhere and always; metadata overrides it per entity, attribute and
-date. The class of a row says how the object is synchronised.
+date. A mirror, the owner's value in a system that follows, is no change: `may_write`. The class of
+a row says how the object is synchronised.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import date
 from typing import Literal, Protocol
 
@@ -20,6 +22,7 @@ Consistency = Literal["strict", "eventual"]
 Compliance = Literal["financial", "personal", "commercial", "none"]
 Recovery = Literal["replay", "reread", "restore"]
 ALL = "*"
+THROUGHLINE = "throughline"
 OURS = frozenset({"id", "key"})
 """Identity that Throughline gives, on every object."""
 NOBODYS = frozenset({"external_id", "changed_at"})
@@ -137,7 +140,7 @@ def owner_of(
     entity beats one for all, then the one that began last.
     """
     if attribute in OURS:
-        return "throughline"
+        return THROUGHLINE
     fitting = [
         row
         for row in overrides
@@ -169,6 +172,15 @@ def steward_of(
         return row.steward
     by_system = {"crm": SALES, "psa": DELIVERY, "hcm": PEOPLE, "throughline": INTEGRATION}
     return by_system.get(owner, FINANCE)
+
+
+def may_write(owner: str, target: AbstractSet[str], origin: AbstractSet[str] | None) -> bool:
+    """Whether a value of this owner may be written: by the owner to itself, or a mirror of it.
+
+    `target` and `origin` are the parts that the system written to, and the one the value was read
+    from, play. A value that was read somewhere is its owner's, or it goes nowhere.
+    """
+    return owner == THROUGHLINE or owner in (target if origin is None else origin)
 
 
 def check_write(

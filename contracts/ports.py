@@ -16,7 +16,7 @@ from contracts.canonical.billing import BillingLine, BillingSchedule, CreditNote
 from contracts.canonical.deal import Deal, DealFile, DealMark, DealMarking, DealPage
 from contracts.canonical.identity import Ref, Source
 from contracts.canonical.money import Money
-from contracts.canonical.party import Address, Customer
+from contracts.canonical.party import Address, Contact, Customer
 from contracts.canonical.project import (
     Milestone,
     Project,
@@ -113,8 +113,14 @@ class Crm(Protocol):
         """The customer that carries our key, if there is one."""
 
     @operation("PUT", "/customers/{external_id}/key")
-    async def mark_customer(self, external_id: str, key: str) -> Ref:
-        """Our key on the customer the deal came with."""
+    async def mark_customer(
+        self,
+        external_id: str,
+        key: str,
+        customer: Customer | None = None,
+        origin: Source | None = None,
+    ) -> Ref:
+        """Our key on the customer the deal came with, and what the owner of `origin` has of it."""
 
     @operation("PUT", "/deals/{external_id}/mark")
     async def mark_deal(self, external_id: str, mark: DealMark) -> Ref:
@@ -137,7 +143,9 @@ class Psa(Protocol):
         """Vendor, pinned version and the day it retires."""
 
     @operation("PUT", "/customers/{key}")
-    async def upsert_customer(self, key: str, customer: Customer) -> Ref:
+    async def upsert_customer(
+        self, key: str, customer: Customer, contact: Contact | None = None
+    ) -> Ref:
         """A customer made or updated by our key; one of the same name becomes ours."""
 
     @operation("POST", "/projects", status=201)
@@ -211,8 +219,14 @@ class Erp(Protocol):
         """Customers with the key, tax number or name of one of these: who they may be already."""
 
     @operation("PUT", "/customers/{external_id}")
-    async def update_customer(self, external_id: str, customer: Customer, key: str) -> Ref:
-        """A customer brought up to date; it carries our key from then on."""
+    async def update_customer(
+        self, external_id: str, customer: Customer, key: str, origin: Source | None = None
+    ) -> Ref:
+        """A customer brought up to date; in a mirror with what is owned where `origin` is."""
+
+    @operation("PUT", "/contacts/{key}")
+    async def upsert_contact(self, key: str, contact: Contact, origin: Source) -> Ref:
+        """A person at a customer, made or brought up to date with the record it was read from."""
 
     @operation("POST", "/projects", status=201)
     async def create_project(self, project: Project, key: str) -> Ref:

@@ -197,7 +197,7 @@ def keep_customer(
     if other := namesake(connection, record):
         if not stays:
             raise told_twice(connection, customer, account, other)
-        move(connection, account, other, at)
+        link(connection, Link(object="customer", id=other, record=account, at=at), alone=True)
         record = msgspec.structs.replace(customer, id=other)
     values = {
         "match_key": match_key(record),
@@ -211,41 +211,38 @@ def keep_customer(
     raise told_twice(connection, customer, account, namesake(connection, record) or "")
 
 
-def adopt(connection: Connection, object: str, source: Source, winner: str, at: datetime) -> None:  # noqa: A002 - the word
-    """End the record's old identity and give it the winner's, with history."""
-    mine = sa.and_(
-        XREF.c.object == object,
-        XREF.c.connection == source.connection,
-        XREF.c.external_id == source.external_id,
-        XREF.c.valid_to.is_(None),
-        XREF.c.id != winner,
-    )
-    ended = connection.execute(
-        sa.update(XREF).where(mine).values(valid_to=at.isoformat(), merged_into=winner)
-    )
-    if ended.rowcount:
-        insert_new(
-            connection,
-            XREF,
-            object=object,
-            connection=source.connection,
-            external_id=source.external_id,
-            valid_from=at.isoformat() + "~",
-            id=winner,
-        )
+def link(connection: Connection, found: Link, *, alone: bool = False) -> None:
+    """Note that a record is this thing, and why; what it was before ends, with history.
+
+    `alone`: no other record of the same system is this thing any more.
+    """
+    record, at = found.record, found.at.isoformat()
+    place = {"connection": record.connection, "external_id": record.external_id}
+    row = {"object": found.object, **place, "id": found.id}
+    earlier = known(connection, found.object, record)
+    if earlier is None:
+        insert_new(connection, XREF, **row, valid_from=at)
+    elif earlier != found.id:
+        this = XREF.c.external_id == record.external_id
+        end(connection, found, sa.and_(this, XREF.c.id == earlier), merged_into=found.id)
+        insert_new(connection, XREF, **row, valid_from=f"{at}~")
+    if alone:
+        other = XREF.c.external_id != record.external_id
+        end(connection, found, sa.and_(other, XREF.c.id == found.id))
+    if found.score is not None:
+        why = {"score": found.score, "reasons": "; ".join(found.reasons)}
+        insert_new(connection, MATCHES, id=found.id, **place, **why, at=at)
 
 
-def move(connection: Connection, account: Source, golden_id: str, at: datetime) -> None:
-    """From now on the customer is this account and no other of the same system."""
-    adopt(connection, "customer", account, golden_id, at)
-    others = sa.and_(
-        XREF.c.object == "customer",
-        XREF.c.connection == account.connection,
-        XREF.c.external_id != account.external_id,
-        XREF.c.id == golden_id,
+def end(connection: Connection, found: Link, which: sa.ColumnElement[bool], **more: str) -> None:
+    """From now on these records of the same system are no longer what they were."""
+    now = sa.and_(
+        XREF.c.object == found.object,
+        XREF.c.connection == found.record.connection,
         XREF.c.valid_to.is_(None),
+        which,
     )
-    connection.execute(sa.update(XREF).where(others).values(valid_to=at.isoformat()))
+    connection.execute(sa.update(XREF).where(now).values(valid_to=found.at.isoformat(), **more))
 
 
 def former(connection: Connection, golden_id: str, account: Source) -> list[Source]:
@@ -259,18 +256,6 @@ def former(connection: Connection, golden_id: str, account: Source) -> list[Sour
     )
     found = connection.execute(sa.select(XREF.c.external_id).where(ended)).scalars()
     return [Source(account.connection, each) for each in found]
-
-
-def link(connection: Connection, found: Link) -> None:
-    """Note that a record is this thing, and why; what it was before ends, with history."""
-    record, at = found.record, found.at.isoformat()
-    place = {"connection": record.connection, "external_id": record.external_id}
-    if known(connection, found.object, record) is None:
-        insert_new(connection, XREF, object=found.object, **place, valid_from=at, id=found.id)
-    adopt(connection, found.object, record, found.id, found.at)
-    if found.score is not None:
-        why = {"score": found.score, "reasons": "; ".join(found.reasons)}
-        insert_new(connection, MATCHES, id=found.id, **place, **why, at=at)
 
 
 def keep_contract(connection: Connection, contract: Contract, deal_id: str) -> Contract:
@@ -287,13 +272,13 @@ def keep_contract(connection: Connection, contract: Contract, deal_id: str) -> C
             body=encoded(contract),
         )
         return contract
-    kept = won_again(msgspec.json.decode(row.body, type=Contract), contract)
+    kept = renewed(msgspec.json.decode(row.body, type=Contract), contract)
     values = {"customer_id": kept.customer.id, "state": kept.state, "body": encoded(kept)}
     change(connection, CONTRACTS, {"id": contract.id}, **values)
     return kept
 
 
-def won_again(earlier: Contract, contract: Contract) -> Contract:
+def renewed(earlier: Contract, contract: Contract) -> Contract:
     """The contract of a deal that was won before: as it was, or with the next version."""
     if terms(earlier) == terms(contract):
         return msgspec.structs.replace(earlier, state="active")

@@ -14,6 +14,7 @@ from contracts.canonical.deal import Deal, DealFile
 from contracts.canonical.identity import Source
 from contracts.canonical.money import Money
 from contracts.canonical.party import Customer
+from contracts.canonical.region import is_region
 from contracts.errors import FieldError, Rejected
 
 SALES = "sales-operations"
@@ -168,6 +169,15 @@ def fiscal(file: DealFile, entities: dict[str, Entity], system: str) -> Iterator
             FINANCE,
             f"complete the billing address in {system}",
         )
+    address = next((each for each in customer.addresses if each.kind == "billing"), None)
+    if address and address.region and not is_region(customer.country, address.region):
+        yield Finding(
+            "/customer/addresses/0/region",
+            "customer.region-unknown",
+            f"{place} is in {address.region[:80]!r}, which is no state of {customer.country}",
+            FINANCE,
+            f"choose the state of the billing address in {system}, then retry",
+        )
     if entity and entity.tax_code_required and not customer.tax_code:
         yield Finding(
             "/customer/tax_code",
@@ -196,7 +206,8 @@ def tax_identity(customer: Customer, module: str, place: str, system: str) -> It
             "customer.tax-id-invalid",
             f"the tax id of {place} is not a valid one of {customer.country}",
             FINANCE,
-            f"correct the tax id on the account in {system}, then retry",
+            f"correct the tax id on the account in {system}, and in the books if they know it;"
+            " then retry",
         )
 
 

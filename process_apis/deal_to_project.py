@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import msgspec
 from sqlalchemy import Connection
@@ -11,7 +12,6 @@ from apis.runtime import runs
 from apis.runtime.app import App, make_app
 from apis.runtime.context import CURRENT
 from apis.runtime.flow import (
-    PLANNED,
     Approved,
     Runtime,
     about,
@@ -34,6 +34,16 @@ from contracts.events import ContractActivated, CustomerValidated, ProjectActiva
 from contracts.ports import Crm
 from process_apis import customer_master
 from process_apis import project_setup as setup
+from process_apis.customer_setup import (
+    billed_customer,
+    contact_in,
+    contacts_of,
+    customers_in,
+    delivered_customer,
+    golden_id,
+    mirrored,
+    wanted_contacts,
+)
 from process_apis.deal_rules import FINANCE, SALES, above_limit, checked
 from process_apis.engagement import project_of, schedule_of, sold, staffing_of
 from process_apis.feeds import turn_of
@@ -50,32 +60,36 @@ async def deal_to_project(source: Source) -> Contract:
         approved = await approval("deal", by=limit.owner, limit=limit.above, detail=why)
     psa, erp = await setup.systems_for(file.deal)
     customer = await validated_customer(source, file)
-    marked = await customer_key_for(source, customer)
+    parties = await customers_in(erp, file, customer) if erp else []
+    marked = await customer_key_for(source, customer, erp, parties)
     customer = msgspec.structs.replace(customer, external_id=marked.external_id)
-    debtor = await debtor_for(erp, file, customer) if erp else None
+    debtor = await debtor_for(erp, parties)
     contract = await contract_for(source, file.deal, customer, approved)
     projects = []
     if psa:
-        projects.append(await project_in_psa(psa, file.deal, customer, contract))
+        projects.append(await project_in_psa(psa, file, customer, contract))
     if debtor:
+        for person in contacts_of(file, erp):
+            await contact_in(erp, person, debtor)
         projects.append(await project_in_erp(erp, file.deal, debtor, contract))
     await project_key_for(source, contract, projects)
     return contract
 
 
-async def debtor_for(erp: str, file: DealFile, customer: Customer) -> Ref:
-    """The customer in the books, its parents above it: made from the top down."""
+async def debtor_for(erp: str, parties: list[Customer]) -> Ref | None:
+    """The customer in the books, its parents above it: from the top down, the customer last."""
     debtor: Ref | None = None
-    for party in reversed(await setup.customers_in(erp, file, customer)):
-        debtor = await setup.billed_customer(erp, party, debtor)
-    assert debtor is not None  # noqa: S101 - the customer itself is the last
+    for party in reversed(parties):
+        debtor = await billed_customer(erp, party, debtor)
     return debtor
 
 
-async def project_in_psa(psa: str, deal: Deal, customer: Customer, contract: Contract) -> Project:
+async def project_in_psa(
+    psa: str, file: DealFile, customer: Customer, contract: Contract
+) -> Project:
     """Where work is planned: the client, the project, its tasks, what is billed, who is needed."""
-    client = await setup.delivered_customer(psa, customer, deal)
-    project = await setup.project_for(psa, project_of(contract, deal), client)
+    client = await delivered_customer(psa, customer, file)
+    project = await setup.project_for(psa, project_of(contract, file.deal), client)
     if won_again():
         await setup.active_project(project)
     project = await setup.work_breakdown_for(project)
@@ -109,7 +123,7 @@ async def accepted_deal(source: Source) -> DealFile:
 
 
 async def identified(source: Source, file: DealFile) -> DealFile:
-    """The file with golden ids for the deal, its customer and the customer's parents."""
+    """The file with golden ids for the deal and its customers, and the contacts others want."""
     assert file.customer is not None  # noqa: S101 - the rules have refused a deal without one
     parties = (file.customer, *file.parents)
     accounts = [Source(source.connection, each.external_id or "") for each in parties]
@@ -119,8 +133,13 @@ async def identified(source: Source, file: DealFile) -> DealFile:
     customer, *parents = (
         msgspec.structs.replace(each, id=id_) for each, id_ in zip(parties, ids, strict=True)
     )
-    deal = msgspec.structs.replace(file.deal, id=deal_id)
-    return msgspec.structs.replace(file, deal=deal, customer=customer, parents=tuple(parents))
+    return msgspec.structs.replace(
+        file,
+        deal=msgspec.structs.replace(file.deal, id=deal_id),
+        customer=customer,
+        parents=tuple(parents),
+        contacts=tuple(wanted_contacts(file, current().runtime.metadata.contacts)),
+    )
 
 
 async def about_customer(source: Source, file: DealFile) -> None:
@@ -130,15 +149,6 @@ async def about_customer(source: Source, file: DealFile) -> None:
     account = Source(source.connection, file.customer.external_id)
     known = await current().runtime.store.read(customer_master.known, "customer", account)
     involve(current(), "customer", account, known)
-
-
-async def golden_id(object: str, source: Source) -> str:  # noqa: A002 - the word
-    """The golden id of a record; a dry run makes none."""
-    runtime = current().runtime
-    if current().plan:
-        found = await runtime.store.read(customer_master.known, object, source)
-        return found or f"{PLANNED}{object}"
-    return await runtime.store.write(customer_master.golden, object, source, runtime.clock.now())
 
 
 @step(owner="integration")
@@ -204,13 +214,19 @@ async def decided_file(source: Source, file: DealFile) -> DealFile:
 
 
 @step(owner=FINANCE, keep="our key on the account is true as long as the customer exists")
-async def customer_key_for(source: Source, customer: Customer) -> Ref:
-    """Our key on the account, or on the one that was adopted, so that every look-up finds it."""
+async def customer_key_for(
+    source: Source, customer: Customer, erp: str, parties: list[Customer]
+) -> Ref:
+    """Our key on the account, or on the one that was adopted, so that every look-up finds it.
+
+    Where the books know the customer, what finance keeps of it goes on the account as well.
+    """
     _, _, adopted = (CURRENT.get().context.decided or "").partition(":")
     account = adopted or customer.external_id or ""
     marked = msgspec.structs.replace(customer, external_id=account)
     await take_key_back(source, marked)
-    await crm(source).mark_customer(account, f"customer-{customer.id}")
+    books = mirrored(erp, parties[0]) if parties else None
+    await crm(source).mark_customer(account, f"customer-{customer.id}", *books or ())
     announced = ("customer.validated", announced_customer, current().run_id, source, marked)
     await write_own(*announced, value=Ref(customer.id, account))
     return Ref(customer.id, account)
@@ -227,11 +243,11 @@ async def take_key_back(source: Source, customer: Customer) -> None:
 
 
 @customer_key_for.adopt
-async def adopted_account(record: Source, source: Source, customer: Customer) -> None:
+async def adopted_account(record: Source, _source: Source, customer: Customer, *_: object) -> None:
     """A steward says which account the customer is: it gets our identity."""
-    del source
     at = current().runtime.clock.now()
-    await write_own("xref", customer_master.move, record, customer.id or "", at)
+    found = customer_master.Link(object="customer", id=customer.id or "", record=record, at=at)
+    await write_own("xref", partial(customer_master.link, alone=True), found)
 
 
 @step(owner="delivery-operations")

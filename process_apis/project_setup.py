@@ -8,18 +8,16 @@ from typing import TypeVar
 
 import msgspec
 
-from apis.runtime.context import CURRENT
 from apis.runtime.flow import current, step, write_own
 from apis.runtime.metadata import serving
 from contracts.canonical.billing import BillingSchedule
-from contracts.canonical.deal import Deal, DealFile
+from contracts.canonical.deal import Deal
 from contracts.canonical.identity import Ref, Source
-from contracts.canonical.party import Customer
 from contracts.canonical.project import Project, StaffingRequest
 from contracts.errors import error_of
 from contracts.ports import Erp, Outcome, Psa
 from process_apis import customer_master
-from process_apis.customer_matching import Match, chosen, on_hold
+from process_apis.customer_matching import Match
 from process_apis.deal_rules import FINANCE
 
 DELIVERY, STAFFING = "delivery-operations", "resource-management"
@@ -33,65 +31,6 @@ async def systems_for(deal: Deal) -> list[str]:
     """The connections where the entity plans work and books money that day; "" for none."""
     metadata, on = current().runtime.metadata, deal.closed_on or date.min
     return [serving(metadata, kind, deal.entity, on) or "" for kind in ("psa", "erp")]
-
-
-@step(
-    owner=FINANCE,
-    keep="who a customer is in the ERP stays true",
-    adopts=["customer.match-unclear", "customer.inactive"],
-)
-async def customers_in(erp: str, file: DealFile, customer: Customer) -> list[Customer]:
-    """The customer, then its parents, as the ERP is to know them; with an id if it does already.
-
-    Each is adopted or new by its score; what is unclear waits for a person. What is left unclear
-    after a *retry* is another customer: nobody adopted one.
-    """
-    wanted = [keyed(each, file.deal) for each in (customer, *file.parents)]
-    found = await erp_of(erp).match_customers(wanted)
-    decision = CURRENT.get().context.decided or ""
-    known = []
-    for each in wanted:
-        match = chosen(each, found, erp, decided=bool(decision))
-        if each is wanted[0]:
-            match = await judged(match, erp, decision)
-        if match is not None:
-            record = Source(erp, match.customer.external_id or "")
-            await linked("customer", each.id, record, match)
-        external_id = match.customer.external_id if match else None
-        known.append(msgspec.structs.replace(each, external_id=external_id))
-    return known
-
-
-async def judged(match: Match | None, erp: str, decision: str) -> Match | None:
-    """The customer to bill: the one that a person adopted, and none on credit hold."""
-    if decision.startswith("adopt:"):
-        adopted = await erp_of(erp).get_customer(decision.partition(":")[2])
-        match = Match(adopted, 100, ("a person adopted it",))
-    if match is not None and match.customer.credit_hold:
-        raise on_hold(match.customer, erp)
-    return match
-
-
-@step(owner=FINANCE, keep="a customer with a history in the books is never deleted")
-async def billed_customer(erp: str, customer: Customer, parent: Ref | None) -> Ref:
-    """The customer in the books, under its parent, with our key: adopted or made."""
-    wanted = msgspec.structs.replace(customer, parent=parent, external_id=None)
-    key = wanted.key or ""
-    if customer.external_id is None:
-        made = await erp_of(erp).create_customer(wanted, key)
-    else:
-        made = await erp_of(erp).update_customer(customer.external_id, wanted, key)
-    await linked("customer", customer.id, Source(erp, made.external_id or ""))
-    return Ref(customer.id, made.external_id)
-
-
-@step(owner=DELIVERY, keep="a client stays known to the PSA")
-async def delivered_customer(psa: str, customer: Customer, deal: Deal) -> Ref:
-    """The customer where its work is planned."""
-    wanted = keyed(customer, deal)
-    made = await psa_of(psa).upsert_customer(wanted.key or "", wanted)
-    await linked("customer", customer.id, Source(psa, made.external_id or ""))
-    return Ref(customer.id, made.external_id)
 
 
 @step(owner=STAFFING)
@@ -246,17 +185,6 @@ def with_ids(records: Sequence[T], ids: Sequence[str | None]) -> tuple[T, ...]:
     """The records, each with its id."""
     pairs = zip(records, ids, strict=False)
     return tuple(msgspec.structs.replace(each, external_id=id_) for each, id_ in pairs)
-
-
-def keyed(customer: Customer, deal: Deal) -> Customer:
-    """The customer as another system gets it: with our key, for the entity that sells."""
-    return msgspec.structs.replace(
-        customer,
-        key=f"customer-{customer.id}",
-        external_id=None,
-        entity=deal.entity,
-        currency=customer.currency or (deal.value.currency if deal.value else None),
-    )
 
 
 async def linked(

@@ -60,7 +60,7 @@ def app_for(name: str, *, deployment: Deployment) -> App:
 def app_of(caller: VendorHttp, metadata: Metadata) -> App:
     """The routes of the vendor's port, served by its adapter."""
     vendor = caller.vendor.name
-    return _app(vendor, part_of(vendor, "adapter:adapter")(caller, metadata))
+    return _app(vendor, part_of(vendor, "adapter:adapter")(caller, metadata), caller.name)
 
 
 def described(vendor: str) -> App:
@@ -68,13 +68,14 @@ def described(vendor: str) -> App:
     return _app(vendor, None)
 
 
-def _app(vendor: str, adapter: object) -> App:
+def _app(vendor: str, adapter: object, connection: str | None = None) -> App:
     port = part_of(vendor, "adapter:PORT")
     return make_app(
         f"{vendor} as {port}",
         version=VERSION,
         routes=loaded(f"system_apis.{port}:routes"),
         dependencies={port: adapter},
+        source=connection,
     )
 
 

@@ -11,7 +11,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter, SkipValidation
 
 from contracts.canonical.deal import Deal, DealFile, DealMark, DealMarking, DealPage
-from contracts.canonical.identity import Ref
+from contracts.canonical.identity import Ref, Source
 from contracts.canonical.party import Customer
 from contracts.ports import About, Crm, Outcome
 
@@ -19,9 +19,11 @@ ServedCrm = NamedDependency[SkipValidation[Crm]]
 
 
 class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Our key for a record."""
+    """Our key for a customer, and the customer as the system of `origin` has it."""
 
     key: str
+    customer: Customer | None = None
+    origin: Source | None = None
 
 
 class Marking(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,8 +87,8 @@ async def find_customer(crm: ServedCrm, key: FromQuery[str]) -> Ref | None:
 
 @put("/customers/{external_id:str}/key", operation_id="markCustomer")
 async def mark_customer(crm: ServedCrm, external_id: FromPath[str], data: JSONBody[Key]) -> Ref:
-    """Our key on the customer the deal came with."""
-    return await crm.mark_customer(external_id, data.key)
+    """Our key on the customer the deal came with, and what the owner of `origin` has of it."""
+    return await crm.mark_customer(external_id, data.key, data.customer, data.origin)
 
 
 @put("/deals/{external_id:str}/mark", operation_id="markDeal")

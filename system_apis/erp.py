@@ -8,8 +8,8 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, SkipValidation
 
 from contracts.canonical.billing import BillingSchedule
-from contracts.canonical.identity import Ref
-from contracts.canonical.party import Customer
+from contracts.canonical.identity import Ref, Source
+from contracts.canonical.party import Contact, Customer
 from contracts.canonical.project import Project, ProjectState
 from contracts.ports import About, Erp
 
@@ -33,10 +33,25 @@ class KeyedCustomer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key: str
 
 
+class CustomerUpdate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A customer as it is to be, our key for it, and the record it was read from."""
+
+    customer: Customer
+    key: str
+    origin: Source | None = None
+
+
 class Sought(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Customers that the ERP may have already."""
 
     customers: list[Customer]
+
+
+class ContactUpsert(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A person at a customer, and the record it was read from."""
+
+    contact: Contact
+    origin: Source
 
 
 class KeyedProject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,10 +107,16 @@ async def match_customers(erp: ServedErp, data: JSONBody[Sought]) -> list[Custom
 
 @put("/customers/{external_id:str}", operation_id="updateCustomer")
 async def update_customer(
-    erp: ServedErp, external_id: FromPath[str], data: JSONBody[KeyedCustomer]
+    erp: ServedErp, external_id: FromPath[str], data: JSONBody[CustomerUpdate]
 ) -> Ref:
-    """A customer brought up to date; it carries our key from then on."""
-    return await erp.update_customer(external_id, data.customer, data.key)
+    """A customer brought up to date; in a mirror with what is owned where `origin` is."""
+    return await erp.update_customer(external_id, data.customer, data.key, data.origin)
+
+
+@put("/contacts/{key:str}", operation_id="upsertContact")
+async def upsert_contact(erp: ServedErp, key: FromPath[str], data: JSONBody[ContactUpsert]) -> Ref:
+    """A person at a customer, made or brought up to date with the record it was read from."""
+    return await erp.upsert_contact(key, data.contact, data.origin)
 
 
 @post("/projects", operation_id="createProject")
@@ -127,6 +148,7 @@ routes = [
     create_customer,
     match_customers,
     update_customer,
+    upsert_contact,
     create_project,
     set_project_state,
     create_billing_schedule,

@@ -9,7 +9,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, SkipValidation
 
 from contracts.canonical.billing import BillingLine
 from contracts.canonical.identity import Ref
-from contracts.canonical.party import Customer
+from contracts.canonical.party import Contact, Customer
 from contracts.canonical.project import Milestone, Project, ProjectState, StaffingRequest, Task
 from contracts.ports import About, Outcome, Psa
 
@@ -17,9 +17,10 @@ ServedPsa = NamedDependency[SkipValidation[Psa]]
 
 
 class CustomerUpsert(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A customer to make or update."""
+    """A customer to make or update, and whom to talk to there."""
 
     customer: Customer
+    contact: Contact | None = None
 
 
 class NewProject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,7 +85,7 @@ async def upsert_customer(
     psa: ServedPsa, key: FromPath[str], data: JSONBody[CustomerUpsert]
 ) -> Ref:
     """A customer made or updated by our key; one of the same name becomes ours."""
-    return await psa.upsert_customer(key, data.customer)
+    return await psa.upsert_customer(key, data.customer, data.contact)
 
 
 @post("/projects", operation_id="createProject", status_code=201)

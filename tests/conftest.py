@@ -101,12 +101,24 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def entities(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample metadata, and billing contacts in the ERP: what the sample leaves off."""
+    path = tmp_path_factory.mktemp("metadata") / "entities.yaml"
+    sample = Path("apis/entities.yaml").read_text()
+    path.write_text(sample.replace("#  - {connection: netsuite,", "  - {connection: netsuite,"))
+    return path
+
+
+@pytest.fixture(scope="session")
 def house(
-    production: Servers | None, policy: Path, tmp_path_factory: pytest.TempPathFactory
+    production: Servers | None,
+    policy: Path,
+    entities: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[House]:
     """`throughline up` on SQLite; in production form a process per tier on PostgreSQL and Redis."""
     home: Path = tmp_path_factory.mktemp("firm")
-    more = {"THROUGHLINE_GATEWAY": str(policy)}
+    more = {"THROUGHLINE_GATEWAY": str(policy), "THROUGHLINE_ENTITIES": str(entities)}
     if production is None:
         house = House(home, f"sqlite:///{home}/throughline.sqlite", None, **more)
     else:

@@ -171,6 +171,20 @@ class Salesforce(System):
         body = {FIELDS.get(name, name): value for name, value in fields.items()}
         self._call("PATCH", f"{DATA}/sobjects/{kind}/{record}", body)
 
+    def has_contact(self, deal: Deal, name: str, role: str) -> str:
+        """Someone at the customer plays a part in the deal; answers their id."""
+        who = {"LastName": name, "Email": f"{name.lower()}@customer.example"}
+        body = who | {"AccountId": deal.customer_id}
+        made = str(self._call("POST", f"{DATA}/sobjects/Contact", body).json()["id"])
+        part = {"OpportunityId": deal.id, "ContactId": made, "Role": role}
+        self._call("POST", f"{DATA}/sobjects/OpportunityContactRole", part)
+        return made
+
+    def has_account(self, name: str, **fields: Any) -> str:
+        """Someone has made an account by hand; answers its id."""
+        body = {FIELDS.get(key, key): value for key, value in fields.items()} | {"Name": name}
+        return str(self._call("POST", f"{DATA}/sobjects/Account", body).json()["id"])
+
     def loses(self, deal: Deal) -> None:
         """The deal is lost."""
         self.corrects(deal.id, stage="Closed Lost")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from math import ceil
 from typing import Any
@@ -130,15 +131,19 @@ def make_app(
     routes: Sequence[ControllerRouterHandler],
     dependencies: Mapping[str, Any] | None = None,
     description: str = "",
+    source: str | None = None,
 ) -> App:
-    """An app that states its own version; `dependencies` are values by argument name."""
+    """An app that states its own version; `dependencies` are values by argument name.
+
+    `source` is the system behind it: what an error comes from that names no other.
+    """
     provided = {name: provide(value) for name, value in (dependencies or {}).items()}
     litestar = Litestar(
         route_handlers=[health, *routes],
         dependencies=provided,
         exception_handlers={
             Exception: on_defect,
-            ThroughlineError: on_error,
+            ThroughlineError: partial(on_error, source=source),
             HTTPException: on_refusal,
         },
         openapi_config=OpenAPIConfig(title=title, version=version, description=description or None),
@@ -161,9 +166,12 @@ def health() -> dict[str, str]:
     return {"status": "ok"}
 
 
-def on_error(request: Request[Any, Any, Any], error: ThroughlineError) -> Response[Problem]:
+def on_error(
+    request: Request[Any, Any, Any], error: ThroughlineError, source: str | None = None
+) -> Response[Problem]:
     """A domain error as its problem document."""
     del request
+    error.source = error.source or source
     return answer_of(error)
 
 

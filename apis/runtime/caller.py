@@ -10,18 +10,27 @@ from typing import Any
 import msgspec
 
 from apis.runtime.clock import Clock
-from apis.runtime.context import CURRENT, Call
+from apis.runtime.context import CURRENT, Call, Context
 from apis.runtime.metadata import Connection
 from apis.runtime.owners import Owners
 from apis.runtime.store import Store
 from apis.runtime.writes import LEASE_MARGIN_S, Sending, Write, claim, let_go, resend, settle
 from contracts import ports
 from contracts.canonical.identity import Ref
-from contracts.errors import Conflict, Throttled, ThroughlineError, Transient, problem_of
+from contracts.errors import (
+    Conflict,
+    Rejected,
+    Throttled,
+    ThroughlineError,
+    Transient,
+    problem_of,
+)
 
 ADOPT = "adopt:"
 UNCERTAIN = "UNCERTAIN"
 """The reason of a refusal to send again what was never confirmed: a person looks it up."""
+PROCESS = "svc:process"
+"""Who acts when a flow calls, for whoever started it."""
 Outcome = Ref | ThroughlineError
 
 
@@ -31,6 +40,17 @@ def reported(told: Outcome, external_id: str | None = None) -> ports.Outcome:
         return ports.Outcome(external_id=external_id, problem=problem_of(told))
     known = told.external_id or external_id
     return ports.Outcome(external_id=known, ok=Ref(None, known))
+
+
+def believed(write: Write, context: Context) -> None:
+    """Refuse an origin that anybody but the process tier names: it reads the owners' records."""
+    if write.origin is not None and context.actor.partition(" ")[0] != PROCESS:
+        raise Rejected(
+            "ownership.origin-not-believed",
+            f"only a flow may say that values of a {write.object} come from another system",
+            owner="integration",
+            remedy="write it without an origin, or in the system that owns it",
+        )
 
 
 class Caller:
@@ -57,6 +77,7 @@ class Caller:
         """The attributes of a write that are this connection's, or ours, to change."""
         if self._owners is None:
             return write.attributes
+        believed(write, CURRENT.get().context)
         entity = write.entity or CURRENT.get().context.entity
         others = self._owners.others(write, entity, self._clock.now().date())
         return tuple(name for name in write.attributes if name not in others)
@@ -89,6 +110,7 @@ class Caller:
     async def _earlier(self, sending: Sending) -> Ref | None:
         """What an earlier sending of the same write became; None when it is to be sent now."""
         if self._owners is not None:
+            believed(sending.write, sending.context)
             entity = sending.write.entity or sending.context.entity
             self._owners.check(sending.write, entity, sending.at.date())
         if sending.context.plan:

@@ -24,6 +24,7 @@ from apis.runtime.places import (
     children,
     codes,
     const,
+    fitting,
     flags,
     inside,
     reader,
@@ -232,7 +233,7 @@ class Map(Generic[C]):
             return [place.map.write(item) for item in value or ()]
         value = msgspec.to_builtins(value, builtin_types=(Decimal,))
         if place.table is None or value is None:
-            return value
+            return fitting(f"{self.name}.{name}", place, value)
         for theirs, ours in place.table.items():
             if ours == value:
                 return theirs

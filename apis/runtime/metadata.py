@@ -202,6 +202,13 @@ class Template(Section, frozen=True, kw_only=True):
     service_line: str | None = None
 
 
+class Contacts(Section, frozen=True, kw_only=True):
+    """Which of a deal's contacts a connection gets: those who play one of these roles."""
+
+    connection: str
+    roles: tuple[str, ...]
+
+
 class ExchangeRate(Section, frozen=True, kw_only=True):
     """What one unit of `source` was worth from this day on."""
 
@@ -223,6 +230,7 @@ class Metadata(Section, frozen=True, kw_only=True):
     ownership: tuple[Owner, ...] = ()
     approvals: tuple[Approval, ...] = ()
     templates: tuple[Template, ...] = ()
+    contacts: tuple[Contacts, ...] = ()
     rates: tuple[ExchangeRate, ...] = ()
     stewards: dict[str, str] = {}
 

@@ -45,7 +45,7 @@ def metadata_findings(metadata: Metadata, on: date) -> Iterator[Finding]:
 
 def _names(metadata: Metadata) -> Iterator[tuple[Place, str, str]]:
     """Every name of an entity or a connection: its place, the name, the section it must be in."""
-    for section in ("roles", "feeds", "ownership", "approvals", "templates"):
+    for section in ("roles", "feeds", "ownership", "approvals", "templates", "contacts"):
         for at, row in enumerate(getattr(metadata, section)):
             for member, among in (("entity", "entities"), ("connection", "connections")):
                 if name := getattr(row, member, None):
@@ -63,6 +63,7 @@ def _repeated(metadata: Metadata) -> Iterator[Finding]:
     """Rows of which only one can apply."""
     rows: list[tuple[Place, Hashable]] = []
     rows += [(("feeds", n), (f.connection, f.object)) for n, f in enumerate(metadata.feeds)]
+    rows += [(("contacts", n), c.connection) for n, c in enumerate(metadata.contacts)]
     rows += [(("rates", n), (r.source, r.to, r.on)) for n, r in enumerate(metadata.rates)]
     rows += [
         (("ownership", n), (o.object, o.attribute, o.entity, o.valid_from))

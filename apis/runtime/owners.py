@@ -6,9 +6,7 @@ from datetime import date
 
 from apis.runtime.metadata import Metadata
 from apis.runtime.writes import Write
-from contracts.ownership import NOBODYS, check_write, owner_of
-
-OURS = "throughline"
+from contracts.ownership import NOBODYS, check_write, may_write, owner_of
 
 
 class Owners:
@@ -28,7 +26,7 @@ class Owners:
         check_write(
             write.object,
             self.others(write, entity, on),
-            self._connection,
+            write.origin.connection if write.origin else self._connection,
             on=on,
             entity=entity,
             overrides=self._metadata.ownership,
@@ -37,19 +35,20 @@ class Owners:
 
     def others(self, write: Write, entity: str | None, on: date) -> set[str]:
         """The attributes of a write that another system is the record of."""
-        rows, mine = self._metadata.ownership, {OURS, *self.kinds(entity, on)}
+        rows, target = self._metadata.ownership, self.kinds(self._connection, entity, on)
+        origin = self.kinds(write.origin.connection, entity, on) if write.origin else None
         return {
             name
             for name in {*write.attributes} - NOBODYS
-            if owner_of(write.object, name, entity, on, rows) not in mine
+            if not may_write(owner_of(write.object, name, entity, on, rows), target, origin)
         }
 
-    def kinds(self, entity: str | None, on: date) -> set[str]:
-        """The parts that the connection plays for an entity (None: for any) by that day."""
+    def kinds(self, connection: str, entity: str | None, on: date) -> set[str]:
+        """The parts that a connection plays for an entity (None: for any) by that day."""
         return {
             kind
             for row in self._metadata.roles
             if (entity is None or row.entity in (None, entity)) and (row.valid_from or on) <= on
             for kind, name in row.serves.items()
-            if name == self._connection
+            if name == connection
         }

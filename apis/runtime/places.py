@@ -11,7 +11,7 @@ from typing import Annotated, Any, Protocol, Union, get_args, get_origin
 import msgspec
 
 from contracts.canonical.money import DECIMALS, RATES, Money, exact
-from contracts.errors import FieldError, Misconfigured
+from contracts.errors import FieldError, Misconfigured, Rejected
 
 Raw = Callable[[Mapping[str, Any]], dict[str, Any]]
 EMPTY: Mapping[str, Any] = {}
@@ -32,12 +32,17 @@ class Readable(Protocol):
 
 
 class At(msgspec.Struct, frozen=True):
-    """A value at a vendor path, if need be translated by a code list."""
+    """A value at a vendor path, if need be translated by a code list.
+
+    The vendor takes texts up to `longest` characters; a longer one is `cut`, or refused.
+    """
 
     path: str
     readonly: bool = False
     table: Mapping[Any, Any] | None = None
     loose: bool = False
+    longest: int | None = None
+    cut: bool = False
 
 
 class Flags(msgspec.Struct, frozen=True):
@@ -73,9 +78,9 @@ class Inside(msgspec.Struct, frozen=True):
 Place = At | Flags | Const | Children | Inside
 
 
-def at(path: str, *, readonly: bool = False) -> At:
-    """The value at `path`; a readonly one is left out of writes."""
-    return At(path, readonly)
+def at(path: str, *, readonly: bool = False, longest: int | None = None, cut: bool = False) -> At:
+    """The value at `path`; a readonly one is left out of writes, a longer one refused or `cut`."""
+    return At(path, readonly, longest=longest, cut=cut)
 
 
 def codes(
@@ -141,6 +146,24 @@ def unknown_value(field: str, path: str, value: Any) -> Misconfigured:
         errors=(FieldError(pointer=pointer, code="unknown-value", message=message),),
         owner="integration",
         remedy="map the value in the code list of the metadata, or set it right in its system",
+    )
+
+
+def fitting(field: str, place: At, value: Any) -> Any:
+    """A text as long as the vendor takes it: the end of a cut one is `...`."""
+    if place.longest is None or not isinstance(value, str) or len(value) <= place.longest:
+        return value
+    if place.cut:
+        return value[: place.longest - 3].rstrip() + "..."
+    kind, _, name = field.partition(".")
+    message = f"{len(value)} characters, where {place.path} takes {place.longest}"
+    raise Rejected(
+        f"{kind}.{name.replace('.', '-').replace('_', '-')}-too-long",
+        f"the {name} {value[:80]!r} of a {kind} is too long: {message}",
+        errors=(
+            FieldError(pointer=f"/{name.replace('.', '/')}", code="too-long", message=message),
+        ),
+        remedy=f"shorten it to {place.longest} characters in the system that owns it, then retry",
     )
 
 

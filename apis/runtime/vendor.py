@@ -175,7 +175,7 @@ class VendorHttp(Caller):
         if found is None:
             await self._let_go([sending], refused=False)
             told = f"{self.vendor.name} did not name what it wrote"
-            raise Unanswered(self._code("UNNAMED"), told, source=self.vendor.name)
+            raise Unanswered(self._code("UNNAMED"), told, source=self.name)
         return found
 
     async def write_many(
@@ -206,11 +206,12 @@ class VendorHttp(Caller):
         if len(told) != len(sent):
             await self._let_go(sent, refused=False)
             text = f"{self.vendor.name} answered {len(told)} of {len(sent)} records"
-            raise Unanswered(self._code("UNEXPECTED"), text, source=self.vendor.name)
+            raise Unanswered(self._code("UNEXPECTED"), text, source=self.name)
         for each, outcome in zip(sent, told, strict=True):
             if isinstance(outcome, Ref):
                 await self._settled(each, outcome, answer.status)
             else:
+                outcome.source = self.name
                 await self._let_go([each], refused=not isinstance(outcome, Unanswered))
         left = iter(told)
         return [next(left) if result is None else result for result in results]

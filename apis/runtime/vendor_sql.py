@@ -99,7 +99,7 @@ class VendorSql(Caller):
 
     def _classified(self, problem: Exception, *, writes: bool) -> ThroughlineError:
         """Who acts next; a write whose end nobody saw may have happened."""
-        source = self._vendor_name
+        source = self.name
         if isinstance(problem, sa.exc.IntegrityError):
             text = "the database holds another record under this key"
             return Conflict(self._code("DUPLICATE_KEY"), text, source=source)

@@ -108,9 +108,8 @@ def record_of(running: Running, problem: Problem | None = None) -> WorkRecord:
     golden_id = running.subject.get("id")
     named = problem.code.partition(".")[0] if problem else ""
     if problem and (told := running.subject.get("involved", {}).get(named)):
-        record = msgspec.convert(told["record"], Source)
-        if problem.source in (None, record.connection):
-            kind, source, golden_id = named, record, told["id"]
+        kind, golden_id = named, told["id"]
+        source = msgspec.convert(told["record"], Source)
     link = running.runtime.links.get(source.connection, "")
     return WorkRecord(
         system=source.connection,

@@ -19,7 +19,7 @@ from apis.runtime import audit
 from apis.runtime.context import Context
 from apis.runtime.events import publish
 from apis.runtime.store import database_now, insert_new, table
-from contracts.canonical.identity import Ref
+from contracts.canonical.identity import Ref, Source
 from contracts.canonical.money import Money
 from contracts.events import VendorCalled, event_id, event_of
 
@@ -55,14 +55,16 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
 
     `find` looks the key up at the vendor, or is None where a vendor cannot; `before` is what the
     flow already read; `undoes` says that this takes back the create of the record it is about.
-    `attributes` are the canonical ones it sends, which must belong to this system; `entity` is the
-    record's own, where it is not that of the call; `amount` is what the record is worth.
+    `attributes` are the canonical ones it sends, which must belong to this system; in a mirror they
+    must belong to that of `origin`, the record they were read from. `entity` is the record's own,
+    where it is not that of the call; `amount` is what the record is worth.
     """
 
     object: str
     key: str
     kind: Kind = "create"
     attributes: tuple[str, ...] = ()
+    origin: Source | None = None
     entity: str | None = None
     find: Find | None = None
     before: Any = None
@@ -211,6 +213,7 @@ def tell_effect(connection: Connection, sending: Sending, payload: VendorCalled)
         correlation_id=(sending.context.cause or "").partition("/")[0] or None,
     )
     publish(connection, "system", event)
+    origin = sending.write.origin
     audit.record(
         connection,
         "system",
@@ -223,6 +226,7 @@ def tell_effect(connection: Connection, sending: Sending, payload: VendorCalled)
         system=sending.connection,
         before=sending.write.before,
         after=msgspec.to_builtins(sending.body, enc_hook=str),
+        detail={"origin": msgspec.to_builtins(origin)} if origin else None,
     )
 
 

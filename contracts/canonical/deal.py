@@ -84,12 +84,16 @@ class Deal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DealFile(msgspec.Struct, frozen=True, kw_only=True):
-    """All a flow needs to judge a deal, read at one moment; `parents` has the nearest first."""
+    """All a flow needs to judge a deal, read at one moment; `parents` has the nearest first.
+
+    `contacts` are all who play a part in it, `contact` is the first of them.
+    """
 
     deal: Deal
     customer: Customer | None = None
     parents: tuple[Customer, ...] = ()
     contact: Contact | None = None
+    contacts: tuple[Contact, ...] = ()
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from apis.runtime.writes import Write
 from contracts.canonical.billing import BillingLine
 from contracts.canonical.identity import Ref
 from contracts.canonical.money import Money
-from contracts.canonical.party import Customer
+from contracts.canonical.party import Contact, Customer
 from contracts.canonical.project import Milestone, Project, ProjectState, StaffingRequest, Task
 from contracts.errors import (
     Conflict,
@@ -70,14 +70,16 @@ class Kantata:
         """Vendor, pinned version and the day it retires."""
         return self._http.about()
 
-    async def upsert_customer(self, key: str, customer: Customer) -> Ref:
+    async def upsert_customer(
+        self, key: str, customer: Customer, contact: Contact | None = None
+    ) -> Ref:
         """A group for the customer: the one of its name becomes ours, else there is a new one.
 
         What a group that is ours shows of its customer belongs to other systems: it stays.
         """
         group = await self._named(customer.name, key)
         write = creating(GROUPS, key, partial(self._find, GROUPS, key), customer.entity)
-        body = self._maps.group(customer, key)
+        body = self._maps.group(customer, key, contact)
         if group is None:
             return await self._http.write(
                 write, "POST", "/workspace_groups", body={GROUPS.one: body}

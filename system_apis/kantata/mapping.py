@@ -9,7 +9,7 @@ from typing import Any
 
 from apis.runtime.mapping import Map, at, codes, inside
 from contracts.canonical.billing import BillingLine
-from contracts.canonical.party import Customer
+from contracts.canonical.party import Contact, Customer
 from contracts.canonical.project import Budget, Milestone, Project, StaffingRequest, Task
 
 KEY = "external_reference.service_model_ref"
@@ -24,6 +24,9 @@ CUSTOMER = Map(
         "website": "website",
     },
 )
+CONTACT = Map(Contact, {"name": "contact_name", "email": "email"})
+"""A group names one person; there are no contacts beside it."""
+
 BUDGET = Map(Budget, {"total.amount": "price", "total.currency": "currency"})
 """Made of `price_in_cents` and the currency's base unit; written as `price`, in main units."""
 
@@ -51,24 +54,27 @@ TEMPLATE = Map(
 )
 """Which of the tenant's templates stands for ours; none where its metadata names none."""
 
+TITLE = at("title", longest=200, cut=True)
+"""Of a story; how long names of projects and groups may be is not documented."""
+
 TASK = Map(
     Task,
     {
-        "name": "title",
+        "name": TITLE,
         "planned_hours": "time_estimate_in_minutes",
         "billable": "billable",
         "starts_on": "start_date",
         "ends_on": "due_date",
     },
 )
-MILESTONE = Map(Milestone, {"name": "title", "due_on": "due_date"})
+MILESTONE = Map(Milestone, {"name": TITLE, "due_on": "due_date"})
 BILLING_LINE = Map(BillingLine, {"name": "title", "bill_on": "date_to_invoice"})
 STAFFING_REQUEST = Map(StaffingRequest, {"role": codes("role_id", {}, loose=True)})
 
 MAPS: dict[str, Map[Any]] = {
     each.name: each
     for each in (
-        *(CUSTOMER, PROJECT, RATE_CARD, TEMPLATE),
+        *(CUSTOMER, CONTACT, PROJECT, RATE_CARD, TEMPLATE),
         *(TASK, MILESTONE, BILLING_LINE, STAFFING_REQUEST),
     )
 }

@@ -11,7 +11,7 @@ from apis.runtime.metadata import Metadata, PerEntity, effective_mapping
 from apis.runtime.places import At
 from contracts.canonical.billing import BillingLine
 from contracts.canonical.money import Money, decimals
-from contracts.canonical.party import Customer
+from contracts.canonical.party import Contact, Customer
 from contracts.canonical.project import Milestone, Project, ProjectState, StaffingRequest, Task
 from contracts.errors import Rejected
 from system_apis.kantata.envelope import SERVICE, Record, project_record
@@ -33,9 +33,11 @@ class Maps:
             },
         )
 
-    def group(self, customer: Customer, key: str) -> Record:
-        """A customer as a new group."""
+    def group(self, customer: Customer, key: str, contact: Contact | None = None) -> Record:
+        """A customer as a new group, with the person to talk to there."""
         body = self._of("customer", customer.entity).write(customer)
+        if contact is not None:
+            body |= self._of("contact", customer.entity).write(contact)
         if address := address_of(customer):
             body["address"] = address
         return sent(body | {"company": True}, "Customer", key)

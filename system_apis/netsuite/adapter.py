@@ -14,8 +14,8 @@ from apis.runtime.vendor import VendorHttp
 from apis.runtime.wire import at
 from apis.runtime.writes import Write
 from contracts.canonical.billing import BillingSchedule
-from contracts.canonical.identity import Ref
-from contracts.canonical.party import Customer
+from contracts.canonical.identity import Ref, Source
+from contracts.canonical.party import Contact, Customer
 from contracts.canonical.project import Project, ProjectState
 from contracts.errors import Misconfigured, NotFound, Rejected
 from contracts.ports import About
@@ -81,14 +81,17 @@ class NetSuite:
         )
         return await self._put(write, "customer", body)
 
-    async def update_customer(self, external_id: str, customer: Customer, key: str) -> Ref:
-        """A customer brought up to date, as far as it is the ERP's or ours to change."""
+    async def update_customer(
+        self, external_id: str, customer: Customer, key: str, origin: Source | None = None
+    ) -> Ref:
+        """A customer brought up to date with what is the ERP's, or in a mirror its origin's."""
         keyed = msgspec.structs.replace(customer, key=external_key(key))
         write = Write(
             object="customer",
             key=key,
             kind="update",
             attributes=self._maps.changeable(keyed),
+            origin=origin,
             entity=customer.entity,
         )
         mine = msgspec.structs.replace(write, attributes=self._http.owned(write))
@@ -96,6 +99,18 @@ class NetSuite:
         return await self._http.write(
             mine, "PATCH", "/record/v1/customer/{}", external_id, body=body
         )
+
+    async def upsert_contact(self, key: str, contact: Contact, origin: Source) -> Ref:
+        """A person at a customer, made or brought up to date with the record it was read from."""
+        write = Write(
+            object="contact",
+            key=key,
+            kind="upsert",
+            attributes=self._maps.sent(contact),
+            origin=origin,
+            find=partial(self._found, "contact", "externalid = {}", key),
+        )
+        return await self._put(write, "contact", self._maps.person(contact))
 
     async def create_project(self, project: Project, key: str) -> Ref:
         """The project as a job of the books, once per key."""

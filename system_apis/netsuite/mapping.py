@@ -10,14 +10,17 @@ from typing import Any
 
 from apis.runtime.mapping import Map, at, children, codes, const
 from contracts.canonical.billing import BillingSchedule
-from contracts.canonical.party import Address, Customer
+from contracts.canonical.party import Address, Contact, Customer
 from contracts.canonical.project import Project, ProjectState
+
+NAME = 83
+"""Characters of a name. A project's is cut, a customer's is refused: invoices bear it."""
 
 ADDRESS = Map(
     Address,
     {
         "kind": codes("defaultBilling", {True: "billing"}),
-        "street": "addressBookAddress.addr1",
+        "street": at("addressBookAddress.addr1", longest=150),
         "city": "addressBookAddress.city",
         "region": "addressBookAddress.state",
         "postal_code": "addressBookAddress.zip",
@@ -28,7 +31,7 @@ CUSTOMER = Map(
     Customer,
     {
         "key": "externalId",
-        "name": "companyName",
+        "name": at("companyName", longest=NAME),
         "entity": codes("subsidiary.id", {}),
         "parent.external_id": "parent.id",
         "tax_id": "vatRegNumber",
@@ -36,11 +39,22 @@ CUSTOMER = Map(
         "payment_terms": codes("terms.id", {}),
         "currency": codes("currency.id", {}),
         "phone": "phone",
-        "website": "url",
+        "website": at("url", longest=100),
         "addresses": children("addressBook.items", ADDRESS),
     },
 )
 """As the record API takes it."""
+
+CONTACT = Map(
+    Contact,
+    {
+        "customer.external_id": "company.id",
+        "name": at("entityId", longest=NAME),
+        "email": "email",
+        "phone": "phone",
+    },
+)
+"""A person; the subsidiary is that of the company."""
 
 ROW = Map(
     Customer,
@@ -80,7 +94,7 @@ OF_ADDRESS = frozenset({"addr1", "addr2", "city", "state", "zip", "country"})
 PROJECT = Map(
     Project,
     {
-        "name": "companyName",
+        "name": at("companyName", longest=NAME, cut=True),
         "customer.external_id": "parent.id",
         "entity": codes("subsidiary.id", {}),
         "currency": codes("currency.id", {}),
@@ -100,7 +114,9 @@ SCHEDULE = Map(
 )
 """Which of the account's billing schedules a job of this billing model follows."""
 
-MAPS: dict[str, Map[Any]] = {each.name: each for each in (CUSTOMER, ROW, PROJECT, SCHEDULE)}
+MAPS: dict[str, Map[Any]] = {
+    each.name: each for each in (CUSTOMER, CONTACT, ROW, PROJECT, SCHEDULE)
+}
 """What metadata can map otherwise, by its name there."""
 
 BOOKABLE: frozenset[ProjectState] = frozenset({"planned", "active"})

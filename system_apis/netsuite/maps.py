@@ -13,10 +13,18 @@ import msgspec
 from apis.runtime.mapping import Map, Overrides
 from apis.runtime.metadata import Metadata, PerEntity, effective_mapping
 from contracts.canonical.billing import BillingSchedule
-from contracts.canonical.party import Address, Customer
+from contracts.canonical.party import Address, Contact, Customer
 from contracts.canonical.project import Project, ProjectState
 from contracts.errors import Misconfigured
-from system_apis.netsuite.mapping import BOOKABLE, CUSTOMER, OF_ADDRESS, PROJECT, ROW, SCHEDULE
+from system_apis.netsuite.mapping import (
+    BOOKABLE,
+    CONTACT,
+    CUSTOMER,
+    OF_ADDRESS,
+    PROJECT,
+    ROW,
+    SCHEDULE,
+)
 from system_apis.netsuite.suiteql import suiteql
 
 Record = dict[str, Any]
@@ -36,6 +44,7 @@ class Variant:
     """The maps of one legal entity; those of None serve all that name no entity."""
 
     customer: Map[Customer]
+    contact: Map[Contact]
     row: Map[Customer]
     project: Map[Project]
     schedule: Map[BillingSchedule]
@@ -100,8 +109,14 @@ class Maps:
             msgspec.structs.replace(customer, **left)
         )
 
-    def sent(self, record: Customer | Project | BillingSchedule) -> tuple[str, ...]:
+    def person(self, contact: Contact) -> Record:
+        """A person at a customer."""
+        return self._maps.own().contact.write(contact)
+
+    def sent(self, record: Customer | Contact | Project | BillingSchedule) -> tuple[str, ...]:
         """What is sent of a record."""
+        if isinstance(record, Contact):
+            return self._maps.own().contact.sent(record)
         own = self._maps.own(record.entity)
         if isinstance(record, Customer):
             return own.customer.sent(record)
@@ -139,6 +154,7 @@ def variant(metadata: Metadata, connection: str, entity: str | None) -> Variant:
     lists = {name: table for name, table in of("customer").codes.items() if name in ROW.fields}
     return Variant(
         CUSTOMER.over(of("customer")),
+        CONTACT.over(of("contact")),
         ROW.over(Overrides(codes=lists)).over(of("customer_row")),
         PROJECT.over(of("project")),
         SCHEDULE.over(of("billing_schedule")),

@@ -7,13 +7,15 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
+import msgspec
+
 from apis.runtime.caller import reported
 from apis.runtime.metadata import Metadata
 from apis.runtime.vendor import VendorHttp
 from apis.runtime.wire import at, error_for
 from apis.runtime.writes import Write
 from contracts.canonical.deal import Deal, DealFile, DealMark, DealMarking, DealPage, Gap
-from contracts.canonical.identity import Ref
+from contracts.canonical.identity import Ref, Source
 from contracts.canonical.party import Customer
 from contracts.errors import Conflict, NotFound, Rejected, ThroughlineError
 from contracts.ports import About, Outcome
@@ -53,9 +55,31 @@ class Salesforce:
         return self._maps.deal(await self._one("deal", query, external_id))
 
     async def get_deal_file(self, external_id: str) -> DealFile:
-        """A deal with its lines, customer, parents and contact: one query."""
+        """A deal with its lines, customer, parents and contact: one query.
+
+        A query sees four parents; each further one sees six more.
+        """
         query = select(self._maps.file_columns, "Opportunity", BY_ID, external_id)
-        return self._maps.deal_file(await self._one("deal", query, external_id))
+        file = self._maps.deal_file(await self._one("deal", query, external_id))
+        return msgspec.structs.replace(file, parents=await self._parents(file))
+
+    async def _parents(self, file: DealFile) -> tuple[Customer, ...]:
+        """All accounts above the deal's, the nearest first."""
+        parents = [*file.parents]
+        while parents and (above := parents[-1].parent) and above.external_id:
+            if above.external_id in {
+                each.external_id for each in (file.customer, *parents) if each
+            }:
+                raise Rejected(
+                    "customer.parent-loop",
+                    f"account {above.external_id} stands above itself in {self._http.name}",
+                    remedy=f"mend the parent accounts in {self._http.name}, then retry",
+                    source=self._http.name,
+                )
+            query = select(self._maps.chain_columns, "Account", BY_ID, above.external_id)
+            record = await self._one("customer", query, above.external_id)
+            parents += self._maps.chain(record, file.deal.entity)
+        return tuple(parents)
 
     async def list_deals(
         self, changed_since: datetime, cursor: str | None = None, state: str | None = None
@@ -94,10 +118,29 @@ class Salesforce:
             raise Conflict("salesforce.MULTIPLE_CHOICES", f"several accounts carry the key {key}")
         return Ref(None, found[0]["Id"]) if found else None
 
-    async def mark_customer(self, external_id: str, key: str) -> Ref:
-        """Our key on the account the deal came with: an update, never an upsert by key."""
+    async def mark_customer(
+        self,
+        external_id: str,
+        key: str,
+        customer: Customer | None = None,
+        origin: Source | None = None,
+    ) -> Ref:
+        """Our key on the account the deal came with: an update, never an upsert by key.
+
+        With it go the values of the system of `origin`, in the fields that metadata names.
+        """
         write = Write(object="customer", key=key, kind="update", attributes=("key",))
         body = self._maps.key(key)
+        if customer is not None and origin is not None:
+            mirror = msgspec.structs.replace(
+                write,
+                attributes=self._maps.sent(customer),
+                origin=origin,
+                entity=customer.entity,
+            )
+            mine = self._http.owned(mirror)
+            write = msgspec.structs.replace(mirror, attributes=("key", *mine))
+            body |= self._maps.account(customer, mine)
         return await self._http.write(
             write, "PATCH", "/sobjects/Account/{}", external_id, body=body
         )
@@ -112,23 +155,30 @@ class Salesforce:
     async def upsert_customers(self, customers: list[Customer]) -> list[Outcome]:
         """Customers made or updated by our key: 200 a call, each with its own outcome."""
         key_field = self._maps.path("customer", "key")
-        told: dict[int, Ref | ThroughlineError] = {}
-        keyed = [(n, each) for n, each in enumerate(customers) if each.key]
-        for part in chunks(keyed, MOST_RECORDS):
+        made = [self._account(each) for each in customers]
+        told = {n: each for n, each in enumerate(made) if isinstance(each, ThroughlineError)}
+        for part in chunks(sorted({*range(len(made))} - told.keys()), MOST_RECORDS):
             results = await self._http.write_many(
-                [self._upserting(each) for _, each in part],
+                [self._upserting(customers[n]) for n in part],
                 "PATCH",
                 "/composite/sobjects/Account/{}",
                 key_field,
-                bodies=[self._maps.account(each) for _, each in part],
+                bodies=[made[n] for n in part],
                 pack=collection,
                 outcomes=self._of_collection,
             )
-            told |= {n: result for (n, _), result in zip(part, results, strict=True)}
-        missing = Rejected("customer.key-missing", "a customer is written by our key: it has none")
-        return [
-            reported(told.get(n, missing), each.external_id) for n, each in enumerate(customers)
-        ]
+            told |= dict(zip(part, results, strict=True))
+        return [reported(told[n], each.external_id) for n, each in enumerate(customers)]
+
+    def _account(self, customer: Customer) -> Record | ThroughlineError:
+        """A customer as an account, or why there is none: this record's outcome."""
+        if not customer.key:
+            told = "a customer is written by our key: it has none"
+            return Rejected("customer.key-missing", told)
+        try:
+            return self._maps.account(customer)
+        except ThroughlineError as error:
+            return error
 
     def _upserting(self, customer: Customer) -> Write:
         return Write(

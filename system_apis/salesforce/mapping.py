@@ -67,7 +67,7 @@ CUSTOMER = Map(
     {
         "external_id": at("Id", readonly=True),
         "key": "TL_Customer_Key__c",
-        "name": "Name",
+        "name": at("Name", longest=255),
         "parent.external_id": "ParentId",
         "country": codes("BillingCountry", COUNTRIES, loose=True),
         "addresses.0.kind": const("billing"),

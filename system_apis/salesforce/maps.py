@@ -5,6 +5,7 @@ A query asks for what any entity maps; a record is read by the maps of the entit
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from apis.runtime.places import At, Const, Flags
 from apis.runtime.wire import at
 from contracts.canonical.deal import Deal, DealFile, DealMark, Gap
 from contracts.canonical.party import Contact, Customer
+from contracts.canonical.region import region_code
 from contracts.errors import Rejected
 from system_apis.salesforce.mapping import CONTACT, CUSTOMER, DEAL
 from system_apis.salesforce.soql import columns, select, soql
@@ -26,6 +28,7 @@ PARENTS = 4
 """A path may name five relationships: the account and four above it."""
 NO_OWNER = Overrides(fields={"account_manager": None})
 ROLES = "OpportunityContactRoles"
+MOST_CONTACTS = 50
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Variant:
 
     deal: Map[Deal]
     customer: Map[Customer]
+    above: Map[Customer]
     contact: Map[Contact]
     file: Map[DealFile]
 
@@ -56,12 +60,19 @@ class Maps:
 
     @cached_property
     def file_columns(self) -> str:
-        """What the query for a deal file selects: the contact comes by its role on the deal."""
+        """What the query for a deal file selects: contacts come by their roles on the deal."""
         mine = [path for each in self._maps for path in each.file.paths]
         contact = columns(path for each in self._maps for path in each.contact.paths)
         named = ", ".join(f"Contact.{path}" for path in contact.split(", "))
-        order = "ORDER BY IsPrimary DESC, Id LIMIT 1"
+        order = f"ORDER BY IsPrimary DESC, Id LIMIT {MOST_CONTACTS}"
         return columns([*mine, f"({select(f'Role, IsPrimary, {named}', ROLES, order)})"])
+
+    @cached_property
+    def chain_columns(self) -> str:
+        """What the query for an account and those above it selects."""
+        levels = ["Parent." * n for n in range(PARENTS + 2)]
+        paths = [path for each in self._maps for path in each.above.paths]
+        return columns(f"{level}{path}" for level in levels for path in paths)
 
     def path(self, word: Literal["deal", "customer"], field: str) -> str:
         """Where the vendor keeps a field: for conditions and upserts."""
@@ -89,22 +100,31 @@ class Maps:
         return self._of(record).deal.read_or_gap(record)
 
     def deal_file(self, record: Record) -> DealFile:
-        """A deal with its account, those above it, and who plays the first part in it."""
+        """A deal with its account, those above it, and who plays a part in it."""
         maps = self._of(record)
-        file = maps.file.read(record)
-        role = at(record, f"{ROLES}.records.0")
-        if not role or not role.get("Contact"):
-            return file
-        contact = msgspec.structs.replace(
-            maps.contact.read(role["Contact"]),
-            role=role.get("Role"),
-            primary=role.get("IsPrimary") is True,
+        file = in_codes(maps.file.read(record))
+        contacts = tuple(
+            msgspec.structs.replace(
+                maps.contact.read(role["Contact"]),
+                role=role.get("Role"),
+                primary=role.get("IsPrimary") is True,
+            )
+            for role in at(record, f"{ROLES}.records") or ()
+            if role.get("Contact")
         )
-        return msgspec.structs.replace(file, contact=contact)
+        return msgspec.structs.replace(file, contact=next(iter(contacts), None), contacts=contacts)
 
     def customer(self, record: Record) -> Customer:
         """An account by the maps of the entity that asks."""
-        return self._maps.own().customer.read(record)
+        return coded(self._maps.own().customer.read(record))
+
+    def chain(self, record: Record | None, entity: str | None) -> list[Customer]:
+        """An account and those above it, as far as the record has them."""
+        found = []
+        while record:
+            found.append(coded(self._maps.of(entity).above.read(record)))
+            record = record.get("Parent")
+        return found
 
     def key(self, key: str) -> Record:
         """Our key, as an account keeps it."""
@@ -115,9 +135,13 @@ class Maps:
         marked = {"project_key": mark.project_key, "project_status": mark.status}
         return self._maps.own().deal.write(marked)
 
-    def account(self, customer: Customer) -> Record:
-        """A customer as an account."""
-        return self._maps.own(customer.entity).customer.write(customer)
+    def account(self, customer: Customer, only: Iterable[str] | None = None) -> Record:
+        """A customer as an account, or these attributes of it."""
+        left = set() if only is None else {*self.sent(customer)} - {*only}
+        given: Record = dict.fromkeys(left)
+        return self._maps.own(customer.entity).customer.write(
+            msgspec.structs.replace(customer, **given)
+        )
 
     def sent(self, customer: Customer) -> tuple[str, ...]:
         """What `account` sends of a customer."""
@@ -142,7 +166,23 @@ def variant(metadata: Metadata, connection: str, entity: str | None) -> Variant:
     places = {"deal": inside(None, deal), "customer": inside("Account", customer)}
     for n in range(PARENTS):
         places[f"parents.{n}"] = inside("Account" + ".Parent" * (n + 1), above)
-    return Variant(deal, customer, contact, Map(DealFile, places))
+    return Variant(deal, customer, above, contact, Map(DealFile, places))
+
+
+def in_codes(file: DealFile) -> DealFile:
+    """The file with the addresses of its customers in codes."""
+    customer = file.customer and coded(file.customer)
+    parents = tuple(coded(each) for each in file.parents)
+    return msgspec.structs.replace(file, customer=customer, parents=parents)
+
+
+def coded(customer: Customer) -> Customer:
+    """The customer with states by their codes: an org without state codes has text."""
+    addresses = tuple(
+        msgspec.structs.replace(each, region=region_code(each.country, each.region))
+        for each in customer.addresses
+    )
+    return msgspec.structs.replace(customer, addresses=addresses)
 
 
 def table_of(place: Any) -> dict[Any, Any]:

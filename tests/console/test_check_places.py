@@ -32,6 +32,16 @@ ENTITIES = [
         "connection: hubspot, object",
         "feeds.0.connection: there is no `hubspot` in connections",
     ),
+    (
+        "{connection: kantata, roles",
+        "{connection: hubspot, roles",
+        "contacts.0.connection: there is no `hubspot` in connections",
+    ),
+    (
+        "#  - {connection: netsuite, roles",
+        "«  - {connection: kantata, roles",
+        "contacts.1: says again what contacts.0 says",
+    ),
     ("crm: salesforce,", "crm: hubspot,", "roles.0.serves.crm: there is no `hubspot`"),
     ("erp: netsuite}", "erp: salesforce}", "roles.0.serves.erp: salesforce serves crm only"),
     ("psa: kantata,", "psa: netsuite,", "roles.0.serves.psa: netsuite serves erp only"),

@@ -14,7 +14,7 @@ from contracts.canonical.contract import ApprovalLimit
 from contracts.canonical.deal import Deal, DealFile, DealLine
 from contracts.canonical.identity import Source
 from contracts.canonical.money import Money
-from contracts.canonical.party import Customer
+from contracts.canonical.party import Address, Customer
 from contracts.errors import Rejected
 from process_apis.deal_rules import (
     Account,
@@ -23,6 +23,7 @@ from process_apis.deal_rules import (
     checked,
     commercial,
     duplicate,
+    fiscal,
     priced,
 )
 
@@ -98,6 +99,20 @@ def test_a_legal_entity_that_is_not_ours_is_told_with_those_that_are() -> None:
     assert (finding.code, finding.pointer) == ("deal.entity-unknown", "/entity")
     assert finding.message.endswith("is sold by FR, which is none of DE, US")
     assert finding.remedy == "choose one of DE, US as the selling entity in salesforce"
+
+
+@pytest.mark.parametrize(
+    ("country", "region", "codes"),
+    [("US", "CO", []), ("US", "Bavaria", ["customer.region-unknown"]), ("DE", "Bavaria", [])],
+)
+def test_a_state_is_one_of_its_country(country: str, region: str, codes: list[str]) -> None:
+    home = Address(region=region, country=country)
+    customer = Customer(name="Elbtal", country=country, tax_code="X", addresses=(home,))
+    file = DealFile(deal=deal(), customer=customer)
+
+    found_codes = [each.code for each in fiscal(file, ENTITIES, "salesforce")]
+
+    assert [each for each in found_codes if "region" in each] == codes
 
 
 def test_all_findings_come_at_once_and_the_first_names_the_owner() -> None:

@@ -175,6 +175,8 @@ async def test_a_corrected_tax_id_finds_duplicates_and_the_wrong_one_no_more(fir
     await firm.run_of(deal)
     await lost(firm, deal)
     firm.salesforce.corrects(deal.customer_id, tax_id=right)
+    in_the_books = firm.netsuite.customer(key_of(firm, deal.customer_id))["id"]
+    firm.netsuite.corrects(in_the_books, tax_id=right)  # they own it
     firm.salesforce.wins_again(deal)
     await firm.run_of(deal, turn=2)
 

@@ -12,6 +12,7 @@ import pytest
 from apis.runtime.metadata import Metadata, Owner, Serving
 from apis.runtime.owners import Owners
 from apis.runtime.writes import Write
+from contracts.canonical.identity import Source
 from contracts.errors import Rejected
 
 JUNE, JULY = date(2026, 6, 30), date(2026, 7, 1)
@@ -99,6 +100,24 @@ def test_the_steward_of_the_metadata_is_named() -> None:
 
 def test_a_new_record_mirrors_what_its_owners_hold() -> None:
     owners("netsuite").check(changes("name", "tax_code", kind="create"), "DE", JUNE)
+
+
+def test_a_mirror_of_the_owners_record_may_be_written() -> None:
+    books, account = Source("netsuite", "8812"), Source("salesforce", "001A")
+
+    owners("netsuite").check(changes("key", "name", "parent", origin=account), "DE", JUNE)
+    owners().check(changes("key", "tax_id", "payment_terms", origin=books), "DE", JUNE)
+
+
+@pytest.mark.parametrize("origin", ["salesforce", "kantata"])
+def test_a_value_that_comes_from_another_than_its_owner_is_no_mirror(origin: str) -> None:
+    copied = changes("name", "tax_id", origin=Source(origin, "1"))
+    with pytest.raises(Rejected) as refusal:
+        owners("netsuite").check(copied, "DE", JUNE)
+
+    assert refusal.value.code == "ownership.not-owner"
+    assert "/tax_id" in {field.pointer for field in refusal.value.errors}
+    assert refusal.value.detail.startswith(origin)
 
 
 def test_an_object_that_nobody_declared_is_a_defect() -> None:

@@ -29,13 +29,14 @@ def caller(
     *,
     metadata: Metadata,
     clock: Clock | None = None,
+    name: str | None = None,
     **changed: Any,
 ) -> VendorHttp:
-    """What calls the vendor's connection, of which some settings are changed."""
+    """What calls the vendor's connection, by another name or with some settings changed."""
     known = metadata.connections[vendor]
     connection = msgspec.structs.replace(known, transport="httpx", **changed)
     return caller_of(
-        vendor,
+        name or vendor,
         connection,
         metadata=metadata,
         home=Home(os.environ, home),

@@ -9,7 +9,7 @@ import pytest
 from apis.runtime.app import make_app
 from apis.runtime.clients import Local, client
 from contracts.canonical.billing import BillingSchedule
-from contracts.canonical.identity import Ref
+from contracts.canonical.identity import Ref, Source
 from contracts.canonical.money import Money
 from contracts.canonical.party import Customer
 from contracts.canonical.project import Project
@@ -17,6 +17,8 @@ from contracts.errors import Conflict
 from contracts.ports import Erp
 from system_apis import erp
 from tests.runtime.acme import asks
+
+ACCOUNT = Source("salesforce", "001A")
 
 
 class Listening:
@@ -33,8 +35,10 @@ class Listening:
         self.asked = [customer, key]
         return Ref(None, "8812")
 
-    async def update_customer(self, external_id: str, customer: Customer, key: str) -> Ref:
-        self.asked = [external_id, customer, key]
+    async def update_customer(
+        self, external_id: str, customer: Customer, key: str, origin: Source | None = None
+    ) -> Ref:
+        self.asked = [external_id, customer, key, origin]
         raise Conflict("netsuite.DUP_EXT_ID", "another customer has it", source="netsuite")
 
     async def create_project(self, project: Project, key: str) -> Ref:
@@ -71,5 +75,6 @@ async def test_arguments_and_errors_arrive_as_they_were_sent() -> None:
     await served.create_billing_schedule("9001", schedule, "schedule-1")
     assert behind.asked == ["9001", schedule, "schedule-1"]
     with pytest.raises(Conflict) as raised:
-        await served.update_customer("8812", customer, "customer-1")
+        await served.update_customer("8812", customer, "customer-1", ACCOUNT)
+    assert behind.asked == ["8812", customer, "customer-1", ACCOUNT]
     assert raised.value.code == "netsuite.DUP_EXT_ID"

@@ -122,6 +122,13 @@ CUSTOMER = [
     Field("onCreditHold", "boolean", readonly=True, in_record=False),
     Field("balance", "number", readonly=True, in_query=False),
 ]
+CONTACT = [
+    Field("entityId", length=83, required=True),
+    _ref("company", "customer"),
+    _ref("subsidiary", "subsidiary"),
+    *_text("firstName lastName title email phone", 254),
+    *_of("boolean", "isInactive"),
+]
 JOB = [
     *ENTITY,
     _ref("parent", "customer", column="customer"),
@@ -163,6 +170,7 @@ RECORDS: dict[str, RecordType] = {
     each.name: each
     for each in (
         _type("customer", CUSTOMER, addresses=True, counter="entity", number="CUST"),
+        _type("contact", CONTACT, counter="entity"),
         _type("job", JOB, counter="entity", number="PRJ"),
         _list("subsidiary"),
         _type(

@@ -156,7 +156,8 @@ ACCOUNT = [
     *_address("Shipping"),
     Field("MasterRecordId", "reference", 18, readonly=True, to="Account", relation="MasterRecord"),
     _key("TL_Customer_Key__c"),
-    *_text("TL_Tax_Id__c TL_Tax_Code__c", 40),
+    *_text("TL_Tax_Id__c TL_Tax_Code__c TL_Payment_Terms__c", 40),
+    *_of("boolean", "TL_Credit_Hold__c"),
     _key("TL_Import_Key__c"),
 ]
 CONTACT = [

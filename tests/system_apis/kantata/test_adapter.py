@@ -10,7 +10,7 @@ import pytest
 from contracts.canonical.billing import BillingLine
 from contracts.canonical.identity import Ref
 from contracts.canonical.money import Money
-from contracts.canonical.party import Address, Customer
+from contracts.canonical.party import Address, Contact, Customer
 from contracts.canonical.project import Budget, Milestone, Project, StaffingRequest, Task
 from contracts.errors import Conflict, Misconfigured, NotFound
 from tests.runtime.acme import asks, made, rows
@@ -106,6 +106,20 @@ async def test_a_clean_deal_is_six_calls(tenant, psa) -> None:
     assert customer.external_id
     assert all(each.ok for each in [*stories, *billed, *staffed])
     assert received[4]["key"] == "tasks-1-1,tasks-1-2,tasks-1-3"
+
+
+async def test_a_new_customer_names_the_person_to_talk_to(tenant, psa) -> None:
+    asks()
+    before = len(tenant.log)
+
+    await psa.upsert_customer(
+        "customer-1", ELBTAL, Contact(name="Ada Frey", email="ada@elbtal.example")
+    )
+
+    received = [each["operation"] for each in tenant.log[before:] if each["phase"] == "received"]
+    assert received[1:] == ["workspace_groups.search", "workspace_groups.create"]
+    [group] = await tenant.lists("workspace_groups")
+    assert (group["contact_name"], group["email"]) == ("Ada Frey", "ada@elbtal.example")
 
 
 async def test_a_new_customer_is_a_company_with_our_key(tenant, psa) -> None:

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from contracts.canonical.billing import BillingSchedule
-from contracts.canonical.identity import Ref
+from contracts.canonical.identity import Ref, Source
 from contracts.canonical.money import Money
-from contracts.canonical.party import Address, Customer
+from contracts.canonical.party import Address, Contact, Customer
 from contracts.canonical.project import Budget, Project
 from contracts.errors import Misconfigured, NotFound, Rejected
 from tests.runtime.acme import asks, made, rows
@@ -194,6 +194,30 @@ async def test_an_update_sends_our_key_and_what_the_erp_owns(account, erp, store
     assert "companyName" not in row.after
 
 
+async def test_a_mirror_sends_what_the_crm_owns_and_no_more(account, erp) -> None:
+    parent = await account.customer("group-1", companyName="Nordlicht Group")
+    customer = await account.customer("old-key", companyName="Nordlicht", vatRegNumber="DE1")
+    sent = msgspec.structs.replace(CUSTOMER, parent=Ref(None, parent))
+    asks()
+
+    await erp.update_customer(customer, sent, "customer-1", Source("salesforce", "001A"))
+
+    known = await account.reads("customer/eid:customer-1")
+    assert (known["companyName"], known["parent"]["id"]) == (CUSTOMER.name, parent)
+    assert (known["vatRegNumber"], known.get("terms")) == ("DE1", None)
+
+
+async def test_only_a_flow_is_believed_where_a_value_comes_from(account, erp) -> None:
+    customer = await account.customer("old-key", companyName="Nordlicht")
+    call = asks()
+    call.context = msgspec.structs.replace(call.context, actor="somebody")
+
+    with pytest.raises(Rejected, match=r"ownership\.origin-not-believed"):
+        await erp.update_customer(customer, CUSTOMER, "customer-1", Source("salesforce", "001A"))
+
+    assert (await account.reads(f"customer/{customer}"))["companyName"] == "Nordlicht"
+
+
 async def test_who_owns_the_name_is_metadata(account, store, tmp_path) -> None:
     owner = {"object": "customer", "attribute": "name", "system": "erp"}
     erp = on(URL, account.http, store, tmp_path, ownership=[owner])
@@ -203,6 +227,43 @@ async def test_who_owns_the_name_is_metadata(account, store, tmp_path) -> None:
     await erp.update_customer(customer, CUSTOMER, "customer-1")
 
     assert (await account.reads(f"customer/{customer}"))["companyName"] == CUSTOMER.name
+
+
+async def test_a_contact_is_made_and_brought_up_to_date_at_our_key(account, erp) -> None:
+    company = await account.customer()
+    person = Contact(name="Ada Frey", email="ada@elbtal.example", customer=Ref(None, company))
+    origin = Source("salesforce", "003A")
+    call = asks()
+
+    ref = await erp.upsert_contact("contact-1", person, origin)
+    asks(request_key="run-2/step")
+    moved = msgspec.structs.replace(person, email="frey@elbtal.example")
+    assert await erp.upsert_contact("contact-1", moved, origin) == ref
+
+    assert called(call) == ["PUT /record/v1/contact/eid:{}"]
+    known = await account.reads("contact/eid:contact-1")
+    assert (known["entityId"], known["email"]) == ("Ada Frey", "frey@elbtal.example")
+    assert known["company"]["id"] == company
+
+
+async def test_a_contact_that_is_not_the_crms_is_refused(account, erp) -> None:
+    company = await account.customer()
+    asks()
+
+    with pytest.raises(Rejected, match=r"ownership\.not-owner"):
+        await erp.upsert_contact(
+            "contact-1", Contact(name="Ada", customer=Ref(None, company)), Source("kantata", "7")
+        )
+
+
+async def test_a_name_that_is_too_long_is_refused_before_it_is_sent(erp) -> None:
+    call = asks()
+
+    with pytest.raises(Rejected, match="84 characters, where companyName takes 83") as refused:
+        await erp.create_customer(msgspec.structs.replace(CUSTOMER, name="x" * 84), "customer-1")
+
+    assert (refused.value.code, called(call)) == ("customer.name-too-long", [])
+    assert refused.value.errors[0].pointer == "/name"
 
 
 async def test_a_project_becomes_a_job_in_one_call(account, erp) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from apis.runtime.store import Store
 from contracts.canonical.deal import DealMark, DealMarking
-from contracts.canonical.identity import Ref
+from contracts.canonical.identity import Ref, Source
 from contracts.canonical.money import Money
 from contracts.canonical.party import Customer
 from contracts.errors import Conflict, NotFound, Rejected, Throttled, Transient
@@ -61,7 +61,8 @@ async def test_a_deal_file_is_one_query(org, crm) -> None:
 
 async def test_the_nearest_parent_comes_first(org, crm) -> None:
     ids: list[str] = []
-    for name in ("Group", "Region", "Country", "City", "Shop", "Till"):
+    names = [f"Level {n}" for n in range(12)]
+    for name in names:
         parent = {"ParentId": ids[-1]} if ids else {}
         ids.append(await org.creates("Account", Name=name, **parent))
     stage = {"StageName": "Closed Won", "CloseDate": "2026-03-31", "Name": "Deal"}
@@ -70,10 +71,37 @@ async def test_the_nearest_parent_comes_first(org, crm) -> None:
 
     file = await crm.get_deal_file(deal)
 
-    assert file.customer.name == "Till"
-    assert [parent.name for parent in file.parents] == ["Shop", "City", "Country", "Region"]
+    assert file.customer.name == names[-1]
+    assert [parent.name for parent in file.parents] == names[-2::-1]
     assert file.contact is None
     assert file.deal.lines == ()
+
+
+async def test_all_who_play_a_part_come_with_their_roles(org, crm) -> None:
+    won = await org.wins_deal()
+    for n in range(15):
+        person = await org.creates("Contact", LastName=f"Frey {n}")
+        ends = {"OpportunityId": won["deal"], "ContactId": person}
+        await org.creates("OpportunityContactRole", Role="Billing", **ends)
+    asks()
+
+    file = await crm.get_deal_file(won["deal"])
+
+    assert file.contacts[0] == file.contact
+    assert [each.role for each in file.contacts] == ["Decision Maker", *["Billing"] * 15]
+
+
+async def test_what_finance_keeps_goes_with_the_key(org, crm) -> None:
+    account = await org.creates("Account", Name="Elbtal")
+    kept = Customer(name="No", payment_terms="net60", tax_id="DE1", credit_hold=True)
+    call = asks()
+
+    await crm.mark_customer(account, "customer-1", kept, Source("netsuite", "8812"))
+
+    assert [each["operation"] for each in call.calls[1:]] == ["PATCH /sobjects/Account/{}"]
+    known = await crm.get_customer(account)
+    assert (known.key, known.name) == ("customer-1", "Elbtal")
+    assert (known.payment_terms, known.tax_id, known.credit_hold) == ("net60", "DE1", True)
 
 
 async def test_a_deal_that_is_not_there_is_not_found(crm) -> None:
@@ -223,7 +251,8 @@ async def test_customers_are_upserted_by_key_each_with_its_own_outcome(org, crm)
         [
             Customer(key="customer-1", name="Elbtal AG"),
             Customer(key="customer-2", name="New GmbH", phone="+49 40 1"),
-            Customer(key="customer-3", name="x" * 300),
+            Customer(key="customer-3", name="Far", website="https://" + "x" * 300),
+            Customer(key="customer-4", name="x" * 300),
             Customer(name="Nameless"),
         ]
     )
@@ -234,6 +263,7 @@ async def test_customers_are_upserted_by_key_each_with_its_own_outcome(org, crm)
     assert (made_now.key, made_now.name, made_now.phone) == ("customer-2", "New GmbH", "+49 40 1")
     assert [each.problem.code for each in told[2:]] == [
         "salesforce.STRING_TOO_LONG",
+        "customer.name-too-long",
         "customer.key-missing",
     ]
     assert all(bool(each.ok) != bool(each.problem) for each in told)
@@ -322,3 +352,15 @@ async def test_an_expired_session_costs_one_more_sign_in(org, crm) -> None:
     await crm.get_deal(deal)
 
     assert [each["operation"] for each in call.calls] == ["GET /query", "sign in", "GET /query"]
+
+
+async def test_accounts_that_stand_above_each_other_are_refused(org, crm) -> None:
+    one = await org.creates("Account", Name="One")
+    two = await org.creates("Account", Name="Two", ParentId=one)
+    await org.call("PATCH", f"sobjects/Account/{one}", {"ParentId": two})
+    stage = {"StageName": "Closed Won", "CloseDate": "2026-03-31", "Name": "Deal"}
+    deal = await org.creates("Opportunity", AccountId=one, CurrencyIsoCode="EUR", **stage)
+    asks()
+
+    with pytest.raises(Rejected, match=r"customer\.parent-loop"):
+        await crm.get_deal_file(deal)

@@ -1,0 +1,212 @@
+"""The steps that make a customer known where work is planned (PSA) and money is booked (ERP)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from apis.runtime.context import CURRENT
+from apis.runtime.flow import PLANNED, current, step
+from apis.runtime.metadata import Contacts
+from apis.runtime.waits import involve
+from contracts.canonical.deal import Deal, DealFile
+from contracts.canonical.identity import Ref, Source
+from contracts.canonical.party import Contact, Customer
+from contracts.ports import Crm
+from process_apis import customer_master
+from process_apis.customer_matching import Match, chosen, on_hold, unusable
+from process_apis.deal_rules import FINANCE
+from process_apis.project_setup import DELIVERY, erp_of, linked, psa_of
+
+ACCOUNT = "account"
+"""In the extensions of a customer: the account it is in the CRM, whose values it carries."""
+SYSTEMS = "systems"
+"""In the extensions of a contact: the connections that are to have it."""
+
+
+@step(
+    owner=FINANCE,
+    keep="who a customer is in the ERP stays true",
+    adopts=["customer.match-unclear", "customer.inactive", "customer.not-found"],
+)
+async def customers_in(erp: str, file: DealFile, customer: Customer) -> list[Customer]:
+    """The customer, then its parents, as the ERP is to know them; with an id if it does already.
+
+    Each is adopted or new by its score; what is unclear waits for a person, one after the other.
+    """
+    settle()
+    wanted = [keyed(each, file.deal) for each in (customer, *file.parents)]
+    found = await erp_of(erp).match_customers(wanted)
+    known = []
+    for each in wanted:
+        in_question(each)
+        match = await matched(each, found, erp)
+        if match is not None:
+            if match.customer.credit_hold and each is wanted[0]:
+                raise on_hold(match.customer, erp)
+            await linked("customer", each.id, Source(erp, match.customer.external_id or ""), match)
+        known.append(booked(each, match))
+    in_question(wanted[0])
+    return known
+
+
+def settle() -> None:
+    """What a person has decided holds for the customer in question until the run is over.
+
+    Who adopted one and retries after that has not changed their mind.
+    """
+    running, decision = current(), CURRENT.get().context.decided
+    asked, settled = running.subject.get("in_question"), running.subject.get("settled", {})
+    if decision and asked and not (decision == "retry" and asked in settled):
+        running.subject = running.subject | {"settled": {**settled, asked: decision}}
+
+
+def in_question(customer: Customer) -> None:
+    """From now on findings on a customer are about this one, and so are decisions on them."""
+    running = current()
+    involve(running, "customer", account_of(customer), customer.id)
+    running.subject = running.subject | {"in_question": customer.id}
+
+
+async def matched(wanted: Customer, found: Sequence[Customer], erp: str) -> Match | None:
+    """Who it is: whom a person adopted, else by score; after a *retry* another one if unclear."""
+    decision = current().subject.get("settled", {}).get(wanted.id, "")
+    what, _, adopted = decision.partition(":")
+    if what != "adopt":
+        return chosen(wanted, found, erp, decided=what == "retry")
+    match = Match(await erp_of(erp).get_customer(adopted), 100, ("a person adopted it",))
+    if match.customer.state != "active":
+        raise unusable(match.customer, erp)
+    return match
+
+
+def booked(wanted: Customer, match: Match | None) -> Customer:
+    """The customer with what finance keeps of it, where the books know it already."""
+    if match is None:
+        return wanted
+    theirs = match.customer
+    return msgspec.structs.replace(
+        wanted,
+        external_id=theirs.external_id,
+        tax_id=theirs.tax_id or wanted.tax_id,
+        payment_terms=theirs.payment_terms or wanted.payment_terms,
+        credit_hold=theirs.credit_hold,
+    )
+
+
+def mirrored(erp: str, customer: Customer) -> tuple[Customer, Source] | None:
+    """What finance keeps of a customer that the books know, for others to show, and where."""
+    if customer.external_id is None:
+        return None
+    kept = Customer(
+        name=customer.name,
+        entity=customer.entity,
+        tax_id=customer.tax_id,
+        payment_terms=customer.payment_terms,
+        credit_hold=customer.credit_hold,
+    )
+    return kept, Source(erp, customer.external_id)
+
+
+@step(owner=FINANCE, keep="a customer with a history in the books is never deleted")
+async def billed_customer(erp: str, customer: Customer, parent: Ref | None) -> Ref:
+    """The customer in the books, under its parent, with our key: made, or adopted and mirrored."""
+    in_question(customer)
+    customer = await as_it_is(customer)
+    account = account_of(customer)
+    wanted = msgspec.structs.replace(customer, parent=parent, external_id=None, extensions={})
+    key = wanted.key or ""
+    if customer.external_id is None:
+        made = await erp_of(erp).create_customer(wanted, key)
+    else:
+        made = await erp_of(erp).update_customer(customer.external_id, wanted, key, account)
+    await linked("customer", customer.id, Source(erp, made.external_id or ""))
+    return Ref(customer.id, made.external_id)
+
+
+@step(owner=DELIVERY, keep="a client stays known to the PSA")
+async def delivered_customer(psa: str, customer: Customer, file: DealFile) -> Ref:
+    """The customer where its work is planned, with the person to talk to."""
+    wanted = await as_it_is(keyed(customer, file.deal))
+    wanted = msgspec.structs.replace(wanted, extensions={})
+    person = next(iter(contacts_of(file, psa)), None)
+    made = await psa_of(psa).upsert_customer(wanted.key or "", wanted, person)
+    await linked("customer", customer.id, Source(psa, made.external_id or ""))
+    return Ref(customer.id, made.external_id)
+
+
+@step(owner=FINANCE, keep="a person at a customer stays known to the books")
+async def contact_in(erp: str, contact: Contact, debtor: Ref) -> Ref:
+    """Whom finance writes to at the customer."""
+    person = Source(current().source.connection, contact.external_id or "")
+    known = await golden_id("contact", person)
+    wanted = msgspec.structs.replace(
+        contact, id=known, external_id=None, customer=debtor, extensions={}
+    )
+    made = await erp_of(erp).upsert_contact(f"contact-{known}", wanted, person)
+    await linked("contact", known, Source(erp, made.external_id or ""))
+    return Ref(known, made.external_id)
+
+
+async def golden_id(object: str, source: Source) -> str:  # noqa: A002 - the word
+    """The golden id of a record; a dry run makes none."""
+    runtime = current().runtime
+    if current().plan:
+        found = await runtime.store.read(customer_master.known, object, source)
+        return found or f"{PLANNED}{object}"
+    return await runtime.store.write(customer_master.golden, object, source, runtime.clock.now())
+
+
+def wanted_contacts(file: DealFile, asked: Iterable[Contacts]) -> Iterator[Contact]:
+    """The contacts that a system asks for by their roles, each once, with those systems."""
+    systems: dict[str, set[str]] = {}
+    for each in file.contacts:
+        plays = (each.role or "").casefold()
+        takers = {a.connection for a in asked if plays in {role.casefold() for role in a.roles}}
+        systems.setdefault(each.external_id or "", set()).update(takers)
+    for each in file.contacts:
+        if takers := systems.pop(each.external_id or "", set()):
+            told = each.extensions | {SYSTEMS: " ".join(sorted(takers))}
+            yield msgspec.structs.replace(each, extensions=told)
+
+
+def contacts_of(file: DealFile, system: str) -> list[Contact]:
+    """The contacts that this system is to have."""
+    return [each for each in file.contacts if system in each.extensions.get(SYSTEMS, "").split()]
+
+
+async def as_it_is(customer: Customer) -> Customer:
+    """The customer as it was read; after a decision with what the CRM has now."""
+    if CURRENT.get().context.decided is None:
+        return customer
+    account = account_of(customer)
+    crm: Crm = current().runtime.connect(Crm, f"system/{account.connection}")
+    now = await crm.get_customer(account.external_id)
+    return msgspec.structs.replace(
+        now,
+        id=customer.id,
+        key=customer.key,
+        external_id=customer.external_id,
+        entity=customer.entity,
+        currency=now.currency or customer.currency,
+        extensions=customer.extensions,
+    )
+
+
+def account_of(customer: Customer) -> Source:
+    """The account whose values a customer carries."""
+    return Source(current().source.connection, customer.extensions.get(ACCOUNT, ""))
+
+
+def keyed(customer: Customer, deal: Deal) -> Customer:
+    """The customer as another system gets it: with our key, for the entity that sells."""
+    return msgspec.structs.replace(
+        customer,
+        key=f"customer-{customer.id}",
+        external_id=None,
+        parent=None,
+        entity=deal.entity,
+        currency=customer.currency or (deal.value.currency if deal.value else None),
+        extensions=customer.extensions | {ACCOUNT: customer.external_id or ""},
+    )
