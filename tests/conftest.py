@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.firm import Firm
-from tests.house import House
+from tests.house import House, opened
 from tests.servers import Servers, drop_database, flush, fresh_database, servers
 
 FORM = os.environ.get("THROUGHLINE_TEST_FORM", "embedded")
@@ -116,26 +116,11 @@ def house(
     entities: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[House]:
-    """`throughline up` on SQLite; in production form a process per tier on PostgreSQL and Redis."""
+    """The deployment of all business readings."""
     home: Path = tmp_path_factory.mktemp("firm")
-    more = {"THROUGHLINE_GATEWAY": str(policy), "THROUGHLINE_ENTITIES": str(entities)}
-    if production is None:
-        house = House(home, f"sqlite:///{home}/throughline.sqlite", None, **more)
-    else:
-        flush(production.redis_url)
-        url = fresh_database(production.database_url)
-        house = House(home, url, production.redis_url, **more)
-    try:
-        house.opens_sandboxes()
-        if production is None:
-            house.opens_in_one_process()
-        else:
-            house.opens_split("2")
+    named = {"THROUGHLINE_GATEWAY": str(policy), "THROUGHLINE_ENTITIES": str(entities)}
+    with opened(home, production, **named) as house:
         yield house
-    finally:
-        house.close()
-        if production is not None:
-            drop_database(production.database_url, house.database_url)
 
 
 @pytest.fixture

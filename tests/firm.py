@@ -29,13 +29,14 @@ class Firm:
         self.salesforce = Salesforce(house)
         self.kantata = Kantata(house)
         self.netsuite = NetSuite(house)
+        self.systems = (self.salesforce, self.kantata, self.netsuite)
         self._http = httpx.AsyncClient(base_url=house.gateway, trust_env=False, timeout=30)
         self._secrets = json.loads((house.home / "clients.json").read_text())
         self._tokens: dict[str, str] = {}
 
     async def close(self) -> None:
         """Go home; tomorrow nothing is wrong with any system."""
-        for system in (self.salesforce, self.kantata, self.netsuite):
+        for system in self.systems:
             system.works_again()
         await self._http.aclose()
 
@@ -46,22 +47,23 @@ class Firm:
     async def call(
         self, method: str, path: str, *, by: str = "demo", **more: Any
     ) -> httpx.Response:
-        """A call as one of the demo clients; an expired token is renewed."""
-        for _ in range(2):
-            if by not in self._tokens:
-                await self._sign_in(by)
-            bearer = {"Authorization": f"Bearer {self._tokens[by]}"}
+        """A call as one of the demo clients; a token that ended, be it on its way, is renewed."""
+        for _ in range(3):
+            token = self._tokens.get(by) or await self._sign_in(by)
+            bearer = {"Authorization": f"Bearer {token}"}
             answer = await self._http.request(method, path, headers=bearer, **more)
             if answer.status_code != 401:
                 break
-            del self._tokens[by]
+            self._tokens.pop(by, None)
         return answer
 
-    async def _sign_in(self, client: str) -> None:
+    async def _sign_in(self, client: str) -> str:
         secret = self._secrets[client]["client_secret"]
         asked = {"grant_type": "client_credentials"}
         answer = await self._http.post("/oauth/token", data=asked, auth=(client, secret))
-        self._tokens[client] = answer.raise_for_status().json()["access_token"]
+        token: str = answer.raise_for_status().json()["access_token"]
+        self._tokens[client] = token
+        return token
 
     async def starts(self, deal: Deal, *, by: str = "demo", **query: str) -> httpx.Response:
         """Someone asks for the deal's run."""

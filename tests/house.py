@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 
-from tests.servers import free_port
+from tests.servers import Servers, drop_database, flush, free_port, fresh_database
 
 READY_S = 60.0
 STOP_S = 20.0
@@ -25,9 +26,10 @@ class House:
 
     def __init__(self, home: Path, database_url: str, redis_url: str | None, **env: str) -> None:
         self.home = home
-        self.database_url = database_url
+        self.database_url, self.redis_url = database_url, redis_url
         self.http = httpx.Client(trust_env=False, timeout=30)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.commands: dict[str, tuple[str, ...]] = {}
         self.sandboxes = {vendor: address(free_port()) for vendor in VENDORS}
         self.clock = f"{self.sandboxes[VENDORS[0]]}/__clock__"
         self.gateway = address(free_port())
@@ -78,6 +80,7 @@ class House:
         """One process; what it says goes to `logs/<part>.log`."""
         folder = self.home / "logs"
         folder.mkdir(parents=True, exist_ok=True)
+        self.commands[part] = command
         with (folder / f"{part}.log").open("ab") as log:
             self.processes[part] = subprocess.Popen(
                 [sys.executable, "-m", "apis.cli", *command],
@@ -86,6 +89,29 @@ class House:
                 stdout=log,
                 stderr=log,
             )
+
+    def dies(self) -> None:
+        """Every process but the sandboxes is killed, and started again as it was."""
+        ours = [part for part in self.processes if not part.startswith("sandbox-")]
+        for part in ours:
+            process = self.processes.pop(part)
+            process.kill()
+            process.wait()
+        for part in ours:
+            self.start(part, *self.commands[part])
+        for part in {"up", "gateway"} & set(ours):
+            self.answers(part, f"{self.gateway}/readyz")
+
+    def says(self, *command: str) -> tuple[int, str]:
+        """Exit code and words of a command that ends by itself."""
+        told = subprocess.run(
+            [sys.executable, "-m", "apis.cli", *command],
+            env=self.env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return told.returncode, told.stdout + told.stderr
 
     def answers(self, part: str, url: str, status: int = 200) -> None:
         """Wait for a process's first good answer."""
@@ -126,6 +152,28 @@ class House:
         for part in reversed(list(self.processes)):
             self.stop(part)
         self.http.close()
+
+
+@contextmanager
+def opened(home: Path, production: Servers | None, **env: str) -> Iterator[House]:
+    """`throughline up` on SQLite; in production form a process per tier on PostgreSQL and Redis."""
+    if production is None:
+        house = House(home, f"sqlite:///{home}/throughline.sqlite", None, **env)
+    else:
+        flush(production.redis_url)
+        url = fresh_database(production.database_url)
+        house = House(home, url, production.redis_url, **env)
+    try:
+        house.opens_sandboxes()
+        if production is None:
+            house.opens_in_one_process()
+        else:
+            house.opens_split("2")
+        yield house
+    finally:
+        house.close()
+        if production is not None:
+            drop_database(production.database_url, house.database_url)
 
 
 def urls(sandboxes: Mapping[str, str]) -> dict[str, str]:

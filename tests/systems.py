@@ -69,12 +69,16 @@ class System:
 
     def fired(self) -> int:
         """How often what goes wrong has gone wrong so far."""
+        return sum(int(fault.get("fired", 0)) for fault in self.planned())
+
+    def planned(self) -> list[Record]:
+        """What goes wrong, and how often each has."""
         plan: list[Record] = self._look("faults")
-        return sum(int(fault.get("fired", 0)) for fault in plan)
+        return plan
 
     def works_again(self) -> list[Record]:
         """Nothing goes wrong any more; answers what did."""
-        told: list[Record] = self._look("faults")
+        told = self.planned()
         self._put("faults", [])
         return told
 

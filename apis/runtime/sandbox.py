@@ -23,7 +23,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from apis.runtime.clock import Clock, simulated_clock_url
-from apis.runtime.sandbox_faults import Drift, Fault, Faults
+from apis.runtime.sandbox_faults import CLAIMED, SPOILED, Drift, Fault, Faults, spoiled
 from apis.runtime.sandbox_files import Log, certificate, credentials
 from apis.runtime.sandbox_wire import (
     Answer,
@@ -40,7 +40,7 @@ from contracts.errors import Misconfigured
 LOG = logging.getLogger(__name__)
 DROP = "throughline.drop"
 NO_ANSWER = {"timeout-before-commit", "timeout-after-commit"}
-INSIDE = {"lock", "hide", "truncate", "drift", "timeout-after-commit"}
+INSIDE = {"lock", "hide", "timeout-after-commit", *SPOILED}
 
 
 class Vendor(Protocol):
@@ -147,10 +147,10 @@ class Sandbox:
             return
         call = await received(scope, receive)
         if call.path.startswith(("/__sandbox__/", "/__clock__")):
-            await sent(send, self._back_door(call))
+            await sent(send, self._back_door(call), asyncio.sleep)
             return
         if (answer := await self._serve(call)) is not None:
-            await sent(send, answer)
+            await sent(send, answer, asyncio.sleep)
         elif drop := scope.get("extensions", {}).get(DROP):
             drop()
             await receive()  # the server has seen the connection go: nothing to complain about
@@ -215,18 +215,15 @@ class Sandbox:
             return self._act(call)
         if fault.fault == "timeout-before-commit":
             return None
+        if fault.fault in CLAIMED:
+            return spoiled(fault, self._act(call, "error"), self.vendor.drift)
         if fault.fault not in INSIDE:
             return self._act(call, fault.fault)
         if fault.fault == "lock":
             call.locked = part
         if fault.fault == "hide":
             return self._hidden(call, operations[part], fault.seconds)
-        answer = self._act(call)
-        if fault.fault == "truncate":
-            answer.body = answer.body[: len(answer.body) // 2]
-        elif fault.fault == "drift":
-            answer.body = self.vendor.drift.of(answer.body)
-        return answer
+        return spoiled(fault, self._act(call), self.vendor.drift)
 
     def _hidden(self, call: Call, operation: str, seconds: float) -> Answer:
         """A write hides what it wrote; a search misses the record written last."""

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import random
+import zlib
 from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
 import msgspec
 
+from apis.runtime.sandbox_wire import Answer
+
+SPOILED = frozenset({"truncate", "drift", "empty", "flood", "bomb", "drip"})
+"""Faults of an answer: the vendor has acted."""
+CLAIMED = frozenset({"error-as-success", "redirect"})
+"""Faults of an answer to a call that the vendor refused."""
 KINDS = frozenset(
     {
         *("throttle", "error", "lock", "expire-token", "html", "maintenance"),
-        *("timeout-before-commit", "timeout-after-commit", "hide", "truncate", "drift"),
+        *("timeout-before-commit", "timeout-after-commit", "hide", *SPOILED, *CLAIMED),
     }
 )
+OK, NO_CONTENT = 200, 204
+FLOOD, BOMB, DRIPS = 12_000_000, 50_000_000, 20
+ELSEWHERE = "http://elsewhere.example/"
 
 
 class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -121,3 +131,34 @@ class Faults:
         if fault.fault == "maintenance":
             return fault.until == 0
         return fault.rate >= 1 or dice.random() < fault.rate
+
+
+def spoiled(fault: Fault, answer: Answer, drift: Drift) -> Answer:
+    """The answer as this fault leaves it; one without content gets some where it needs it."""
+    kind, body = fault.fault, answer.body
+    if kind in {"empty", "error-as-success"} or answer.status == NO_CONTENT:
+        answer.status = NO_CONTENT if kind in {"truncate", "drift"} else OK
+    match kind:
+        case "truncate":
+            answer.body = body[: len(body) // 2]
+        case "drift":
+            answer.body = drift.of(body)
+        case "empty":
+            answer.body, answer.headers = b"", {}
+        case "flood":
+            answer.body = b" " * FLOOD + body
+        case "bomb":
+            answer.body = packed(b" " * BOMB + body)
+            answer.headers["content-encoding"] = "gzip"
+        case "drip":
+            answer.body, answer.drips = b" " * DRIPS + body, DRIPS
+            answer.drip_s = fault.seconds / DRIPS
+        case "redirect":
+            answer.status, answer.body, answer.headers = 302, b"", {"location": ELSEWHERE}
+    return answer
+
+
+def packed(body: bytes) -> bytes:
+    """As gzip packs it."""
+    packer = zlib.compressobj(1, wbits=31)
+    return packer.compress(body) + packer.flush()

@@ -13,7 +13,10 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+Sleep = Callable[[float], Awaitable[object]]
+
 JSON = "application/json;charset=UTF-8"
+MORE = {"more_body": True}
 
 
 @dataclass
@@ -61,13 +64,18 @@ class Call:
 
 @dataclass
 class Answer:
-    """What goes back, after how long, and which records (object, id) this call wrote."""
+    """What goes back, after how long, and which records (object, id) this call wrote.
+
+    With `drips` so many bytes come one by one, `drip_s` apart, before the rest.
+    """
 
     status: int
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     written: list[tuple[str, str]] = field(default_factory=list)
     delay_s: float = 0.0
+    drips: int = 0
+    drip_s: float = 0.0
 
 
 class Refusal(Exception):
@@ -96,11 +104,14 @@ async def received(scope: Scope, receive: Receive) -> Call:
     )
 
 
-async def sent(send: Send, answer: Answer) -> None:
+async def sent(send: Send, answer: Answer, sleep: Sleep) -> None:
     """Send the answer back."""
     headers = {"content-length": str(len(answer.body)), **answer.headers}
     if answer.body:
         headers.setdefault("content-type", JSON)
     pairs = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()]
     await send({"type": "http.response.start", "status": answer.status, "headers": pairs})
-    await send({"type": "http.response.body", "body": answer.body})
+    for at in range(answer.drips):
+        await send({"type": "http.response.body", "body": answer.body[at : at + 1], **MORE})
+        await sleep(answer.drip_s)
+    await send({"type": "http.response.body", "body": answer.body[answer.drips :]})

@@ -115,6 +115,8 @@ async def received(answer: httpx.Response, most: int) -> bytes:
 
 def decoded(system: str, status: int, headers: Mapping[str, str], data: bytes) -> Body:
     """The answer with its JSON; a success whose body cannot be read leaves us not knowing."""
+    if status == httpx.codes.OK and not data:  # what has nothing to say says 204
+        raise Unanswered(f"{system}.UNREADABLE", f"{system} sent an empty answer", source=system)
     try:
         return Body(status, headers, _DECODER.decode(data) if data else None)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -125,9 +127,15 @@ def decoded(system: str, status: int, headers: Mapping[str, str], data: bytes) -
 
 
 def classified(system: str, errors: Errors, answer: Body) -> ThroughlineError | None:
-    """The error an answer stands for: by the vendor's code first, by its status second."""
+    """The error an answer stands for: by the vendor's code first, by its status second.
+
+    An error that comes as a success leaves us not knowing.
+    """
     if answer.status in SUCCESS:
-        return None
+        if not (code := at(answer.value, errors.code)):
+            return None
+        told = f"{system} answered {answer.status} with an error: {code}"
+        return Unanswered(f"{system}.UNCLEAR", told[:DETAIL], source=system)
     fields: Any = at(answer.value, errors.fields) if errors.fields else None
     code, detail = (str(at(answer.value, path) or "") for path in (errors.code, errors.detail))
     if errors.told is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from base64 import b64encode
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 
 from apis.runtime.sandbox import Kit
-from apis.runtime.sandbox_faults import Drift
+from apis.runtime.sandbox_faults import BOMB, FLOOD, Drift, Fault, spoiled
 from apis.runtime.sandbox_sessions import Sessions
 from apis.runtime.sandbox_wire import Answer, Call, Refusal
 
@@ -89,3 +90,30 @@ def test_an_answer_drifts_as_the_vendor_says() -> None:
         "items": [{"title": "A", "price": "2.5", "open": True}]
     }
     assert drift.of(b"") == b""
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "size"),
+    [
+        *(("truncate", 201, 3), ("empty", 200, 0), ("error-as-success", 200, 6)),
+        *(("redirect", 302, 0), ("flood", 201, FLOOD + 6), ("drip", 201, 26)),
+    ],
+)
+def test_an_answer_is_spoiled(kind: str, status: int, size: int) -> None:
+    answer = spoiled(
+        Fault(operation="*", fault=kind),
+        Answer(201, b"answer"),
+        Drift(renamed={}, gone=frozenset()),
+    )
+
+    assert (answer.status, len(answer.body)) == (status, size)
+
+
+def test_a_bomb_is_small_until_it_is_unpacked() -> None:
+    fault, drift = Fault(operation="*", fault="bomb"), Drift(renamed={}, gone=frozenset())
+
+    answer = spoiled(fault, Answer(204), drift)
+
+    assert (answer.status, answer.headers["content-encoding"]) == (200, "gzip")
+    assert len(answer.body) < BOMB / 100
+    assert len(gzip.decompress(answer.body)) == BOMB

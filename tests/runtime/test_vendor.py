@@ -166,6 +166,34 @@ async def test_what_cannot_be_read_is_no_success(store: Store, httpx_mock: HTTPX
                 await vendor.http.get("/things")
 
 
+@pytest.mark.parametrize(
+    ("body", "code"), [(b"", "acme.UNREADABLE"), (b'{"code": "DOWN"}', "acme.UNCLEAR")]
+)
+async def test_a_success_that_says_nothing_or_an_error_is_none(
+    store: Store, httpx_mock: HTTPXMock, body: bytes, code: str
+) -> None:
+    asks()
+    hands_out_tokens(httpx_mock)
+    httpx_mock.add_response(url=THINGS, content=body)
+
+    async with acme(store) as vendor:
+        with pytest.raises(Unanswered, match=code):
+            await vendor.http.get("/things")
+
+
+async def test_a_sign_in_that_fails_leaves_no_doubt_about_the_call(
+    store: Store, httpx_mock: HTTPXMock
+) -> None:
+    asks()
+    httpx_mock.add_response(method="POST", content=b'{"cut')
+
+    async with acme(store) as vendor:
+        with pytest.raises(Transient, match=r"acme\.UNREADABLE") as raised:
+            await vendor.http.get("/things")
+
+    assert not isinstance(raised.value, Unanswered)
+
+
 async def test_a_vendor_that_cannot_be_reached_is_unavailable(
     store: Store, httpx_mock: HTTPXMock
 ) -> None:

@@ -146,7 +146,7 @@ async def test_one_part_of_a_composite_can_meet_a_lock(org: Org) -> None:
 @pytest.mark.parametrize(
     ("planned", "told"),
     [
-        ({"fault": "meteor"}, "no fault 'meteor': one of drift, error, "),
+        ({"fault": "meteor"}, "no fault 'meteor': one of bomb, drift, "),
         ({"operation": "Deal.create"}, "no operation 'Deal.create': one of Account.*, Contact.*, "),
         (
             {"operation": "Account.melt"},
