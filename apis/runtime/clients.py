@@ -32,6 +32,8 @@ PLANNED = b"throughline-plan"
 CALL_S = 30.0
 POOL = 20
 SUCCESS = range(200, 300)
+LATE_S = 1.0
+"""A worker whose lease was renewed too late asks again; one that lost it has ended by then."""
 
 
 def outgoing(
@@ -234,7 +236,7 @@ def _may_write(work: Call) -> None:
         return
     if not running.held():
         raise Unavailable(
-            "worker.lease-lost", "this worker no longer owns the run", retry_after=30.0
+            "worker.lease-lost", "this worker no longer owns the run", retry_after=LATE_S
         )
     if running.step is not None and not (running.step.keep or running.step.undoing):
         raise ThroughlineError(

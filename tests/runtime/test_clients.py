@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
@@ -14,11 +15,12 @@ from pytest_httpx import HTTPXMock
 
 from apis.runtime.app import make_app
 from apis.runtime.clients import Local, Remote, Target, client, outgoing, peer_of
-from apis.runtime.context import CURRENT, Context
+from apis.runtime.context import CURRENT, Call, Context
 from apis.runtime.deployment import Inside
+from apis.runtime.flow import Running
 from apis.runtime.tokens import InternalTokens
 from contracts.canonical.deal import Deal, DealMark, DealPage
-from contracts.canonical.identity import Ref
+from contracts.canonical.identity import Ref, Source
 from contracts.canonical.money import Money
 from contracts.canonical.party import Customer
 from contracts.errors import (
@@ -35,6 +37,7 @@ from contracts.errors import (
 from contracts.ports import Crm
 from system_apis import crm
 from tests.runtime.acme import asks
+from tests.runtime.flow_bench import Bench
 from tests.servers import free_port
 
 API = "system/acme"
@@ -264,3 +267,18 @@ def test_an_api_is_looked_for_under_its_own_name_first() -> None:
     assert peer_of(peers, "system/salesforce") == "http://b"
     assert peer_of(peers, "system/netsuite") == "http://a"
     assert peer_of(peers, "process/work-queue") is None
+
+
+async def test_a_worker_whose_lease_is_late_asks_again_within_a_moment(
+    called: Crm, bench: Bench
+) -> None:
+    source = Source("salesforce", "006A")
+    running = Running(bench.runtime, "run-1", source, Context(actor="demo", client="demo"))
+    await asyncio.to_thread(bench.leases.stop)
+    CURRENT.set(Call(running.context, running))
+
+    with pytest.raises(Unavailable) as refused:
+        await called.mark_deal("006A", MARK)
+
+    assert refused.value.code == "worker.lease-lost"
+    assert refused.value.retry_after == 1.0
