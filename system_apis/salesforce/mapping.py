@@ -78,6 +78,8 @@ CUSTOMER = Map(
         "addresses.0.country": codes("BillingCountry", COUNTRIES, loose=True),
         "tax_id": "TL_Tax_Id__c",
         "tax_code": "TL_Tax_Code__c",
+        "payment_terms": "TL_Payment_Terms__c",
+        "credit_hold": "TL_Credit_Hold__c",
         "currency": "CurrencyIsoCode",
         "account_manager": at("Owner.Email", readonly=True),
         "website": "Website",

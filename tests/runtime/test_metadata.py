@@ -126,7 +126,7 @@ def test_mapping_layers_lie_over_each_other(tmp_path: Path) -> None:
     units: {acme: {deal: {fields: {region: R_ACME__c}, constants: {entity: DE}}}}
 """
     text = SAMPLE.read_text()
-    start = text.index("    base:")
+    start = text.index("    base: {}")
     end = text.index("# Only what differs")
     path = tmp_path / "entities.yaml"
     path.write_text(
