@@ -39,6 +39,7 @@ RECORDS: dict[str, type[msgspec.Struct]] = {
     "approval-limit": contract.ApprovalLimit,
     "service-package": contract.ServicePackage,
     "project-template": contract.ProjectTemplate,
+    "delivery-terms": contract.DeliveryTerms,
     "rate-card": contract.RateCard,
     "project": project.Project,
     "staffing-request": project.StaffingRequest,

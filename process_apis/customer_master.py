@@ -290,11 +290,14 @@ def renewed(earlier: Contract, contract: Contract) -> Contract:
 
 
 def terms(contract: Contract) -> tuple[object, ...]:
-    """What was agreed: whatever else changes on a deal needs no new version."""
+    """What was agreed: whatever else changes, on a deal or a rate card, needs no new version."""
     version = contract.current
     return (
         version.value,
-        version.lines,
+        tuple(
+            msgspec.structs.replace(line, card_rate=None, discount_percent=None)
+            for line in version.lines
+        ),
         version.from_on,
         contract.purchase_order,
         contract.sow_number,

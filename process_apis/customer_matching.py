@@ -7,14 +7,13 @@ from collections.abc import Iterable
 
 import msgspec
 
+from apis.runtime.metadata import Matching
 from contracts.canonical.party import Address, Customer
 from contracts.errors import Conflict
 from process_apis.customer_master import plain_name
 from process_apis.deal_rules import FINANCE
 
-CERTAIN = 90
-"""From here on it is the same customer; a person is asked about what is likelier than not."""
-LIKELY = 50
+SAME_TAX_NUMBER = 90
 
 
 class Match(msgspec.Struct, frozen=True):
@@ -32,7 +31,7 @@ def scored(wanted: Customer, found: Customer) -> Match:
     reasons: dict[str, int] = {}
     if wanted.tax_id and found.tax_id:
         if bare(wanted.tax_id) == bare(found.tax_id):
-            reasons["the tax number is the same"] = CERTAIN
+            reasons["the tax number is the same"] = SAME_TAX_NUMBER
         else:
             reasons["the tax numbers differ"] = -50
     if plain_name(wanted.name) == plain_name(found.name):
@@ -61,15 +60,20 @@ def placed(wanted: Customer, found: Customer) -> dict[str, int]:
 
 
 def chosen(
-    wanted: Customer, found: Iterable[Customer], system: str, *, decided: bool = False
+    wanted: Customer,
+    found: Iterable[Customer],
+    system: str,
+    *,
+    limits: Matching = Matching(),  # noqa: B008 - immutable
+    decided: bool = False,
 ) -> Match | None:
     """The one it is, or None where there is none; Conflict where only a person can tell.
 
     `decided`: a person was asked and adopted none of those that were merely likely.
     """
     matches = sorted((scored(wanted, each) for each in found), key=lambda each: -each.score)
-    likely = [each for each in matches if each.score >= LIKELY]
-    certain = [each for each in likely if each.score >= CERTAIN]
+    likely = [each for each in matches if each.score >= limits.likely]
+    certain = [each for each in likely if each.score >= limits.certain]
     if not likely:
         return None
     if len(certain) == 1 or (certain and certain[0].score > certain[1].score):

@@ -74,7 +74,8 @@ async def matched(wanted: Customer, found: Sequence[Customer], erp: str) -> Matc
     decision = current().subject.get("settled", {}).get(wanted.id, "")
     what, _, adopted = decision.partition(":")
     if what != "adopt":
-        return chosen(wanted, found, erp, decided=what == "retry")
+        limits = current().runtime.metadata.matching
+        return chosen(wanted, found, erp, limits=limits, decided=what == "retry")
     match = Match(await erp_of(erp).get_customer(adopted), 100, ("a person adopted it",))
     if match.customer.state != "active":
         raise unusable(match.customer, erp)

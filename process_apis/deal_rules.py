@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 import msgspec
 
-from apis.runtime.metadata import Entity
-from contracts.canonical.contract import ApprovalLimit
-from contracts.canonical.deal import Deal, DealFile
+from apis.runtime.metadata import Entity, Metadata
+from contracts.canonical.contract import ApprovalLimit, cards_for
+from contracts.canonical.deal import Deal, DealFile, DealLine
 from contracts.canonical.identity import Source
 from contracts.canonical.money import Money
 from contracts.canonical.party import Customer
 from contracts.canonical.region import is_region
 from contracts.errors import FieldError, Rejected
+from process_apis.rates import card_rate
+from process_apis.templates import hours_of, packages_of
 
 SALES = "sales-operations"
 FINANCE = "finance-master-data"
+STAFFING = "resource-management"
 NAMES = {
     "entity": "the selling legal entity",
     "billing_model": "the billing model",
@@ -47,13 +50,22 @@ class Finding(msgspec.Struct, frozen=True):
     remedy: str
 
 
-def checked(file: DealFile, entities: dict[str, Entity], system: str) -> None:
+def checked(file: DealFile, metadata: Metadata, system: str) -> None:
     """Pass, or Rejected with every finding; the first one gives code, owner and remedy."""
-    findings = [*commercial(file.deal, entities, system), *fiscal(file, entities, system)]
-    if not findings:
-        return
+    findings = [
+        *commercial(file.deal, metadata.entities, system),
+        *untemplated(file.deal, metadata, system),
+        *unrated(file.deal, metadata, system),
+        *fiscal(file, metadata.entities, system),
+    ]
+    if findings:
+        raise refused(findings, system)
+
+
+def refused(findings: Sequence[Finding], system: str) -> Rejected:
+    """All findings as one refusal."""
     first = findings[0]
-    raise Rejected(
+    return Rejected(
         first.code,
         "; ".join(f"{each.message}" for each in findings),
         errors=tuple(
@@ -104,10 +116,19 @@ def commercial(deal: Deal, entities: dict[str, Entity], system: str) -> Iterator
             SALES,
             f"enter the purchase order's number on the deal in {system}",
         )
-    yield from priced(deal, place, system)
+    if entity and entity.service_lines and deal.service_line not in {None, *entity.service_lines}:
+        known = ", ".join(entity.service_lines)
+        yield Finding(
+            "/service_line",
+            "deal.service-line-unknown",
+            f"{place} is of the service line {deal.service_line}: {deal.entity} has {known}",
+            SALES,
+            f"choose one of {known} as the service line in {system}",
+        )
+    yield from priced(deal, place, system, free_lines=entity is not None and entity.free_lines)
 
 
-def priced(deal: Deal, place: str, system: str) -> Iterator[Finding]:
+def priced(deal: Deal, place: str, system: str, *, free_lines: bool = False) -> Iterator[Finding]:
     """Lines and header must tell the same story in one currency."""
     if deal.value is None or deal.value.amount <= 0:
         yield Finding(
@@ -127,24 +148,78 @@ def priced(deal: Deal, place: str, system: str) -> Iterator[Finding]:
             f"add what was sold to the deal in {system}",
         )
         return
-    totals = [line.total for line in deal.lines if line.total]
-    if len(totals) < len(deal.lines) or any(
-        total.currency != deal.value.currency for total in totals
-    ):
-        yield Finding(
-            "/lines",
-            "deal.lines-unpriced",
-            f"{place} has lines without a total in {deal.value.currency}",
-            SALES,
-            f"price every line of the deal in {system}",
-        )
+    unclear = list(unpriced(deal.lines, deal.value.currency, place, system, free_lines=free_lines))
+    yield from unclear
+    if unclear:
         return
+    totals = [line.total for line in deal.lines if line.total]
     total = sum((total.amount for total in totals), Decimal(0))
     if total != deal.value.amount:
         lines = shown(Money(total, deal.value.currency))
         told = f"{place} is worth {shown(deal.value)}, its lines add up to {lines}"
         yield Finding(
             "/value", "deal.lines-differ", told, SALES, f"make lines and value agree in {system}"
+        )
+
+
+def unpriced(
+    lines: Sequence[DealLine], currency: str, place: str, system: str, *, free_lines: bool
+) -> Iterator[Finding]:
+    """Lines that are no order: words alone, no price, another currency, or worth nothing."""
+    for at, line in enumerate(lines):
+        called = f"line {at + 1} of {place} ({line.name or line.product_code or 'without a name'})"
+        worth = line.total.amount if line.total else None
+        if line.name and not (worth or line.product_code or line.quantity):
+            code, told = "deal.line-description-only", f"{called} has a description alone"
+            remedy = f"move the words to the deal's description in {system}"
+        elif line.total and line.total.currency == currency:
+            if worth or free_lines:
+                continue
+            code, told = "deal.line-without-value", f"{called} is worth nothing"
+            remedy = f"price the line, or take it off the deal in {system}"
+        else:
+            code, told = "deal.lines-unpriced", f"{called} is without a total in {currency}"
+            remedy = f"price every line of the deal in {system}"
+        yield Finding(f"/lines/{at}", code, told, SALES, remedy)
+
+
+def untemplated(deal: Deal, metadata: Metadata, system: str) -> Iterator[Finding]:
+    """Every package that is sold has a project template."""
+    if deal.billing_model is None or deal.entity not in metadata.entities:
+        return
+    for at, (line, template) in enumerate(packages_of(deal, metadata)):
+        if template is None:
+            package = line.product_code or f"{line.name or 'a line'} (without a product code)"
+            model = deal.billing_model.replace("_", " ")
+            told = f"sells {package} in {deal.entity}, billed by {model}"
+            yield Finding(
+                f"/lines/{at}/product_code",
+                "package.template-missing",
+                f"deal {deal.name!r} in {system} {told}, for which there is no project template",
+                STAFFING,
+                f"add one to the templates in the metadata, or correct the deal in {system}",
+            )
+
+
+def unrated(deal: Deal, metadata: Metadata, system: str) -> Iterator[Finding]:
+    """Where the entity wants it, every role that is sold by time has a rate on the card."""
+    entity = metadata.entities.get(deal.entity or "")
+    if deal.entity is None or deal.closed_on is None or not (entity and entity.rate_card_required):
+        return
+    cards = cards_for(metadata.rate_cards, deal.entity, deal.customer)
+    units = msgspec.structs.asdict(entity.hours)
+    for at, line in enumerate(deal.lines):
+        by_time = hours_of(line.quantity, line.unit, units)
+        if not by_time or card_rate(line, cards, deal.region, deal.closed_on):
+            continue
+        role = line.role or line.product_code or line.name
+        told = f"sells {role} by the {line.unit} in {deal.region or 'no region'}"
+        yield Finding(
+            f"/lines/{at}/unit_price",
+            "rate-card.rate-missing",
+            f"deal {deal.name!r} in {system} {told}, which is on no rate card of {deal.entity}",
+            FINANCE,
+            "add the rate to the rate cards in the metadata, then retry",
         )
 
 
@@ -185,6 +260,16 @@ def fiscal(file: DealFile, entities: dict[str, Entity], system: str) -> Iterator
             f"{place} has no tax code, so no invoice can be taxed",
             FINANCE,
             f"enter the tax code on the account in {system}, then retry",
+        )
+    known = entity.tax_codes if entity else ()
+    if known and customer.tax_code not in {None, *known}:
+        told = f"{place} has the tax code {customer.tax_code}: {file.deal.entity} has"
+        yield Finding(
+            "/customer/tax_code",
+            "customer.tax-code-unknown",
+            f"{told} {', '.join(known)}",
+            FINANCE,
+            f"enter one of {', '.join(known)} on the account in {system}, then retry",
         )
     if entity and (module := entity.tax_ids.get(customer.country or "")):
         yield from tax_identity(customer, module, place, system)

@@ -24,7 +24,7 @@ from apis.runtime.flow import (
 )
 from apis.runtime.metadata import approval_for
 from apis.runtime.waits import involve
-from contracts.canonical.contract import ApprovalLimit, Contract
+from contracts.canonical.contract import ApprovalLimit, Contract, DeliveryTerms
 from contracts.canonical.deal import Deal, DealFile, DealMark
 from contracts.canonical.identity import Ref, Source
 from contracts.canonical.party import Customer
@@ -47,6 +47,7 @@ from process_apis.customer_setup import (
 from process_apis.deal_rules import FINANCE, SALES, above_limit, checked
 from process_apis.engagement import project_of, schedule_of, sold, staffing_of
 from process_apis.feeds import turn_of
+from process_apis.rates import beside_cards
 from process_apis.runs import run_routes
 
 
@@ -58,7 +59,8 @@ async def deal_to_project(source: Source) -> Contract:
     if limit := await approver_of(file.deal):
         why = above_limit(file.deal, limit)
         approved = await approval("deal", by=limit.owner, limit=limit.above, detail=why)
-    psa, erp = await setup.systems_for(file.deal)
+    terms = await setup.delivery_terms_for(file.deal)
+    erp = terms.erp or ""
     customer = await validated_customer(source, file)
     parties = await customers_in(erp, file, customer) if erp else []
     marked = await customer_key_for(source, customer, erp, parties)
@@ -66,12 +68,12 @@ async def deal_to_project(source: Source) -> Contract:
     debtor = await debtor_for(erp, parties)
     contract = await contract_for(source, file.deal, customer, approved)
     projects = []
-    if psa:
-        projects.append(await project_in_psa(psa, file, customer, contract))
+    if terms.psa:
+        projects.append(await project_in_psa(terms, file, customer, contract))
     if debtor:
         for person in contacts_of(file, erp):
             await contact_in(erp, person, debtor)
-        projects.append(await project_in_erp(erp, file.deal, debtor, contract))
+        projects.append(await project_in_erp(terms, file.deal, debtor, contract))
     await project_key_for(source, contract, projects)
     return contract
 
@@ -85,25 +87,29 @@ async def debtor_for(erp: str, parties: list[Customer]) -> Ref | None:
 
 
 async def project_in_psa(
-    psa: str, file: DealFile, customer: Customer, contract: Contract
+    terms: DeliveryTerms, file: DealFile, customer: Customer, contract: Contract
 ) -> Project:
     """Where work is planned: the client, the project, its tasks, what is billed, who is needed."""
+    psa = terms.psa or ""
     client = await delivered_customer(psa, customer, file)
-    project = await setup.project_for(psa, project_of(contract, file.deal), client)
+    project = await setup.project_for(psa, project_of(contract, file.deal, terms), client)
     if won_again():
         await setup.active_project(project)
     project = await setup.work_breakdown_for(project)
-    await setup.billing_schedule_for(project, schedule_of(contract, project))
+    await setup.billing_schedule_for(project, schedule_of(contract, project, terms))
     await setup.staffing_requests_for(project, staffing_of(project))
     return project
 
 
-async def project_in_erp(erp: str, deal: Deal, debtor: Ref, contract: Contract) -> Project:
+async def project_in_erp(
+    terms: DeliveryTerms, deal: Deal, debtor: Ref, contract: Contract
+) -> Project:
     """Where money is booked: the project under its customer, and the schedule it follows."""
-    project = await setup.booked_project_for(erp, project_of(contract, deal), debtor)
+    planned = project_of(contract, deal, terms)
+    project = await setup.booked_project_for(terms.erp or "", planned, debtor)
     if won_again():
         await setup.open_project(project)
-    await setup.booked_schedule_for(project, schedule_of(contract, project))
+    await setup.booked_schedule_for(project, schedule_of(contract, project, terms))
     return project
 
 
@@ -118,7 +124,7 @@ async def accepted_deal(source: Source) -> DealFile:
     file = await crm(source).get_deal_file(source.external_id)
     about(amount=file.deal.value, entity=file.deal.entity)
     await about_customer(source, file)
-    checked(file, current().runtime.metadata.entities, source.connection)
+    checked(file, current().runtime.metadata, source.connection)
     return await identified(source, file)
 
 
@@ -209,7 +215,7 @@ async def decided_file(source: Source, file: DealFile) -> DealFile:
     if what == "adopt":
         file = msgspec.structs.replace(file, customer=await crm(source).get_customer(account))
     await about_customer(source, file)
-    checked(file, current().runtime.metadata.entities, source.connection)
+    checked(file, current().runtime.metadata, source.connection)
     return await identified(source, file)
 
 
@@ -256,6 +262,7 @@ async def contract_for(
 ) -> Contract:
     """The contract as it was sold; won again on other terms it gets its next version."""
     contract = sold(source, deal, customer, approved, current().runtime.clock.now())
+    contract = beside_cards(contract, current().runtime.metadata.rate_cards, deal)
     kept = await write_own(
         "contract", activated, current().run_id, contract, deal.id or "", value=contract
     )

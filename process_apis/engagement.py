@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calendar import monthrange
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -11,26 +11,27 @@ import msgspec
 
 from apis.runtime.flow import Approved, child_id
 from contracts.canonical.billing import BillingLine, BillingSchedule
-from contracts.canonical.contract import Contract, ContractLine, ContractVersion
-from contracts.canonical.deal import Deal, DealLine
+from contracts.canonical.contract import Contract, ContractLine, ContractVersion, DeliveryTerms
+from contracts.canonical.deal import Deal
 from contracts.canonical.identity import Ref, Source
-from contracts.canonical.money import Money, shared
+from contracts.canonical.money import Money, shared, total
 from contracts.canonical.party import Customer
 from contracts.canonical.project import (
     Budget,
     BudgetLine,
-    Milestone,
     Project,
     StaffingRequest,
-    Task,
 )
-
-HOURS = {"hour": Decimal(1), "day": Decimal(8), "month": Decimal(160)}
-"""Planned hours of a unit that is sold; what is sold by the piece plans none."""
-ACCEPTANCE = "acceptance"
-MONTHS = 12
-"""How long a retainer without an end is billed ahead: a change order prolongs it."""
-EXTERNAL = "external"
+from process_apis.templates import (
+    BILLED_WHEN_REACHED,
+    Term,
+    milestones_of,
+    named,
+    parts_of,
+    role_of,
+    sold_by,
+    tasks_of,
+)
 
 
 def sold(
@@ -83,15 +84,11 @@ def first_version(deal: Deal, value: Money, approved: Approved | None) -> Contra
     )
 
 
-def project_of(contract: Contract, deal: Deal) -> Project:
+def project_of(contract: Contract, deal: Deal, terms: DeliveryTerms) -> Project:
     """The project as it was sold, with tasks, milestones and a budget that add up to the deal."""
-    lines = tuple(
-        BudgetLine(name=named(line), role=role_of(line), hours=hours_of(line), total=line.total)
-        for line in deal.lines
-        if line.total is not None
-    )
-    value = contract.current.value
-    hours = sum((line.hours for line in lines if line.hours), Decimal(0))
+    lines = sold_by(contract, terms, deal.ends_on)
+    hours = sum((term.hours for term in lines if term.hours), Decimal(0))
+    billed = contract.billing_model in BILLED_WHEN_REACHED
     project_id = child_id("project", contract.id)
     return Project(
         id=project_id,
@@ -101,57 +98,44 @@ def project_of(contract: Contract, deal: Deal) -> Project:
         deal=Ref(deal.id, deal.external_id),
         contract=Ref(contract.id),
         contract_version=contract.current.number,
+        template=next((term.template.code or None for term in lines), None),
         billing_model=contract.billing_model,
         state="active",
         currency=contract.currency,
-        budget=Budget(total=value, hours=hours or None, lines=lines),
-        tasks=tuple(tasks_of(deal)),
-        milestones=tuple(milestones_of(contract, deal)),
+        budget=Budget(
+            total=contract.current.value,
+            hours=hours or None,
+            lines=tuple(budgeted(term) for term in lines),
+        ),
+        tasks=tuple(task for term in lines for task in tasks_of(term)),
+        milestones=tuple(milestones_of(lines, billed=billed)),
         region=deal.region,
         service_line=deal.service_line,
         purchase_order=deal.purchase_order,
-        dimensions=dimensions_of(deal),
+        dimensions=dimensions_of(deal, terms),
         starts_on=begins(deal),
         ends_on=deal.ends_on,
     )
 
 
-def dimensions_of(deal: Deal) -> dict[str, str]:
-    """Where the project's money is booked: by service line, region, and who pays."""
-    found = {"department": deal.service_line, "location": deal.region, "class": EXTERNAL}
+def budgeted(term: Term) -> BudgetLine:
+    """What a sold line may use."""
+    role = role_of(term.line, term.hours)
+    return BudgetLine(name=named(term.line), role=role, hours=term.hours, total=term.line.total)
+
+
+def dimensions_of(deal: Deal, terms: DeliveryTerms) -> dict[str, str]:
+    """Where the project's money is booked: by service line, region, and what its entity says."""
+    found = {"department": deal.service_line, "location": deal.region, **terms.dimensions}
     return {name: value for name, value in found.items() if value}
 
 
-def tasks_of(deal: Deal) -> Iterator[Task]:
-    """One task for each line that was sold."""
-    for number, line in enumerate(deal.lines, start=1):
-        yield Task(
-            code=f"T{number}",
-            name=named(line),
-            role=role_of(line),
-            planned_hours=hours_of(line),
-            starts_on=line.starts_on or begins(deal),
-            ends_on=line.ends_on or deal.ends_on,
-        )
-
-
-def milestones_of(contract: Contract, deal: Deal) -> Iterator[Milestone]:
-    """What must be reached before it is billed: each line, or the whole once it is accepted."""
-    if contract.billing_model == "milestone":
-        for number, line in enumerate(deal.lines, start=1):
-            name = f"{named(line)} delivered"
-            due = line.ends_on or deal.ends_on
-            yield Milestone(code=f"M{number}", name=name, due_on=due, amount=line.total)
-    elif contract.billing_model == "fixed_price":
-        half = shared(contract.current.value, (1, 1))[1]
-        yield Milestone(code=ACCEPTANCE, name="Accepted", due_on=deal.ends_on, amount=half)
-
-
-def schedule_of(contract: Contract, project: Project) -> BillingSchedule:
+def schedule_of(contract: Contract, project: Project, terms: DeliveryTerms) -> BillingSchedule:
     """When what is billed; time and materials have no lines, they are billed as they are worked."""
     lines = tuple(
         msgspec.structs.replace(line, number=number)
-        for number, line in enumerate(billed(contract, project), start=1)
+        for number, line in enumerate(billed(contract, project, terms), start=1)
+        if line.total.amount
     )
     return BillingSchedule(
         id=child_id("billing-schedule", contract.id),
@@ -168,40 +152,57 @@ def schedule_of(contract: Contract, project: Project) -> BillingSchedule:
     )
 
 
-def billed(contract: Contract, project: Project) -> Iterator[BillingLine]:
-    """Milestones as they are reached, a fixed price in halves, a retainer month by month."""
-    value, starts_on = contract.current.value, contract.current.from_on
-    if contract.billing_model == "fixed_price":
-        first, last = shared(value, (1, 1))
-        yield BillingLine(number=1, name="On start", bill_on=starts_on, total=first)
-        yield BillingLine(number=2, name="On acceptance", milestone=ACCEPTANCE, total=last)
-    elif contract.billing_model == "milestone":
+def billed(contract: Contract, project: Project, terms: DeliveryTerms) -> Iterator[BillingLine]:
+    """Milestones as they are reached, the rest on each line's first day; a retainer by month."""
+    lines = sold_by(contract, terms, project.ends_on)
+    if contract.billing_model in BILLED_WHEN_REACHED:
+        starts = [(term.starts_on, parts_of(term)[-1]) for term in lines]
+        for day, part in by_day(starts):
+            yield BillingLine(number=1, name="On start", bill_on=day, total=part)
         for each in project.milestones:
-            assert each.amount is not None  # noqa: S101 - the rules have refused an unpriced line
-            yield BillingLine(number=1, name=each.name, milestone=each.code, total=each.amount)
+            if each.amount is not None:
+                yield BillingLine(number=1, name=each.name, milestone=each.code, total=each.amount)
     elif contract.billing_model == "retainer":
-        days = list(months(starts_on, project.ends_on))
-        for day, part in zip(days, shared(value, [1] * len(days)), strict=True):
+        for day, part in by_day(part for term in lines for part in monthly(term, terms)):
             yield BillingLine(number=1, name=f"Retainer {day:%Y-%m}", bill_on=day, total=part)
 
 
-def months(first: date, last: date | None) -> Iterator[date]:
-    """The same day of each month from the first day to the last, or for a year."""
+def monthly(term: Term, terms: DeliveryTerms) -> Iterator[tuple[date, Money]]:
+    """A line's price in equal parts, one for each month of its own term."""
+    days = list(months(term.starts_on, term.ends_on, terms.retainer_months))
+    return zip(days, shared(term.line.total, [1] * len(days)), strict=True)
+
+
+def by_day(parts: Iterable[tuple[date, Money]]) -> Iterator[tuple[date, Money]]:
+    """What is billed on each day, the first day first."""
+    found: dict[date, list[Money]] = {}
+    for day, part in parts:
+        found.setdefault(day, []).append(part)
+    for day, same in sorted(found.items()):
+        yield day, total(same[0].currency, same)
+
+
+def months(first: date, last: date | None, most: int) -> Iterator[date]:
+    """The same day of each month from the first day to the last, or for so many months."""
 
     def later(n: int) -> date:
         year, month = divmod(first.month - 1 + n, 12)
-        most = monthrange(first.year + year, month + 1)[1]
-        return date(first.year + year, month + 1, min(first.day, most))
+        days = monthrange(first.year + year, month + 1)[1]
+        return date(first.year + year, month + 1, min(first.day, days))
 
-    n = MONTHS if last is None else (last.year - first.year) * 12 + last.month - first.month + 1
+    n = most if last is None else (last.year - first.year) * 12 + last.month - first.month + 1
     yield first
     yield from (day for day in map(later, range(1, n)) if last is None or day <= last)
 
 
 def staffing_of(project: Project) -> list[StaffingRequest]:
-    """One request for each task that plans a role's hours."""
-    return [
-        StaffingRequest(
+    """One request for each role of a sold line: for all the hours that its tasks plan."""
+    asked: dict[tuple[str, str], StaffingRequest] = {}
+    for task in project.tasks:
+        if not task.role or not task.planned_hours:
+            continue
+        line = task.code.partition(".")[0]
+        request = StaffingRequest(
             project=Ref(project.id, project.external_id),
             role=task.role,
             region=project.region,
@@ -209,9 +210,20 @@ def staffing_of(project: Project) -> list[StaffingRequest]:
             starts_on=task.starts_on or project.starts_on or date.min,
             ends_on=task.ends_on,
         )
-        for task in project.tasks
-        if task.role and task.planned_hours
-    ]
+        known = asked.get((line, task.role))
+        asked[line, task.role] = both(known, request) if known else request
+    return list(asked.values())
+
+
+def both(one: StaffingRequest, other: StaffingRequest) -> StaffingRequest:
+    """Two requests for one role as one, from the first day of either to the last."""
+    ends = (one.ends_on, other.ends_on)
+    return msgspec.structs.replace(
+        one,
+        hours=one.hours + other.hours,
+        starts_on=min(one.starts_on, other.starts_on),
+        ends_on=max((day for day in ends if day), default=None) if all(ends) else None,
+    )
 
 
 def begins(deal: Deal) -> date:
@@ -219,19 +231,3 @@ def begins(deal: Deal) -> date:
     starts_on = deal.starts_on or deal.closed_on
     assert starts_on is not None  # noqa: S101 - the rules have refused a deal without it
     return starts_on
-
-
-def named(line: DealLine) -> str:
-    """What a line is called where people work on it."""
-    return line.name or line.product_code or "Work"
-
-
-def role_of(line: DealLine) -> str | None:
-    """Who does what was sold: its role, else the product where it is sold by time."""
-    return line.role or (line.product_code if hours_of(line) else None)
-
-
-def hours_of(line: DealLine) -> Decimal | None:
-    """The hours that a line plans, where it is sold by time."""
-    factor = HOURS.get((line.unit or "").lower())
-    return line.quantity * factor if factor and line.quantity else None

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 from typing import TypeVar
 
 import msgspec
 
 from apis.runtime.flow import current, step, write_own
-from apis.runtime.metadata import serving
 from contracts.canonical.billing import BillingSchedule
+from contracts.canonical.contract import DeliveryTerms
 from contracts.canonical.deal import Deal
 from contracts.canonical.identity import Ref, Source
 from contracts.canonical.project import Project, StaffingRequest
@@ -18,19 +17,22 @@ from contracts.errors import error_of
 from contracts.ports import Erp, Outcome, Psa
 from process_apis import customer_master
 from process_apis.customer_matching import Match
-from process_apis.deal_rules import FINANCE
+from process_apis.deal_rules import FINANCE, STAFFING, refused, untemplated
+from process_apis.templates import terms_of
 
-DELIVERY, STAFFING = "delivery-operations", "resource-management"
+DELIVERY = "delivery-operations"
 T = TypeVar("T", bound=msgspec.Struct)
 SYSTEM = "system"
 """In the extensions of what a step made: the connection it was made in, for its undo."""
 
 
-@step(owner="integration")
-async def systems_for(deal: Deal) -> list[str]:
-    """The connections where the entity plans work and books money that day; "" for none."""
-    metadata, on = current().runtime.metadata, deal.closed_on or date.min
-    return [serving(metadata, kind, deal.entity, on) or "" for kind in ("psa", "erp")]
+@step(owner=STAFFING)
+async def delivery_terms_for(deal: Deal) -> DeliveryTerms:
+    """Where the entity plans work and books money that day, and the templates of what was sold."""
+    metadata, system = current().runtime.metadata, current().source.connection
+    if missing := list(untemplated(deal, metadata, system)):
+        raise refused(missing, system)
+    return terms_of(deal, metadata)
 
 
 @step(owner=STAFFING)

@@ -6,14 +6,15 @@ import inspect
 import re
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import Any, get_args, get_origin
+from typing import Any, get_origin
 
 import msgspec
 
+from apis.console.code_lists import type_at, unknown_value, unmapped
 from apis.runtime.mapping import Map, Overrides
-from apis.runtime.metadata import Metadata
+from apis.runtime.metadata import Layers, Metadata
 from apis.runtime.places import Children, Inside
-from apis.runtime.typed_yaml import Finding, Place, bare, choices
+from apis.runtime.typed_yaml import Finding, Place, choices
 from contracts import ports
 from contracts.canonical.country import COUNTRY_CODES
 from contracts.canonical.money import DECIMALS
@@ -28,7 +29,7 @@ def connection_findings(metadata: Metadata) -> Iterator[Finding]:
         folder = f"system_apis.{connection.vendor}"
         try:
             port = import_module(f"{folder}.adapter").PORT
-            maps: Mapping[str, Map[Any]] = import_module(f"{folder}.mapping").MAPS
+            mapping = import_module(f"{folder}.mapping")
         except ModuleNotFoundError as error:
             if not folder.startswith(error.name or folder):
                 raise
@@ -43,7 +44,13 @@ def connection_findings(metadata: Metadata) -> Iterator[Finding]:
             for kind, served in row.serves.items():
                 if served == name and kind != port:
                     yield ("roles", at, "serves", kind), f"{name} serves {port} only"
+        maps: Mapping[str, Map[Any]] = mapping.MAPS
         yield from _overrides(name, maps, metadata)
+        layers = metadata.mappings.get(name, Layers())
+        given = {each for _, objects in layers.each() for each in objects}
+        spare: frozenset[str] = getattr(mapping, "OPTIONAL", frozenset[str]()) - given
+        needed = {each: by for each, by in maps.items() if each not in spare}
+        yield from unmapped(name, port, needed, metadata)
 
 
 def listed(port: type) -> set[str]:
@@ -146,6 +153,8 @@ def _no_value(by: Map[Any], field: str, value: str, metadata: Metadata) -> str |
         return f"{value} is no {field}, only {', '.join(among)}"
     if value not in closed.get(inner.rpartition(".")[2], {value}):
         return f"{value} is no {inner.rpartition('.')[2]} that is known"
+    if told := unknown_value(metadata, inner, value):
+        return told
     try:
         msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
@@ -160,19 +169,3 @@ def _innermost(by: Map[Any], field: str) -> tuple[Any, str]:
             inner: Any = place.map
             return _innermost(inner, field.removeprefix(f"{name}."))
     return by.contract, field
-
-
-def type_at(contract: Any, field: str) -> Any:
-    """The type of a canonical field, None where there is none."""
-    kind = contract
-    for part in field.split("."):
-        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-            kind = {each.name: each.type for each in msgspec.structs.fields(kind)}.get(part)
-        elif get_origin(kind) is dict:
-            kind = get_args(kind)[1]
-        elif get_origin(kind) is tuple and part.isdigit():
-            kind = get_args(kind)[0]
-        else:
-            return None
-        kind = bare(kind)
-    return kind

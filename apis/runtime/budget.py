@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from apis.runtime.clock import Clock
 from apis.runtime.limits import Limit, Limiter, Permits, parse_limit
-from apis.runtime.metadata import Connection, maintenance_until
+from apis.runtime.metadata import Connection
+from apis.runtime.windows import maintenance_until
 from contracts.errors import Throttled, ThroughlineError, Transient, Unavailable
 
 OPENS_AFTER = 5

@@ -6,11 +6,10 @@ Values and paths, never expressions; secrets are references, resolved when used 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -18,6 +17,7 @@ from apis.runtime.context import CURRENT
 from apis.runtime.log import Secret
 from apis.runtime.mapping import Overrides
 from apis.runtime.typed_yaml import Lines, read_yaml
+from contracts.canonical.contract import Percent, ProjectTemplate, RateCard
 from contracts.canonical.moment import Moment
 from contracts.canonical.money import Currency, Money
 from contracts.canonical.party import Country
@@ -56,8 +56,19 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A part of the file; a member it does not know stops the start."""
 
 
+class Hours(Section, frozen=True, kw_only=True):
+    """How many hours a sold unit plans; what is sold by the piece plans none."""
+
+    hour: Decimal = Decimal(1)
+    day: Decimal = Decimal(8)
+    month: Decimal = Decimal(160)
+
+
 class Entity(Section, frozen=True, kw_only=True):
-    """A legal entity; `tax_ids` is a customer's country -> python-stdnum module of its number."""
+    """A legal entity; `tax_ids` is a customer's country -> python-stdnum module of its number.
+
+    `dimensions` are those that all its projects have; an empty list of values allows any.
+    """
 
     name: str
     country: Country
@@ -67,6 +78,14 @@ class Entity(Section, frozen=True, kw_only=True):
     tax_ids: dict[Country, str] = {}
     tax_code_required: bool = True
     purchase_order_required: bool = False
+    rate_card_required: bool = False
+    free_lines: bool = False
+    tax_codes: tuple[str, ...] = ()
+    payment_terms: tuple[str, ...] = ()
+    service_lines: tuple[str, ...] = ()
+    dimensions: dict[str, str] = {}
+    hours: Hours = Hours()
+    retainer_months: Count = 12
 
 
 class Auth(Section, frozen=True, kw_only=True):
@@ -192,14 +211,11 @@ class Approval(Section, frozen=True, kw_only=True):
     until: date | None = None
 
 
-class Template(Section, frozen=True, kw_only=True):
-    """Which project template a deal takes at a connection."""
+class Matching(Section, frozen=True, kw_only=True):
+    """From which score on it is the same customer, and from which on a person is asked."""
 
-    connection: str
-    external_id: str
-    entity: str | None = None
-    billing_model: str | None = None
-    service_line: str | None = None
+    certain: Percent = 90
+    likely: Percent = 50
 
 
 class Contacts(Section, frozen=True, kw_only=True):
@@ -229,8 +245,10 @@ class Metadata(Section, frozen=True, kw_only=True):
     mappings: dict[str, Layers] = {}
     ownership: tuple[Owner, ...] = ()
     approvals: tuple[Approval, ...] = ()
-    templates: tuple[Template, ...] = ()
     contacts: tuple[Contacts, ...] = ()
+    matching: Matching = Matching()
+    templates: tuple[ProjectTemplate, ...] = ()
+    rate_cards: tuple[RateCard, ...] = ()
     rates: tuple[ExchangeRate, ...] = ()
     stewards: dict[str, str] = {}
 
@@ -329,24 +347,6 @@ class PerEntity(Generic[T]):
         """The entity's, else that of the one the call is for."""
         known = entity if entity in self._made else None
         return self.of(known or CURRENT.get().context.entity)
-
-
-def maintenance_until(connection: Connection, now: datetime) -> datetime | None:
-    """The end of the maintenance window that is open now, or None."""
-    ends = [
-        window.until for window in connection.windows.once if window.start <= now < window.until
-    ]
-    for weekly in connection.windows.weekly:
-        zone = ZoneInfo(weekly.zone)
-        today = now.astimezone(zone).date()
-        for back in (0, 1):
-            day = today - timedelta(days=back)
-            start = datetime.combine(day, time.fromisoformat(weekly.start), zone)
-            end = datetime.combine(day, time.fromisoformat(weekly.until), zone)
-            end = end if end > start else end + timedelta(days=1)
-            if WEEKDAYS[day.weekday()] == weekly.day and start <= now < end:
-                ends.append(end.astimezone(UTC))
-    return max(ends, default=None)
 
 
 def resolve(reference: str, env: Mapping[str, str], home: Path) -> str:

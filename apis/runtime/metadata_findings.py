@@ -9,10 +9,12 @@ from datetime import date
 from decimal import Decimal
 from zoneinfo import available_timezones
 
+import msgspec
+
 from apis.runtime.metadata import Connection, Entity, Metadata, Owner, converted
-from apis.runtime.typed_yaml import Finding, Place, choices
+from apis.runtime.offer_findings import offer_findings
+from apis.runtime.typed_yaml import Finding, Place
 from contracts.canonical.country import COUNTRY_CODES
-from contracts.canonical.deal import BillingModel
 from contracts.canonical.money import DECIMALS, Money, money_problems
 from contracts.errors import Misconfigured
 from contracts.ownership import NOBODYS, OURS, OWNERSHIP
@@ -39,13 +41,15 @@ def metadata_findings(metadata: Metadata, on: date) -> Iterator[Finding]:
         yield from _ownership(("ownership", at), owner, metadata)
     yield from _approvals(metadata, on)
     yield from _rates(metadata)
-    yield from _templates(metadata)
+    if metadata.matching.likely > metadata.matching.certain:
+        yield ("matching", "likely"), "nobody is asked: it is above what is certain"
+    yield from offer_findings(metadata, on)
     yield from _layers(metadata)
 
 
 def _names(metadata: Metadata) -> Iterator[tuple[Place, str, str]]:
     """Every name of an entity or a connection: its place, the name, the section it must be in."""
-    for section in ("roles", "feeds", "ownership", "approvals", "templates", "contacts"):
+    for section in ("roles", "feeds", "ownership", "approvals", "rate_cards", "contacts"):
         for at, row in enumerate(getattr(metadata, section)):
             for member, among in (("entity", "entities"), ("connection", "connections")):
                 if name := getattr(row, member, None):
@@ -65,6 +69,8 @@ def _repeated(metadata: Metadata) -> Iterator[Finding]:
     rows += [(("feeds", n), (f.connection, f.object)) for n, f in enumerate(metadata.feeds)]
     rows += [(("contacts", n), c.connection) for n, c in enumerate(metadata.contacts)]
     rows += [(("rates", n), (r.source, r.to, r.on)) for n, r in enumerate(metadata.rates)]
+    rows += [(("rate_cards", n), card.code) for n, card in enumerate(metadata.rate_cards)]
+    rows += [(("templates", n), (t.code, t.version)) for n, t in enumerate(metadata.templates)]
     rows += [
         (("ownership", n), (o.object, o.attribute, o.entity, o.valid_from))
         for n, o in enumerate(metadata.ownership)
@@ -82,9 +88,12 @@ def _repeated(metadata: Metadata) -> Iterator[Finding]:
 
 
 def _entity(place: Place, entity: Entity) -> Iterator[Finding]:
+    for unit, hours in msgspec.structs.asdict(entity.hours).items():
+        if not hours > 0:
+            yield (*place, "hours", unit), f"{hours} is not above zero"
     if entity.country not in COUNTRY_CODES:
         yield (*place, "country"), f"{entity.country} is no ISO 3166 country"
-    yield from _currency((*place, "currency"), entity.currency)
+    yield from currency_finding((*place, "currency"), entity.currency)
     for country, module in entity.tax_ids.items():
         if country not in COUNTRY_CODES:
             yield (*place, "tax_ids", country), f"{country} is no ISO 3166 country"
@@ -92,7 +101,8 @@ def _entity(place: Place, entity: Entity) -> Iterator[Finding]:
             yield (*place, "tax_ids", country), f"python-stdnum has no `{module}`"
 
 
-def _currency(place: Place, currency: str) -> Iterator[Finding]:
+def currency_finding(place: Place, currency: str) -> Iterator[Finding]:
+    """What is no currency of the world."""
     if currency not in DECIMALS:
         yield place, f"{currency} is no ISO 4217 currency"
 
@@ -165,36 +175,12 @@ def _approvals(metadata: Metadata, on: date) -> Iterator[Finding]:
 
 def _rates(metadata: Metadata) -> Iterator[Finding]:
     for at, rate in enumerate(metadata.rates):
-        yield from _currency(("rates", at, "from"), rate.source)
-        yield from _currency(("rates", at, "to"), rate.to)
+        yield from currency_finding(("rates", at, "from"), rate.source)
+        yield from currency_finding(("rates", at, "to"), rate.to)
         if not rate.rate > 0:
             yield ("rates", at, "rate"), f"{rate.rate} is not above zero"
         if rate.source == rate.to:
             yield ("rates", at, "to"), f"{rate.to} is the currency it is from"
-
-
-def _templates(metadata: Metadata) -> Iterator[Finding]:
-    """A template for what no deal can have is never taken."""
-    models = choices(BillingModel)
-    lines = _listed(metadata, "deal", "service_line")
-    for at, template in enumerate(metadata.templates):
-        if template.billing_model and template.billing_model not in models:
-            told = f"{template.billing_model} is no billing model, only {', '.join(models)}"
-            yield ("templates", at, "billing_model"), told
-        if lines and template.service_line and template.service_line not in lines:
-            told = f"no code list of a deal's service_line gives {template.service_line}"
-            yield ("templates", at, "service_line"), f"{told}, only {', '.join(sorted(lines))}"
-
-
-def _listed(metadata: Metadata, object: str, field: str) -> set[str]:  # noqa: A002 - the word
-    """What code lists of any connection and layer turn a field into."""
-    return {
-        ours
-        for layers in metadata.mappings.values()
-        for _, objects in layers.each()
-        if object in objects
-        for ours in objects[object].codes.get(field, {}).values()
-    }
 
 
 def _layers(metadata: Metadata) -> Iterator[Finding]:

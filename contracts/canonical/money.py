@@ -44,7 +44,7 @@ DECIMALS: dict[str, int] = {
     code: places for places, codes in ISO_4217.items() for code in codes.split()
 }
 RATE_DECIMALS = 6
-RATES = frozenset({"rate", "unit_price", "bill_rate", "cost_rate"})
+RATES = frozenset({"rate", "unit_price", "card_rate", "bill_rate", "cost_rate"})
 """Members that are prices per unit: they may carry six decimals whatever the currency."""
 
 WIDE = Context(prec=80)

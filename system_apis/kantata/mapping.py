@@ -79,3 +79,6 @@ MAPS: dict[str, Map[Any]] = {
     )
 }
 """What metadata can map otherwise, by its name there."""
+
+OPTIONAL = frozenset({"rate_card", "project_template"})
+"""What is sent only where its metadata has a list; one that is there has to be whole."""

@@ -7,19 +7,12 @@ import shutil
 from pathlib import Path
 
 import msgspec
-import pytest
 
 from apis.console.checking import contract_problems, differences, findings
 from apis.runtime.settings import Settings
 from contracts.schemas import PUBLISHED
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.chdir(ROOT)
-    return Settings.from_env({"THROUGHLINE_HOME": str(tmp_path)})
 
 
 def edited(tmp_path: Path, name: str, old: str, new: str) -> Path:

@@ -14,7 +14,7 @@ from tests.crash.facts import Facts, Found, Row
 from tests.crash.harness import VENDORS
 
 STEPS = (
-    *("accepted_deal", "approver_of", "systems_for", "validated_customer", "customers_in"),
+    *("accepted_deal", "approver_of", "delivery_terms_for", "validated_customer", "customers_in"),
     *(
         "customer_key_for",
         "billed_customer",

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from apis.runtime.metadata import Entity
-from contracts.canonical.contract import ApprovalLimit
+from apis.runtime.metadata import Entity, Metadata
+from contracts.canonical.contract import ApprovalLimit, ProjectTemplate, Rate, RateCard
 from contracts.canonical.deal import Deal, DealFile, DealLine
 from contracts.canonical.identity import Source
 from contracts.canonical.money import Money
@@ -25,12 +25,16 @@ from process_apis.deal_rules import (
     duplicate,
     fiscal,
     priced,
+    unrated,
+    untemplated,
 )
 
 ENTITIES = {
     name: Entity(name=f"Firm {name}", country="DE", region="EMEA", currency="EUR")
     for name in ("DE", "US")
 }
+SOLD_AS_IT_IS = ProjectTemplate(code="as-sold", name="As sold", from_on=date(2024, 1, 1))
+METADATA = Metadata(version=1, entities=ENTITIES, connections={}, templates=(SOLD_AS_IT_IS,))
 ACCOUNT = Source("salesforce", "001B")
 
 
@@ -71,6 +75,16 @@ PRICES: list[Any] = [
     ({"lines": ()}, "deal.lines-missing", "has no lines"),
     ({"lines": (DealLine(),)}, "deal.lines-unpriced", "without a total in EUR"),
     ({"lines": (DealLine(total=eur("100.00")), DOLLARS)}, "deal.lines-unpriced", "in EUR"),
+    (
+        {"lines": (DealLine(total=eur("300.00")), DealLine(name="Travel at cost, see annex"))},
+        "deal.line-description-only",
+        "line 2 of deal 'ERP rollout' in salesforce (Travel at cost, see annex) has a description",
+    ),
+    (
+        {"lines": (DealLine(product_code="AUDIT", total=eur("0.00")),)},
+        "deal.line-without-value",
+        "line 1 of deal 'ERP rollout' in salesforce (AUDIT) is worth nothing",
+    ),
 ]
 
 
@@ -82,6 +96,62 @@ def test_a_price_that_cannot_be_billed_is_asked_of_sales(
 
     assert (finding.code, finding.owner) == (code, "sales-operations")
     assert words in finding.message
+
+
+def test_a_line_may_be_given_away_where_the_entity_allows_it() -> None:
+    lines = (DealLine(total=eur("300.00")), DealLine(product_code="AUDIT", total=eur("0.00")))
+    generous = {"DE": msgspec.structs.replace(ENTITIES["DE"], free_lines=True)}
+
+    assert list(commercial(deal(lines=lines), generous, "salesforce")) == []
+
+
+def test_a_service_line_that_the_entity_does_not_have_is_told_with_those_it_has() -> None:
+    own = {"DE": msgspec.structs.replace(ENTITIES["DE"], service_lines=("Advisory", "Audit"))}
+
+    [finding] = commercial(deal(), own, "salesforce")
+
+    assert (finding.code, finding.pointer) == ("deal.service-line-unknown", "/service_line")
+    assert finding.remedy == "choose one of Advisory, Audit as the service line in salesforce"
+
+
+def test_a_package_without_a_template_is_asked_of_resource_management() -> None:
+    for_audits = msgspec.structs.replace(SOLD_AS_IT_IS, packages=("AUDIT",))
+    metadata = msgspec.structs.replace(METADATA, templates=(for_audits,))
+    lines = (DealLine(product_code="AUDIT"), DealLine(product_code="ROLLOUT"))
+
+    [finding] = untemplated(deal(lines=lines), metadata, "salesforce")
+
+    assert (finding.code, finding.owner) == ("package.template-missing", "resource-management")
+    assert finding.pointer == "/lines/1/product_code"
+    assert "sells ROLLOUT in DE, billed by time and materials" in finding.message
+
+
+HOUR = Rate(role="SENIOR", region="EMEA", rate=eur("200.00"), from_on=date(2026, 1, 1))
+CARD = RateCard(code="de", name="Germany", entity="DE", rates=(HOUR,))
+
+
+@pytest.mark.parametrize(
+    ("sold", "told"),
+    [
+        ({}, []),
+        ({"unit": "day"}, ["sells SENIOR by the day in EMEA, which is on no rate card of DE"]),
+        ({"unit": "each"}, []),
+        ({"role": "JUNIOR"}, ["sells JUNIOR by the hour in EMEA"]),
+    ],
+)
+def test_a_role_without_a_rate_is_asked_of_finance_where_the_entity_wants_rates(
+    sold: dict[str, Any], told: list[str]
+) -> None:
+    strict = {"DE": msgspec.structs.replace(ENTITIES["DE"], rate_card_required=True)}
+    metadata = msgspec.structs.replace(METADATA, entities=strict, rate_cards=(CARD,))
+    by_time: dict[str, Any] = {"role": "SENIOR", "unit": "hour", "quantity": Decimal(10)}
+    line = DealLine(**{"total": eur("300.00")} | by_time | sold)
+
+    findings = list(unrated(deal(lines=(line,)), metadata, "salesforce"))
+
+    assert [each.code for each in findings] == ["rate-card.rate-missing"] * len(told)
+    assert all(words in each.message for words, each in zip(told, findings, strict=True))
+    assert list(unrated(deal(lines=(line,)), METADATA, "salesforce")) == []
 
 
 @pytest.mark.parametrize("value", ["299.99", "300.01"])
@@ -120,7 +190,7 @@ def test_all_findings_come_at_once_and_the_first_names_the_owner() -> None:
     file = DealFile(deal=deal(sow_number=None, value=eur("1.00")), customer=customer)
 
     with pytest.raises(Rejected) as refused:
-        checked(file, ENTITIES, "salesforce")
+        checked(file, METADATA, "salesforce")
 
     codes = ["deal.sow-number-missing", "deal.lines-differ", "customer.tax-code-missing"]
     assert [each.code for each in refused.value.errors] == codes

@@ -51,7 +51,7 @@ async def test_an_approval_is_evidence_on_the_contract_and_a_step_of_the_run(fir
     assert (version["approved_by"], version["approved_at"]) == ("demo-approver", told["at"])
     assert version["approval_limit"] == {"amount": "100000.00", "currency": "EUR"}
     assert [step["name"] for step in run["steps"]][:4] == [
-        *("accepted_deal", "approver_of", "approval", "systems_for"),
+        *("accepted_deal", "approver_of", "approval", "delivery_terms_for"),
     ]
     step = run["steps"][2]
     assert (step["state"], step["attempts"], step["started_at"]) == ("done", 1, waits["started_at"])

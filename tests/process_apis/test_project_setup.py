@@ -121,7 +121,7 @@ async def test_a_write_that_fails_once_is_done_once(
 
     assert vendor.fired() == 1
     assert firm.netsuite.customer(customer)["id"] == firm.netsuite.job(project)["parent"]["id"]
-    assert len(firm.kantata.tasks(project)) == 4
+    assert len(firm.kantata.tasks(project)) == 6
     assert len(firm.kantata.billing_lines(project)) == 2
     assert len(firm.kantata.staffing_requests(project)) == 2
 

@@ -14,12 +14,12 @@ from apis.runtime.metadata import (
     approval_for,
     converted,
     effective_mapping,
-    maintenance_until,
     resolve,
     secret,
     serving,
 )
 from apis.runtime.metadata_findings import metadata_findings
+from apis.runtime.windows import maintenance_until
 from contracts.canonical.money import Money
 from contracts.errors import Misconfigured
 from tests.runtime.acme import asks
