@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from datetime import datetime
 from typing import Any
 
 import click
@@ -18,6 +19,7 @@ from contracts.errors import ThroughlineError
 
 WORKER = "worker"
 PORT = click.IntRange(1, 65_535)
+DAY = click.DateTime(["%Y-%m-%d"])
 
 
 class NotPossible(click.ClickException):
@@ -142,6 +144,21 @@ def work(client: str, owner: str | None) -> None:
     from apis.console.journeys import show_work  # noqa: PLC0415 - only this command needs it
 
     sys.exit(show_work(settings(), client, owner))
+
+
+@main.command()
+@click.option("--since", required=True, type=DAY, help="The first day on which they were won.")
+@click.option("--connection", default="salesforce", help="The CRM they were won in.")
+@click.option("--entity", help="Only deals that this legal entity sold.")
+@click.option("--dry-run", is_flag=True, help="Show what would be started; start nothing.")
+@click.option("--client", default="demo", help="Which client of clients.json asks.")
+def backfill(since: datetime, client: str, *, dry_run: bool, **wanted: str | None) -> None:
+    """Start deals that were won before their feed began, and watch what becomes of them."""
+    from apis.console.backfills import run_backfill  # noqa: PLC0415 - only this command needs it
+
+    asked = {name: value for name, value in wanted.items() if value}
+    asked["won_since"] = since.date().isoformat()
+    sys.exit(run_backfill(settings(), client, asked, dry_run=dry_run))
 
 
 @main.group()

@@ -36,11 +36,16 @@ class DealLost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DealChanged(msgspec.Struct, frozen=True, kw_only=True):
-    """A deal changed without turning to won or lost."""
+    """A deal changed without turning to won or lost; `reopened`: it was closed before.
+
+    `terms`: what is agreed (value, lines, days, order, billing, entity) is no longer the same.
+    """
 
     connection: str
     deal: Deal
     turn: int = 1
+    reopened: bool = False
+    terms: bool = False
 
 
 class CustomerValidated(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""What each kind of system must offer, and what the processes offer: methods that carry a route.
+"""What each kind of system must offer: methods that carry a route.
 
 Path parameters go by name; what else a method takes is the query (GET) or the members of one JSON
 body (all others). A method that writes takes our business key, so that it writes once.
@@ -27,7 +27,6 @@ from contracts.canonical.project import (
 from contracts.canonical.resource import Resource
 from contracts.canonical.revenue import RevenueSchedule
 from contracts.errors import Problem
-from contracts.runs import DecisionKind, Run, RunPage, WorkItem, WorkItemPage
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -100,7 +99,11 @@ class Crm(Protocol):
 
     @operation("GET", "/deals")
     async def list_deals(
-        self, changed_since: datetime, cursor: str | None = None, state: str | None = None
+        self,
+        changed_since: datetime,
+        cursor: str | None = None,
+        state: str | None = None,
+        closed_since: date | None = None,
     ) -> DealPage:
         """Deals changed since a moment, in that order, with the gaps met on the way."""
 
@@ -159,6 +162,10 @@ class Psa(Protocol):
     @operation("GET", "/projects")
     async def find_project(self, key: str) -> Ref | None:
         """The project that carries our key, if there is one."""
+
+    @operation("PUT", "/projects/{external_id}")
+    async def update_project(self, external_id: str, project: Project, key: str) -> Ref:
+        """State, budget and days of a project, after its contract has changed."""
 
     @operation("PUT", "/projects/{external_id}/state")
     async def set_project_state(self, external_id: str, state: ProjectState, key: str) -> Ref:
@@ -231,6 +238,10 @@ class Erp(Protocol):
     @operation("POST", "/projects", status=201)
     async def create_project(self, project: Project, key: str) -> Ref:
         """The project as a job or dimension of the books, once per key."""
+
+    @operation("PUT", "/projects/{external_id}")
+    async def update_project(self, external_id: str, project: Project, key: str) -> Ref:
+        """State, price and days of a project, after its contract has changed."""
 
     @operation("PUT", "/projects/{external_id}/state")
     async def set_project_state(self, external_id: str, state: ProjectState, key: str) -> Ref:
@@ -331,51 +342,3 @@ class Signature(Protocol):
     @operation("PUT", "/envelopes/{external_id}/void")
     async def void_envelope(self, external_id: str, reason: str, key: str) -> Ref:
         """A document that nobody need sign any more."""
-
-
-class DealToProject(Protocol):
-    """A won deal becomes a project."""
-
-    @operation("POST", "/runs", status=202)
-    async def start_run(self, deal: Source) -> Run:
-        """Start the flow for a deal, or the run it already has."""
-
-    @operation("GET", "/runs/{id}")
-    async def get_run(self, id: str) -> Run:  # noqa: A002 - the path's own word
-        """How far a run is, what it did and what it waits for."""
-
-    @operation("GET", "/runs")
-    async def list_runs(self, deal: str | None = None, cursor: str | None = None) -> RunPage:
-        """Runs of the flow, the newest first; those of one deal when its id in the CRM is given."""
-
-
-class WorkQueue(Protocol):
-    """What people must set right or decide."""
-
-    @operation("GET", "/work-items")
-    async def list_work_items(
-        self, owner: str | None = None, state: str | None = None, cursor: str | None = None
-    ) -> WorkItemPage:
-        """Work items of a role, the longest waiting first."""
-
-    @operation("GET", "/work-items/{id}")
-    async def get_work_item(self, id: str) -> WorkItem:  # noqa: A002 - the path's own word
-        """One work item with its evidence."""
-
-    @operation("PUT", "/work-items/{id}/assignee")
-    async def assign_work_item(self, id: str, assignee: str | None = None) -> WorkItem:  # noqa: A002 - the path's own word
-        """A work item given to a person, or to nobody."""
-
-    @operation("POST", "/work-items/{id}/comments", status=201)
-    async def comment_work_item(self, id: str, text: str) -> WorkItem:  # noqa: A002 - the path's own word
-        """A note on a work item, for those who come after."""
-
-    @operation("POST", "/work-items/{id}/decisions")
-    async def decide_work_item(
-        self,
-        id: str,  # noqa: A002 - the path's own word
-        decision: DecisionKind,
-        comment: str = "",
-        record: Source | None = None,
-    ) -> WorkItem:
-        """Retry, abandon, approve, reject or adopt; a second decision is a conflict."""

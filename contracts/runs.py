@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any, Literal
 
 import msgspec
@@ -12,6 +13,8 @@ from contracts.canonical.money import Money
 from contracts.errors import FieldError, Problem
 
 RunState = Literal["queued", "running", "waiting", "done", "abandoned", "failed"]
+BackfillState = Literal["planned", "reading", "starting", "done", "cancelled"]
+BackfillOutcome = Literal["found", "already", "started", "waiting", "done", "refused"]
 DecisionKind = Literal["retry", "abandon", "approve", "reject", "adopt"]
 
 
@@ -148,4 +151,47 @@ class WorkItemPage(msgspec.Struct, frozen=True, kw_only=True):
     """Work items, the longest waiting first."""
 
     items: tuple[WorkItem, ...] = ()
+    next: str | None = None
+
+
+class BackfillDeal(msgspec.Struct, frozen=True, kw_only=True):
+    """A deal of a backfill: `found` until its turn comes, `already` if it had a run before."""
+
+    deal: Source
+    name: str | None = None
+    value: Money | None = None
+    closed_on: date | None = None
+    outcome: BackfillOutcome = "found"
+    run_id: str | None = None
+    reason: str | None = None
+
+
+class BackfillCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """How many deals were found, and what became of them; `started` ones are at work."""
+
+    found: int = 0
+    already: int = 0
+    started: int = 0
+    waiting: int = 0
+    done: int = 0
+    refused: int = 0
+
+
+class Backfill(msgspec.Struct, frozen=True, kw_only=True):
+    """Deals won since a day that get their runs now; `detail` says what keeps it from going on.
+
+    `items` are in the order in which they are started; a dry run has neither id nor counts.
+    """
+
+    id: str | None = None
+    state: BackfillState
+    connection: str
+    won_since: date
+    entity: str | None = None
+    requester: str | None = None
+    asked_at: Moment
+    ended_at: Moment | None = None
+    detail: str | None = None
+    counts: BackfillCounts | None = None
+    items: tuple[BackfillDeal, ...] = ()
     next: str | None = None

@@ -19,7 +19,7 @@ import msgspec
 from contracts.canonical import billing, contract, deal, party, project, resource, revenue, time
 from contracts.errors import Problem
 from contracts.events import CATALOG, Event
-from contracts.runs import Plan, Run, RunPage, WorkItem, WorkItemPage
+from contracts.runs import Backfill, Plan, Run, RunPage, WorkItem, WorkItemPage
 from contracts.versions import current
 
 PUBLISHED = Path(__file__).parent / "published"
@@ -55,6 +55,7 @@ RECORDS: dict[str, type[msgspec.Struct]] = {
     "run": Run,
     "run-page": RunPage,
     "plan": Plan,
+    "backfill": Backfill,
     "work-item": WorkItem,
     "work-item-page": WorkItemPage,
     "problem": Problem,

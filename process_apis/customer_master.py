@@ -9,6 +9,7 @@ import re
 import secrets
 import unicodedata
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 import sqlalchemy as sa
@@ -309,11 +310,31 @@ def terms(contract: Contract) -> tuple[object, ...]:
 
 def cancel_contract(connection: Connection, contract: Contract) -> None:
     """Take a contract back; it stays as a record of what was agreed."""
-    ended = msgspec.structs.replace(contract, state="cancelled")
-    mine = CONTRACTS.c.id == contract.id
-    connection.execute(
-        sa.update(CONTRACTS).where(mine).values(state="cancelled", body=encoded(ended))
-    )
+    set_contract_state(connection, contract.id, "cancelled")
+
+
+def set_contract_state(
+    connection: Connection, contract_id: str, state: Literal["held", "cancelled"]
+) -> Contract:
+    """A contract in another state, with all its versions."""
+    row = find(connection, CONTRACTS, id=contract_id)
+    changed = msgspec.structs.replace(msgspec.json.decode(row.body, type=Contract), state=state)
+    change(connection, CONTRACTS, {"id": contract_id}, state=state, body=encoded(changed))
+    return changed
+
+
+def contract_of(connection: Connection, source: Source) -> Contract | None:
+    """The contract of a deal, if it has one."""
+    deal_id = known(connection, "deal", source)
+    row = find(connection, CONTRACTS, deal_id=deal_id) if deal_id else None
+    return msgspec.json.decode(row.body, type=Contract) if row else None
+
+
+def amend_contract(connection: Connection, contract: Contract) -> Contract:
+    """Keep a contract's next version; kept before, it is the same one."""
+    values = {"state": contract.state, "body": encoded(contract)}
+    change(connection, CONTRACTS, {"id": contract.id}, **values)
+    return contract
 
 
 def encoded(record: msgspec.Struct) -> str:

@@ -27,6 +27,7 @@ from apis.runtime.waits import involve
 from contracts.canonical.contract import ApprovalLimit, Contract, DeliveryTerms
 from contracts.canonical.deal import Deal, DealFile, DealMark
 from contracts.canonical.identity import Ref, Source
+from contracts.canonical.money import Money
 from contracts.canonical.party import Customer
 from contracts.canonical.project import Project
 from contracts.errors import NotFound
@@ -34,6 +35,8 @@ from contracts.events import ContractActivated, CustomerValidated, ProjectActiva
 from contracts.ports import Crm
 from process_apis import customer_master
 from process_apis import project_setup as setup
+from process_apis.amendments import followed_in_erp, followed_in_psa
+from process_apis.backfill_routes import backfill_routes
 from process_apis.customer_setup import (
     billed_customer,
     contact_in,
@@ -44,7 +47,7 @@ from process_apis.customer_setup import (
     mirrored,
     wanted_contacts,
 )
-from process_apis.deal_rules import FINANCE, SALES, above_limit, checked
+from process_apis.deal_rules import FINANCE, SALES, above_limit, checked, shown
 from process_apis.engagement import project_of, schedule_of, sold, staffing_of
 from process_apis.feeds import turn_of
 from process_apis.rates import beside_cards
@@ -54,11 +57,7 @@ from process_apis.runs import run_routes
 @flow
 async def deal_to_project(source: Source) -> Contract:
     """From a won deal to a customer, a contract and a project that every system knows."""
-    file = await accepted_deal(source)
-    approved = None
-    if limit := await approver_of(file.deal):
-        why = above_limit(file.deal, limit)
-        approved = await approval("deal", by=limit.owner, limit=limit.above, detail=why)
+    file, approved = await approved_deal(source)
     terms = await setup.delivery_terms_for(file.deal)
     erp = terms.erp or ""
     customer = await validated_customer(source, file)
@@ -78,6 +77,21 @@ async def deal_to_project(source: Source) -> Contract:
     return contract
 
 
+async def approved_deal(
+    source: Source, before: Money | None = None
+) -> tuple[DealFile, Approved | None]:
+    """The deal as accepted and approved; asked anew when it changes before it is approved."""
+    while True:
+        file = await accepted_deal(source)
+        limit = await approver_of(file.deal)
+        if limit is None:
+            return file, None
+        why = above_limit(file.deal, limit) + (f"; agreed was {shown(before)}" if before else "")
+        approved = await approval("deal", by=limit.owner, limit=limit.above, detail=why)
+        if approved or current().plan:
+            return file, approved
+
+
 async def debtor_for(erp: str, parties: list[Customer]) -> Ref | None:
     """The customer in the books, its parents above it: from the top down, the customer last."""
     debtor: Ref | None = None
@@ -94,7 +108,7 @@ async def project_in_psa(
     client = await delivered_customer(psa, customer, file)
     project = await setup.project_for(psa, project_of(contract, file.deal, terms), client)
     if won_again():
-        await setup.active_project(project)
+        return await followed_in_psa(project, contract, terms)
     project = await setup.work_breakdown_for(project)
     await setup.billing_schedule_for(project, schedule_of(contract, project, terms))
     await setup.staffing_requests_for(project, staffing_of(project))
@@ -108,7 +122,8 @@ async def project_in_erp(
     planned = project_of(contract, deal, terms)
     project = await setup.booked_project_for(terms.erp or "", planned, debtor)
     if won_again():
-        await setup.open_project(project)
+        await followed_in_erp(project, contract, terms)
+        return project
     await setup.booked_schedule_for(project, schedule_of(contract, project, terms))
     return project
 
@@ -343,7 +358,8 @@ def crm(source: Source) -> Crm:
 
 def app(runtime: Runtime) -> App:
     """The process API of this flow."""
-    routes = run_routes(deal_to_project, "deal-to-project/v1", turn_of)
+    api = "deal-to-project/v1"
+    routes = [*run_routes(deal_to_project, api, turn_of), *backfill_routes(api)]
     return make_app(
         "Deal to project", version="1.0.0", routes=routes, dependencies={"runtime": runtime}
     )

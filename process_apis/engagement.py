@@ -137,9 +137,10 @@ def schedule_of(contract: Contract, project: Project, terms: DeliveryTerms) -> B
         for number, line in enumerate(billed(contract, project, terms), start=1)
         if line.total.amount
     )
+    schedule_id = child_id("billing-schedule", contract.id, contract.current.number)
     return BillingSchedule(
-        id=child_id("billing-schedule", contract.id),
-        key=f"billing-schedule-{child_id('billing-schedule', contract.id)}",
+        id=schedule_id,
+        key=f"billing-schedule-{schedule_id}",
         entity=contract.entity,
         customer=contract.customer,
         contract=Ref(contract.id),

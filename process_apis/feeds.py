@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -14,7 +15,7 @@ from apis.runtime.events import publish
 from apis.runtime.flow import Runtime
 from apis.runtime.metadata import Feed
 from apis.runtime.outages import away, back, is_away
-from apis.runtime.store import insert_new, table
+from apis.runtime.store import find, insert_new, table
 from apis.runtime.work_items import open_item
 from contracts.canonical.deal import Deal, DealPage, Gap
 from contracts.canonical.identity import Ref, Source
@@ -33,6 +34,7 @@ FEED_STATE = table(
     Column("state", String(20), nullable=False),
     Column("turn", Integer, nullable=False),
     Column("changed_at", String(40)),
+    Column("terms", String(64)),
 )
 FEEDS = table(
     "process",
@@ -47,7 +49,7 @@ STAMP = timedelta(seconds=2)
 """Systems stamp changes with whole seconds, some by a clock that is a little behind ours."""
 LONGEST_S = 60.0
 """A feed that fails again and again is tried at least this often."""
-PAYLOADS = {"deal.won": DealWon, "deal.lost": DealLost, "deal.changed": DealChanged}
+Told = DealWon | DealLost | DealChanged
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -206,7 +208,8 @@ def sighted(connection: Connection, system: str, deal: Deal, now: datetime) -> N
     turned = deal.state != state
     if deal.state == "won" and turned:
         turn += 1
-    values = {"state": deal.state, "turn": turn, "changed_at": changed_at}
+    terms = terms_of(deal)
+    values = {"state": deal.state, "turn": turn, "changed_at": changed_at, "terms": terms}
     if row is None:
         insert_new(
             connection,
@@ -219,31 +222,45 @@ def sighted(connection: Connection, system: str, deal: Deal, now: datetime) -> N
     else:
         connection.execute(sa.update(FEED_STATE).where(this).values(**values))
     if turned and deal.state in ("won", "lost"):
-        announce(connection, f"deal.{deal.state}", system, deal, turn, now)
-    elif row is not None and changed_at != row.changed_at:
-        announce(connection, "deal.changed", system, deal, turn, now)
+        news = DealWon if deal.state == "won" else DealLost
+        told = news(connection=system, deal=deal, turn=turn)
+        announce(connection, f"deal.{deal.state}", told, now)
+        return
+    anew = row is not None and row.terms is not None and terms != row.terms
+    if row is not None and (turned or anew or changed_at != row.changed_at):
+        changed = DealChanged(connection=system, deal=deal, turn=turn, reopened=turned, terms=anew)
+        announce(connection, "deal.changed", changed, now)
 
 
-def announce(  # noqa: PLR0917 - one sighting, told in full
-    connection: Connection, name: str, system: str, deal: Deal, turn: int, now: datetime
-) -> None:
+def terms_of(deal: Deal) -> str:
+    """What is agreed, in a word: whatever else changes on a deal needs no new version."""
+    lines = [msgspec.structs.replace(each, external_id=None) for each in deal.lines]
+    agreed = (
+        *(deal.entity, deal.value, deal.billing_model, deal.purchase_order),
+        *(deal.sow_number, deal.starts_on, lines),
+    )
+    return hashlib.sha256(msgspec.json.encode(agreed, order="sorted")).hexdigest()
+
+
+def announce(connection: Connection, name: str, told: Told, now: datetime) -> None:
     """Publish with both ids: ours and the system's."""
+    deal, system = told.deal, told.connection
     source = Source(system, deal.external_id or "")
     known = msgspec.structs.replace(deal, id=golden(connection, "deal", source, now))
     if deal.customer and deal.customer.external_id:
         account = Source(system, deal.customer.external_id)
         both = Ref(golden(connection, "customer", account, now), deal.customer.external_id)
         known = msgspec.structs.replace(known, customer=both)
-    parts: list[object] = [system, "deal", deal.external_id, name, turn]
+    parts: list[object] = [system, "deal", deal.external_id, name, told.turn]
     if name == "deal.changed":
-        parts.append(deal.changed_at)
-    payload = PAYLOADS[name](connection=system, deal=known, turn=turn)
+        # a system's stamp is coarse: two changes may share it
+        parts += [deal.changed_at, deal.state, terms_of(deal)]
     publish(
         connection,
         "process",
         event_of(
             name,
-            payload,
+            msgspec.structs.replace(told, deal=known),
             id=event_id(*parts),
             source=f"/system/{system}",
             time=now,
@@ -270,9 +287,11 @@ def open_gap(connection: Connection, system: str, gap: Gap, now: datetime) -> No
 
 def turn_of(connection: Connection, object: str, source: Source) -> int:  # noqa: A002 - the word
     """For the how many-th time this record was won, as far as its feed has seen; at least 1."""
-    this = sa.and_(
-        FEED_STATE.c.connection == source.connection,
-        FEED_STATE.c.object == object,
-        FEED_STATE.c.external_id == source.external_id,
-    )
-    return max(1, connection.execute(sa.select(FEED_STATE.c.turn).where(this)).scalar() or 1)
+    return max(1, standing(connection, object, source)[1])
+
+
+def standing(connection: Connection, object: str, source: Source) -> tuple[str, int]:  # noqa: A002 - the word
+    """The state in which a record was seen last, and its turn; nothing if nobody saw it yet."""
+    place = {"connection": source.connection, "external_id": source.external_id}
+    row = find(connection, FEED_STATE, object=object, **place)
+    return (row.state, row.turn) if row else ("", 0)

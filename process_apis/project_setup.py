@@ -51,13 +51,6 @@ async def cancelled_project(project: Project) -> None:
     await psa.set_project_state(project.external_id or "", "cancelled", project.key or "")
 
 
-@step(owner=STAFFING, keep="its project is active again")
-async def active_project(project: Project) -> Ref:
-    """A project that was cancelled is worked on again: its deal was won again."""
-    psa = psa_of(project.extensions[SYSTEM])
-    return await psa.set_project_state(project.external_id or "", "active", project.key or "")
-
-
 @step(owner=STAFFING, keep="tasks and milestones go with their project, which is cancelled")
 async def work_breakdown_for(project: Project) -> Project:
     """Tasks and milestones as they were sold, each with the id it got."""
@@ -125,13 +118,6 @@ async def closed_project(project: Project) -> None:
     """Nothing can be booked on it any more."""
     erp = erp_of(project.extensions[SYSTEM])
     await erp.set_project_state(project.external_id or "", "cancelled", project.key or "")
-
-
-@step(owner=FINANCE, keep="the books are open for its project again")
-async def open_project(project: Project) -> Ref:
-    """A project that was closed for booking is open again: its deal was won again."""
-    erp = erp_of(project.extensions[SYSTEM])
-    return await erp.set_project_state(project.external_id or "", "active", project.key or "")
 
 
 @step(owner=FINANCE, keep="a schedule goes with its project, which is closed")

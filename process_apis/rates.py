@@ -16,16 +16,12 @@ CENT, WHOLE = Decimal("0.01"), 100
 
 
 def beside_cards(contract: Contract, cards: Iterable[RateCard], deal: Deal) -> Contract:
-    """The contract, each line of its first version with the rate of its role's card that day."""
+    """The contract, each line of its newest version with the rate of its role's card that day."""
     known = cards_for(cards, contract.entity, contract.customer)
     on = deal.closed_on or date.min
-    versions = tuple(
-        msgspec.structs.replace(
-            version, lines=tuple(compared(line, known, deal.region, on) for line in version.lines)
-        )
-        for version in contract.versions
-    )
-    return msgspec.structs.replace(contract, versions=versions)
+    lines = tuple(compared(line, known, deal.region, on) for line in contract.current.lines)
+    version = msgspec.structs.replace(contract.current, lines=lines)
+    return msgspec.structs.replace(contract, versions=(*contract.versions[:-1], version))
 
 
 def compared(

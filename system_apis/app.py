@@ -17,8 +17,9 @@ from apis.runtime.clients import outgoing
 from apis.runtime.clock import Clock
 from apis.runtime.deployment import Deployment
 from apis.runtime.limits import Limiter, Permits
-from apis.runtime.metadata import Connection, Metadata, resolve, secret
+from apis.runtime.metadata import Connection, Metadata
 from apis.runtime.owners import Owners
+from apis.runtime.references import resolve, secret
 from apis.runtime.sign_in import Account, Tokens, fetcher
 from apis.runtime.store import Store
 from apis.runtime.vendor import Vendor, VendorHttp

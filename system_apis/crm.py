@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated
 
 import msgspec
@@ -68,9 +68,10 @@ async def list_deals(
     changed_since: FromQuery[datetime],
     cursor: FromQuery[str | None] = None,
     in_state: Annotated[str | None, QueryParameter(name="state")] = None,  # `state` is Litestar's
+    closed_since: FromQuery[date | None] = None,
 ) -> DealPage:
     """Deals changed since a moment, in that order, with the gaps met on the way."""
-    return await crm.list_deals(changed_since, cursor, in_state)
+    return await crm.list_deals(changed_since, cursor, in_state, closed_since)
 
 
 @get("/customers/{external_id:str}", operation_id="getCustomer")

@@ -125,6 +125,14 @@ async def create_project(erp: ServedErp, data: JSONBody[KeyedProject]) -> Ref:
     return await erp.create_project(data.project, data.key)
 
 
+@put("/projects/{external_id:str}", operation_id="updateProject")
+async def update_project(
+    erp: ServedErp, external_id: FromPath[str], data: JSONBody[KeyedProject]
+) -> Ref:
+    """State, price and days of a project, after its contract has changed."""
+    return await erp.update_project(external_id, data.project, data.key)
+
+
 @put("/projects/{external_id:str}/state", operation_id="setProjectState")
 async def set_project_state(
     erp: ServedErp, external_id: FromPath[str], data: JSONBody[KeyedState]
@@ -150,6 +158,7 @@ routes = [
     update_customer,
     upsert_contact,
     create_project,
+    update_project,
     set_project_state,
     create_billing_schedule,
 ]

@@ -23,8 +23,8 @@ class CustomerUpsert(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     contact: Contact | None = None
 
 
-class NewProject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A project to make, and our key for it."""
+class KeyedProject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A project, and our key for it."""
 
     project: Project
     key: str
@@ -89,7 +89,7 @@ async def upsert_customer(
 
 
 @post("/projects", operation_id="createProject", status_code=201)
-async def create_project(psa: ServedPsa, data: JSONBody[NewProject]) -> Ref:
+async def create_project(psa: ServedPsa, data: JSONBody[KeyedProject]) -> Ref:
     """A project without its work breakdown, once per key."""
     return await psa.create_project(data.project, data.key)
 
@@ -104,6 +104,14 @@ async def get_project(psa: ServedPsa, external_id: FromPath[str]) -> Project:
 async def find_project(psa: ServedPsa, key: FromQuery[str]) -> Ref | None:
     """The project that carries our key, if there is one."""
     return await psa.find_project(key)
+
+
+@put("/projects/{external_id:str}", operation_id="updateProject")
+async def update_project(
+    psa: ServedPsa, external_id: FromPath[str], data: JSONBody[KeyedProject]
+) -> Ref:
+    """State, budget and days of a project, after its contract has changed."""
+    return await psa.update_project(external_id, data.project, data.key)
 
 
 @put("/projects/{external_id:str}/state", operation_id="setProjectState")
@@ -174,6 +182,7 @@ routes = [
     create_project,
     get_project,
     find_project,
+    update_project,
     set_project_state,
     create_tasks,
     create_billing_lines,

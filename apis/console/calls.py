@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ import msgspec
 from apis.runtime.clients import outgoing
 from contracts.canonical.identity import Source
 from contracts.errors import NotFound, Problem, ThroughlineError, Unavailable, error_of
-from contracts.runs import DecisionKind, Run, RunPage, WorkItem, WorkItemPage
+from contracts.runs import Backfill, DecisionKind, Run, RunPage, WorkItem, WorkItemPage
 
 FLOWS = ("deal_to_project",)
+BACKFILLS = "/process/deal-to-project/v1/backfills"
 ITEMS = "/process/work-queue/v1/work-items"
 UNAUTHORIZED = 401
 REFUSED = 400
@@ -82,6 +83,20 @@ class Calls:
         told = {"deal": msgspec.to_builtins(deal)}
         body = await self._ask("POST", runs_path(FLOWS[0]), json=told)
         return msgspec.json.decode(body, type=Run)
+
+    async def backfill(
+        self, asked: Mapping[str, str], *, dry_run: bool, cursor: str | None = None
+    ) -> Backfill:
+        """Ask for a backfill, or for a page of what it would start."""
+        params = {"dry_run": str(dry_run).lower()} | ({"cursor": cursor} if cursor else {})
+        body = await self._ask("POST", BACKFILLS, json=asked, params=params)
+        return msgspec.json.decode(body, type=Backfill)
+
+    async def backfill_of(self, id_: str, cursor: str | None = None) -> Backfill:
+        """How far a backfill is, with a page of its deals."""
+        params = {"cursor": cursor} if cursor else {}
+        body = await self._ask("GET", f"{BACKFILLS}/{quote(id_, safe='')}", params=params)
+        return msgspec.json.decode(body, type=Backfill)
 
     async def work_items(
         self, *, owner: str | None = None, run_id: str | None = None

@@ -29,7 +29,7 @@ from apis.runtime.serving import DOCUMENTS
 from apis.runtime.settings import Settings
 from apis.runtime.typed_yaml import Finding
 from apis.runtime.worker import FLOWS
-from contracts import ports
+from contracts import ports, process_ports
 from contracts.errors import Misconfigured
 from contracts.schemas import PUBLISHED, contracts, digest, manifest_of, text_of
 from contracts.versions import current
@@ -107,13 +107,14 @@ def unserved(gateway: Gateway, metadata: Metadata) -> Iterator[Finding]:
             yield ("connections", name), f"gateway.yaml has no apis.system.{name}"
     flows = {flow.name for flow in loaded(FLOWS)}
     roles = {role for client in gateway.clients.values() for role in client.roles}
-    for at, rule in enumerate(metadata.approvals):
-        if rule.flow not in flows:
-            told = f"there is no flow {rule.flow}, only {', '.join(sorted(flows))}"
-            yield ("approvals", at, "flow"), told
-        if roles and rule.owner not in roles:
-            told = f"no client in gateway.yaml has the role {rule.owner}"
-            yield ("approvals", at, "owner"), told
+    for section in ("approvals", "deal_changes"):
+        for at, rule in enumerate(getattr(metadata, section)):
+            if rule.flow not in flows:
+                told = f"there is no flow {rule.flow}, only {', '.join(sorted(flows))}"
+                yield (section, at, "flow"), told
+            if roles and rule.owner not in roles:
+                told = f"no client in gateway.yaml has the role {rule.owner}"
+                yield (section, at, "owner"), told
 
 
 def unknown_to(metadata: Metadata, gateway: Gateway) -> Iterator[Finding]:
@@ -151,7 +152,8 @@ def api_problems(gateway: Gateway, name: str) -> Iterator[str]:
             for each in ports.operations(port)
             if each.id not in later
         }
-        yield from differences(f"contracts/ports.py: {port.__name__}", promised, served, name)
+        place = f"{port.__module__.replace('.', '/')}.py: {port.__name__}"
+        yield from differences(place, promised, served, name)
     documents = load_documents(DOCUMENTS)
     for major in api.versions:
         for target in (f"{name}/v{major}", f"system/{api.vendor}/v{major}"):
@@ -170,7 +172,7 @@ def loaded_app(name: str, api: Api) -> tuple[type | None, App]:
         app = make_app(called, version="0", routes=routes, dependencies={port: None})
         return getattr(ports, port.capitalize()), app
     camel = "".join(word.capitalize() for word in called.split("-"))
-    return getattr(ports, camel, None), loaded(api.app or "")(None)
+    return getattr(process_ports, camel, None), loaded(api.app or "")(None)
 
 
 def promised_later(api: Api) -> frozenset[str]:

@@ -13,7 +13,8 @@ import msgspec
 
 from apis.console.processes import Part
 from apis.runtime.clock import LOOPBACK
-from apis.runtime.metadata import Connection, Metadata, resolve
+from apis.runtime.metadata import Connection, Metadata
+from apis.runtime.references import resolve
 
 TITLES = {"salesforce": "Salesforce", "kantata": "Kantata", "netsuite": "NetSuite"}
 VARIABLE = "env:"

@@ -27,8 +27,9 @@ from apis.runtime.limits import (
     RedisLimiter,
     RedisPermits,
 )
-from apis.runtime.metadata import Metadata, resolve
+from apis.runtime.metadata import Metadata
 from apis.runtime.records import KEY, Records
+from apis.runtime.references import resolve
 from apis.runtime.settings import Settings
 from apis.runtime.store import Store
 from apis.runtime.tokens import InternalTokens

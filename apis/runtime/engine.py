@@ -164,6 +164,11 @@ class Engine:
         )
         return {row.workflow_id: row.status for row in rows}
 
+    async def recorded(self, run_id: str) -> list[tuple[str, Any]]:
+        """The steps that a run has recorded, in their order: name and value."""
+        rows = await self._outside(self.client.list_workflow_steps, run_id)
+        return [(row["function_name"], row["output"]) for row in rows]
+
     async def resume(self, run_ids: Sequence[str], queue: str = QUEUE) -> None:
         """Put runs back into a queue, whoever owned them: only for what nobody runs."""
         await self._outside(self.client.resume_workflows, list(run_ids), queue_name=queue)

@@ -14,7 +14,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast
 import msgspec
 from sqlalchemy import Connection
 
-from apis.runtime import runs
+from apis.runtime import run_views, runs
 from apis.runtime.attempts import Tries, after, again, attempt, problem_in, shown, undeclared
 from apis.runtime.clock import Clock
 from apis.runtime.context import CURRENT, Call, Context, trace_id_of
@@ -226,13 +226,18 @@ async def write_own(object: str, work: Callable[..., T], *args: Any, value: Any 
 async def approval(
     code: str, *, by: str, detail: str, limit: Money | None = None
 ) -> Approved | None:
-    """Wait until someone with the role `by`, who did not ask for this, approves; else abandon."""
+    """Wait until someone with the role `by`, who did not ask for this, approves; else abandon.
+
+    None in a dry run, and when what is asked about has changed meanwhile.
+    """
     running = current()
     item = approval_item(running, code, by, detail)
     if running.plan:
         running.approvals.append(msgspec.to_builtins(item))
         return None
     decision = await wait_for(running, Asked(item=item))
+    if decision["decision"] == "retry":  # what it is about has changed: to be asked anew
+        return None
     if decision["decision"] != "approve":
         raise Abandoned(decision.get("comment") or "rejected")
     return Approved(decision["actor"], datetime.fromisoformat(decision["at"]), limit)
@@ -278,6 +283,36 @@ async def decided(
             running.done.pop()
         return f"adopt:{record.external_id}"
     raise Abandoned(decision.get("comment") or "")
+
+
+async def made_before(steps: Iterable[Step[Any, Any]]) -> list[tuple[Step[Any, Any], Any]]:
+    """What earlier runs for this record made by these steps, and nobody took back, in order."""
+    running, known = current(), {each.name: each for each in steps}
+    if running.plan:
+        return []
+    engine, store, records = running.runtime.engine, running.runtime.store, running.runtime.records
+
+    async def look() -> list[str]:
+        return await store.read(run_views.ended_before, running.run_id)
+
+    made: list[tuple[Step[Any, Any], Any]] = []
+    for run_id in await engine.step("runs_before", look):
+        for name, outcome in await engine.recorded(run_id):  # of a run that is over: for good
+            done, _, undo = name.partition(".")
+            if done not in known or not isinstance(outcome, dict) or "ok" not in outcome:
+                continue
+            if not undo:
+                made.append((known[done], records.load(outcome["ok"])))
+            elif undo == "undo" and (mine := [each for each in made if each[0].name == done]):
+                made.reverse()
+                made.remove(mine[-1])
+                made.reverse()
+    return made
+
+
+def take_over(made: list[tuple[Step[Any, Any], Any]]) -> None:
+    """Make this run answer for what earlier ones made: abandoned, it takes that back too."""
+    current().done[:0] = made
 
 
 async def pause(running: Running, outcome: dict[str, Any]) -> None:

@@ -5,16 +5,15 @@ Values and paths, never expressions; secrets are references, resolved when used 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
+from typing import Annotated, Generic, Literal, TypeVar, get_args
 
 import msgspec
 
 from apis.runtime.context import CURRENT
-from apis.runtime.log import Secret
 from apis.runtime.mapping import Overrides
 from apis.runtime.typed_yaml import Lines, read_yaml
 from contracts.canonical.contract import Percent, ProjectTemplate, RateCard
@@ -24,6 +23,7 @@ from contracts.canonical.party import Country
 from contracts.errors import Misconfigured
 
 T = TypeVar("T")
+Rows = TypeVar("Rows", "Serving", "DealChanges")
 Kind = Literal["crm", "psa", "erp", "hcm", "billing", "tax", "signature"]
 Reference = Annotated[
     str,
@@ -211,6 +211,18 @@ class Approval(Section, frozen=True, kw_only=True):
     until: date | None = None
 
 
+class DealChanges(Section, frozen=True, kw_only=True):
+    """What becomes of a project whose deal changes; `owner` decides about what is held."""
+
+    entity: str | None = None
+    flow: str = "deal_to_project"
+    reopened: Literal["hold", "reverse", "amend"] = "hold"
+    lost: Literal["hold", "reverse"] = "hold"
+    changed: Literal["amend", "keep"] = "amend"
+    owner: str = "delivery-operations"
+    valid_from: date | None = msgspec.field(name=FROM, default=None)
+
+
 class Matching(Section, frozen=True, kw_only=True):
     """From which score on it is the same customer, and from which on a person is asked."""
 
@@ -245,6 +257,7 @@ class Metadata(Section, frozen=True, kw_only=True):
     mappings: dict[str, Layers] = {}
     ownership: tuple[Owner, ...] = ()
     approvals: tuple[Approval, ...] = ()
+    deal_changes: tuple[DealChanges, ...] = ()
     contacts: tuple[Contacts, ...] = ()
     matching: Matching = Matching()
     templates: tuple[ProjectTemplate, ...] = ()
@@ -300,14 +313,22 @@ def approval_for(
     return found
 
 
+def in_force(rows: tuple[Rows, ...], entity: str | None, on: date) -> list[Rows]:
+    """Rows that hold for an entity that day: last its own, and of those what began last."""
+    fits = [row for row in rows if row.entity in (None, entity) and (row.valid_from or on) <= on]
+    return sorted(fits, key=lambda row: (row.entity is not None, row.valid_from or date.min))
+
+
 def serving(metadata: Metadata, kind: Kind, entity: str | None, on: date) -> str | None:
-    """The connection that plays this part; an entity's own row wins, then the latest start."""
-    rows = [
-        ((row.entity is not None, row.valid_from or date.min), row.serves[kind])
-        for row in metadata.roles
-        if kind in row.serves and row.entity in (None, entity) and (row.valid_from or on) <= on
-    ]
-    return max(rows, key=lambda row: row[0])[1] if rows else None
+    """The connection that plays this part."""
+    rows = [row for row in in_force(metadata.roles, entity, on) if kind in row.serves]
+    return rows[-1].serves[kind] if rows else None
+
+
+def changes_of(metadata: Metadata, flow: str, entity: str | None, on: date) -> DealChanges:
+    """What becomes of a project whose deal changes."""
+    rows = [row for row in in_force(metadata.deal_changes, entity, on) if row.flow == flow]
+    return rows[-1] if rows else DealChanges()
 
 
 def effective_mapping(
@@ -347,40 +368,3 @@ class PerEntity(Generic[T]):
         """The entity's, else that of the one the call is for."""
         known = entity if entity in self._made else None
         return self.of(known or CURRENT.get().context.entity)
-
-
-def resolve(reference: str, env: Mapping[str, str], home: Path) -> str:
-    """The text of `env:NAME|default` or `file:{home}/path#pointer`; any other text is itself."""
-    value = _referred(reference, env, home)
-    if not isinstance(value, str):
-        raise Misconfigured("reference.not-text", f"{reference} is not a text")
-    return value
-
-
-def secret(reference: str, env: Mapping[str, str], home: Path) -> Secret:
-    """The secret a reference points at, read now: a rotated one needs no restart."""
-    return Secret(_referred(reference, env, home, private=True))
-
-
-def _referred(reference: str, env: Mapping[str, str], home: Path, *, private: bool = False) -> Any:
-    kind, _, rest = reference.partition(":")
-    if kind == "env":
-        name, given, default = rest.partition("|")
-        if name not in env and not given:
-            raise Misconfigured("reference.missing", f"the environment has no {name}")
-        return env.get(name, default)
-    if kind != "file":
-        return reference
-    name, _, pointer = rest.replace("{home}", str(home)).partition("#")
-    path = Path(name)
-    try:
-        if private and path.stat().st_mode & 0o077:
-            raise Misconfigured("reference.open", f"{path} holds secrets: chmod 600 {path}")
-        text = path.read_text("utf-8")
-        value: Any = msgspec.json.decode(text) if pointer else text.strip()
-        for part in filter(None, pointer.split("/")):
-            value = value[part]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        detail = f"{reference} cannot be read ({type(error).__name__})"
-        raise Misconfigured("reference.missing", detail) from None
-    return value

@@ -49,7 +49,8 @@ def metadata_findings(metadata: Metadata, on: date) -> Iterator[Finding]:
 
 def _names(metadata: Metadata) -> Iterator[tuple[Place, str, str]]:
     """Every name of an entity or a connection: its place, the name, the section it must be in."""
-    for section in ("roles", "feeds", "ownership", "approvals", "rate_cards", "contacts"):
+    listed = ("roles", "feeds", "ownership", "approvals", "deal_changes", "rate_cards", "contacts")
+    for section in listed:
         for at, row in enumerate(getattr(metadata, section)):
             for member, among in (("entity", "entities"), ("connection", "connections")):
                 if name := getattr(row, member, None):
@@ -71,6 +72,10 @@ def _repeated(metadata: Metadata) -> Iterator[Finding]:
     rows += [(("rates", n), (r.source, r.to, r.on)) for n, r in enumerate(metadata.rates)]
     rows += [(("rate_cards", n), card.code) for n, card in enumerate(metadata.rate_cards)]
     rows += [(("templates", n), (t.code, t.version)) for n, t in enumerate(metadata.templates)]
+    rows += [
+        (("deal_changes", n), (c.flow, c.entity, c.valid_from))
+        for n, c in enumerate(metadata.deal_changes)
+    ]
     rows += [
         (("ownership", n), (o.object, o.attribute, o.entity, o.valid_from))
         for n, o in enumerate(metadata.ownership)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from apis.runtime.context import CURRENT, Call, Context
-from apis.runtime.flow import Flow, Running, Runtime
+from apis.runtime.flow import Abandoned, Flow, Running, Runtime
 from apis.runtime.outside import outward
 from contracts.canonical.identity import Source
 from contracts.errors import Problem, ThroughlineError, problem_of
@@ -25,6 +25,8 @@ async def planned(runtime: Runtime, this: Flow, source: Source, context: Context
     problems: list[Problem] = []
     try:
         await this.function(source)
+    except Abandoned:
+        pass  # what it would take back is not made by this plan
     except ThroughlineError as error:
         vendors = {each.vendor for each in runtime.metadata.connections.values()}
         problems.append(outward(problem_of(error), runtime.issuer, vendors))

@@ -111,3 +111,44 @@ def listed(
     found = [view(connection, row.id) for row in rows[:PAGE]]
     after = f"{rows[PAGE - 1].queued_at}~{rows[PAGE - 1].id}" if len(rows) > PAGE else None
     return RunPage(items=tuple(run for run in found if run is not None), next=after)
+
+
+def open_of(connection: Connection, flow: str, source: Source) -> Any:
+    """The row of a record's open run of a flow, or None."""
+    return find(connection, RUNS, open_key=f"{flow}|{source.connection}|{source.external_id}")
+
+
+def latest_of(connection: Connection, flow: str, source: Source) -> Any:
+    """The row of a record's last run of a flow, or None."""
+    mine = sa.and_(
+        RUNS.c.flow == flow,
+        RUNS.c.connection == source.connection,
+        RUNS.c.record == source.external_id,
+    )
+    asked = sa.select(RUNS).where(mine).order_by(RUNS.c.queued_at.desc(), RUNS.c.id.desc())
+    return connection.execute(asked.limit(1)).first()
+
+
+def count_of(connection: Connection, flow: str, source: Source) -> int:
+    """How many runs of a flow a record has had."""
+    mine = sa.and_(
+        RUNS.c.flow == flow,
+        RUNS.c.connection == source.connection,
+        RUNS.c.record == source.external_id,
+    )
+    counted = sa.select(sa.func.count()).select_from(RUNS).where(mine)
+    return int(connection.execute(counted).scalar_one())
+
+
+def ended_before(connection: Connection, run_id: str) -> list[str]:
+    """Runs of the same record that have ended, of any flow, the oldest first."""
+    mine = find(connection, RUNS, id=run_id)
+    same = sa.and_(
+        RUNS.c.connection == mine.connection,
+        RUNS.c.record == mine.record,
+        RUNS.c.state.in_(("done", "abandoned")),
+        RUNS.c.queued_at <= mine.queued_at,
+        RUNS.c.id != run_id,
+    )
+    asked = sa.select(RUNS.c.id).where(same).order_by(RUNS.c.queued_at, RUNS.c.id)
+    return list(connection.execute(asked).scalars())

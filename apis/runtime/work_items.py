@@ -240,7 +240,9 @@ def may_decide(connection: Connection, item: WorkItem, deciding: Deciding) -> No
     The item's owner decides everything; `integration` may only retry what others own.
     """
     approval = item.code.endswith(".approval-needed")
-    offered: tuple[str, ...] = ("approve", "reject") if approval else ("retry", "adopt", "abandon")
+    offered: tuple[str, ...] = (
+        ("approve", "reject", "retry") if approval else ("retry", "adopt", "abandon")
+    )
     if item.code == POISON:  # the run is at no step that could be abandoned or given a record
         offered = ("retry",)
     if item.code == FAILED:  # the run is over: this only says that somebody has looked

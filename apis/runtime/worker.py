@@ -1,4 +1,4 @@
-"""What `throughline worker` runs: flows, relays, feeds, starts, waker, reaper, sealers."""
+"""What `throughline worker` runs: flows, relays, feeds, starts, waker, reaper, sealers and more."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ FLOWS = "process_apis.starts:FLOWS"
 STARTS = "process_apis.starts:starting"
 PROJECTIONS = "experience_apis.projections:PROJECTIONS"
 READER = "process_apis.feeds:Reader"
+BACKFILLS = "process_apis.starts:backfilling"
 DRAIN_S = 12
 UNSEALED = {
     tier: sa.select(rows.c.seq).where(rows.c.position.is_(None)).limit(1)
@@ -57,6 +58,7 @@ def leaderships(
         ("failures", FAILED_S, lambda: bury(store, engine, clock)),
         (REAPER, min(2.0, leases.ttl / 5), lambda: reap(store, engine, leases, clock)),
         ("outages", OUTAGES_S, lambda: report(store, clock)),
+        ("backfills", SOON_S, loaded(BACKFILLS)(runtime).tick),
     ]
     jobs += [(f"reader/{each.reader}", SOON_S, partial(consume, store, each)) for each in readers]
     jobs += [(f"relay/{tier}", SOON_S, relaying(deployment, tier)) for tier in OUTBOXES]

@@ -21,7 +21,7 @@ from msgspec import Meta, Struct
 from apis.runtime.app import App, caller, make_app
 from apis.runtime.flow import Runtime
 from contracts.canonical.identity import Source
-from contracts.ports import WorkQueue
+from contracts.process_ports import WorkQueue
 from contracts.runs import DecisionKind, WorkItem, WorkItemPage
 from experience_apis.operations.desk import Desk
 from experience_apis.operations.reads import Reads

@@ -8,7 +8,7 @@ import msgspec
 
 from apis.runtime.context import CURRENT, Call
 from contracts.canonical.identity import Source
-from contracts.ports import WorkQueue
+from contracts.process_ports import WorkQueue
 from contracts.runs import DecisionKind, WorkItem, WorkItemPage
 from experience_apis.operations.reads import Reads
 

@@ -106,6 +106,16 @@ class Kantata:
         """The project that carries our key, if there is one."""
         return await self._find(WORKSPACES, key)
 
+    async def update_project(self, external_id: str, project: Project, key: str) -> Ref:
+        """State, budget and days of a project; its name and its work are the PSA's own by now."""
+        sent = ("state", "budget", "starts_on", "ends_on")
+        worth = project.budget.total if project.budget else None
+        write = Write(
+            object=WORKSPACES.object, key=key, kind="update", attributes=sent, amount=worth
+        )
+        body = {WORKSPACES.one: self._maps.figures(project)}
+        return await self._http.write(write, "PUT", "/workspaces/{}", external_id, body=body)
+
     async def set_project_state(self, external_id: str, state: ProjectState, key: str) -> Ref:
         """A project activated, held or cancelled."""
         write = Write(object=WORKSPACES.object, key=key, kind="update", attributes=("state",))

@@ -54,6 +54,22 @@ class Maps:
             body |= {"price": number(total.amount), "currency": total.currency}
         return sent(body | {"creator_role": "maven", "budgeted": True}, "Project", key)
 
+    def figures(self, project: Project) -> Record:
+        """What follows a contract: state, days and, in its own currency, the price."""
+        wanted = Project(
+            name=project.name,
+            state=project.state,
+            starts_on=project.starts_on,
+            ends_on=project.ends_on,
+        )
+        own = self._of("project", project.entity)
+        body = {
+            name: value for name, value in own.write(wanted).items() if name != own.path("name")
+        }
+        if project.budget is not None:
+            body["price"] = number(project.budget.total.amount)
+        return whole(body)
+
     def state(self, state: ProjectState) -> Record:
         """A project's state, as the tenant calls it."""
         return whole(self._of("project").write({"state": state}))

@@ -125,6 +125,14 @@ class NetSuite:
         )
         return await self._put(write, "job", body)
 
+    async def update_project(self, external_id: str, project: Project, key: str) -> Ref:
+        """State, price and days of a job, after its contract has changed."""
+        # as with the state alone: they are the job's own figures, a mirror of what others own
+        worth = project.budget.total if project.budget else None
+        write = Write(object="project", key=key, kind="update", attributes=(), amount=worth)
+        body = self._maps.job_figures(project)
+        return await self._http.write(write, "PATCH", "/record/v1/job/{}", external_id, body=body)
+
     async def set_project_state(self, external_id: str, state: ProjectState, key: str) -> Ref:
         """A project opened, held or closed for booking."""
         # `state` is the PSA's: what is changed is the job's own status, in nobody's record

@@ -136,6 +136,18 @@ class Maps:
             )
         return fields.write(project) | booking(project.state)
 
+    def job_figures(self, project: Project) -> Record:
+        """What follows a contract; customer, subsidiary, currency and dimensions stay."""
+        fixed = Project(
+            name=project.name,
+            billing_model=project.billing_model,
+            budget=project.budget,
+            state=project.state,
+            starts_on=project.starts_on,
+            ends_on=project.ends_on,
+        )
+        return self._maps.own(project.entity).project.write(fixed) | booking(project.state)
+
     def job_state(self, state: ProjectState) -> Record:
         """A state as a job has it."""
         return self._maps.own().project.write({"state": state}) | booking(state)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from itertools import islice
 from typing import Any
 
@@ -20,7 +20,7 @@ from contracts.canonical.party import Customer
 from contracts.errors import Conflict, NotFound, Rejected, ThroughlineError
 from contracts.ports import About, Outcome
 from system_apis.salesforce.maps import Maps
-from system_apis.salesforce.soql import select
+from system_apis.salesforce.soql import select, soql
 
 MOST_RECORDS = 200
 MOST_PARTS = 25
@@ -82,7 +82,11 @@ class Salesforce:
         return tuple(parents)
 
     async def list_deals(
-        self, changed_since: datetime, cursor: str | None = None, state: str | None = None
+        self,
+        changed_since: datetime,
+        cursor: str | None = None,
+        state: str | None = None,
+        closed_since: date | None = None,
     ) -> DealPage:
         """Deals changed since a moment, in that order, with the gaps met on the way."""
         if cursor is not None:
@@ -90,6 +94,8 @@ class Salesforce:
         else:
             changed = self._maps.path("deal", "changed_at")
             only = f" AND {self._maps.state_is(state)}" if state else ""
+            if closed_since:
+                only += soql(f" AND {self._maps.path('deal', 'closed_on')} >= {{}}", closed_since)
             rest = f"WHERE {changed} >= {{}}{only} ORDER BY {changed}, Id"
             query = select(self._maps.deal_columns, "Opportunity", rest, changed_since)
             records, link = await self._http.page("/query", params={"q": query})

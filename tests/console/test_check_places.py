@@ -12,6 +12,7 @@ from tests.console.edits import edited
 
 FEED = "{connection: salesforce, object: deal, every_s: 30, overlap_s: 300, sweep_at: 02:30}"
 LIMIT = 'above: {amount: "250000.00", currency: USD}'
+STARTS = "scopes:\n        runs.start: [startRun, startBackfill, cancelBackfill]\n"
 US_LIMIT = (
     '{entity: US, flow: deal_to_project, above: {amount: "250000.00", currency: USD},'
     " owner: delivery-director, from: 2024-01-01}"
@@ -119,6 +120,18 @@ ENTITIES = [
         "entities.UK.purchase_order_required: Expected `bool`, got `str`: write true or false",
     ),
     ("from: 2024-01-01}", "from: 01.01.2024}", "approvals.0.from: Invalid RFC3339 encoded date"),
+    ("entity: UK, reopened", "entity: AT, reopened", "deal_changes.1.entity: there is no `AT`"),
+    (
+        "reopened: hold",
+        "reopened: keep",
+        "deal_changes.0.reopened: Invalid enum value 'keep'",
+    ),
+    ("lost: hold", "flow: cash, lost: hold", "deal_changes.0.flow: there is no flow cash"),
+    (
+        "changed: amend, owner: d",
+        "changed: amend, owner: nod",
+        "deal_changes.0.owner: no client in",
+    ),
     # addresses, references, versions, windows
     (
         "url: env:SALESFORCE_URL|http://127.0.0.1:9101",
@@ -235,18 +248,18 @@ GATEWAY = [
     ("{status: current}", "{status: newest}", "versions.1.status: Invalid enum value 'newest'"),
     # scopes, schemas, apps
     (
-        "runs.start: [startRun]",
-        "runs.start: [startRuns]",
+        "runs.start: [startRun, startBackfill, cancelBackfill]",
+        "runs.start: [startRuns, startBackfill, cancelBackfill]",
         "apis.process.deal-to-project.scopes.runs.start: operation startRuns is not in",
     ),
     (
-        "runs.start: [startRun]",
-        "runs.start: [startRun]\n«        runs.stop: []",
+        "runs.start: [startRun, startBackfill, cancelBackfill]",
+        "runs.start: [startRun, startBackfill, cancelBackfill]\n«        runs.stop: []",
         "apis.process.deal-to-project.scopes.runs.stop: this scope opens no operation",
     ),
     (
-        "scopes:\n        runs.start: [startRun]\n        runs.read: [listRuns, getRun]",
-        "scopes:\n        runs.start: [startRun]\n        runs.read: [listRuns]",
+        f"{STARTS}        runs.read: [listRuns, getRun, getBackfill]",
+        f"{STARTS}        runs.read: [listRuns, getBackfill]",
         "apis.process.deal-to-project.scopes: operation getRun has no scope",
     ),
     (

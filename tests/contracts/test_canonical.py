@@ -48,7 +48,7 @@ def test_moments_and_dates_are_named_as_such(name):
         if "datetime.datetime" in told and name != "event":  # CloudEvents names its own `time`
             assert field.name.endswith(("_at", "since", "until")), field.name
         elif "datetime.date" in told and "datetime.datetime" not in told:
-            assert field.name.endswith("_on"), field.name
+            assert field.name.endswith(("_on", "since")), field.name
         assert "float" not in told or field.name in {"ms", "retry_after"}
 
 

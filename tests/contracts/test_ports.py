@@ -6,11 +6,11 @@ from typing import get_type_hints
 
 import pytest
 
-from contracts import ports
+from contracts import ports, process_ports
 
 PORTS = [
     ports.Crm, ports.Psa, ports.Erp, ports.Hcm, ports.Billing, ports.Tax, ports.Signature,
-    ports.DealToProject, ports.WorkQueue,
+    process_ports.DealToProject, process_ports.WorkQueue,
 ]  # fmt: skip
 METHODS = [(port, route) for port in PORTS for route in ports.operations(port)]
 

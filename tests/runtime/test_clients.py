@@ -72,9 +72,13 @@ class Told:
             raise self.error
 
     async def list_deals(
-        self, changed_since: datetime, cursor: str | None = None, state: str | None = None
+        self,
+        changed_since: datetime,
+        cursor: str | None = None,
+        state: str | None = None,
+        closed_since: date | None = None,
     ) -> DealPage:
-        self._asked(changed_since, cursor, state)
+        self._asked(changed_since, cursor, state, *filter(None, [closed_since]))
         return DealPage(items=(WON,), next="more", until=SINCE)
 
     async def get_customer(self, external_id: str) -> Customer:

@@ -14,11 +14,10 @@ from apis.runtime.metadata import (
     approval_for,
     converted,
     effective_mapping,
-    resolve,
-    secret,
     serving,
 )
 from apis.runtime.metadata_findings import metadata_findings
+from apis.runtime.references import resolve, secret
 from apis.runtime.windows import maintenance_until
 from contracts.canonical.money import Money
 from contracts.errors import Misconfigured

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
@@ -32,8 +32,10 @@ class Listening:
     def __init__(self) -> None:
         self.asked: list[object] = []
 
-    async def list_deals(self, changed_since, cursor=None, state=None) -> DealPage:
-        self.asked = [changed_since.isoformat(), cursor, state]
+    async def list_deals(
+        self, changed_since, cursor=None, state=None, closed_since=None
+    ) -> DealPage:
+        self.asked = [changed_since.isoformat(), cursor, state, closed_since]
         return DealPage(next="more")
 
     async def mark_deal(self, external_id: str, mark: DealMark) -> Ref:
@@ -56,9 +58,9 @@ async def test_arguments_and_errors_arrive_as_they_were_sent() -> None:
     crm_client = served(behind)
     since = datetime.fromisoformat("2026-03-01T10:00:00+01:00")
 
-    page = await crm_client.list_deals(since, state="won")
+    page = await crm_client.list_deals(since, state="won", closed_since=date(2026, 3, 1))
 
-    assert behind.asked == ["2026-03-01T10:00:00+01:00", None, "won"]
+    assert behind.asked == ["2026-03-01T10:00:00+01:00", None, "won", date(2026, 3, 1)]
     assert page.next == "more"
     assert await crm_client.find_customer("customer-1/ä?") is None
     assert behind.asked == ["customer-1/ä?"]

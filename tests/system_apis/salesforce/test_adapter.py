@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -194,6 +194,20 @@ async def test_only_deals_of_one_state_are_listed(org, crm) -> None:
     assert listed == {"lost": [lost], "open": [still]}
     with pytest.raises(Rejected, match=r"deal\.unknown-state"):
         await crm.list_deals(LONG_AGO, None, "sleeping")
+
+
+async def test_only_deals_closed_since_a_day_are_listed(org, crm) -> None:
+    stage = {"StageName": "Closed Won", "Name": "Deal", "CurrencyIsoCode": "EUR"}
+    await org.creates("Opportunity", CloseDate="2026-03-30", **stage)
+    later = [
+        await org.creates("Opportunity", CloseDate=f"2026-{day}", **stage)
+        for day in ("03-31", "12-31")
+    ]
+    asks()
+
+    listed = (await crm.list_deals(LONG_AGO, None, "won", date(2026, 3, 31))).items
+
+    assert [deal.external_id for deal in listed] == later
 
 
 async def test_a_customer_is_marked_with_our_key_and_found_by_it(org, crm) -> None:

@@ -12,6 +12,8 @@ down_revision = None
 
 def upgrade() -> None:
     audit()
+    backfill_deals()
+    backfills()
     contracts()
     customers()
     feed_state()
@@ -22,6 +24,7 @@ def upgrade() -> None:
     runs()
     steps()
     takeovers()
+    unsettled_deals()
     waits()
     work_items()
     xref()
@@ -48,6 +51,77 @@ def audit() -> None:
         sa.UniqueConstraint("position"),
         sa.UniqueConstraint("previous"),
         schema="process",
+    )
+
+
+def backfill_deals() -> None:
+    op.create_table(
+        "backfill_deals",
+        sa.Column("backfill_id", sa.String(length=40), nullable=False),
+        sa.Column("external_id", sa.String(length=120), nullable=False),
+        sa.Column("n", sa.Integer(), nullable=False),
+        sa.Column("outcome", sa.String(length=20), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("run_id", sa.String(length=200), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("started_at", sa.String(length=40), nullable=True),
+        sa.PrimaryKeyConstraint("backfill_id", "external_id"),
+        schema="process",
+    )
+    op.create_index(
+        op.f("ix_process_backfill_deals_n"), "backfill_deals", ["n"], unique=False, schema="process"
+    )
+    op.create_index(
+        op.f("ix_process_backfill_deals_outcome"),
+        "backfill_deals",
+        ["outcome"],
+        unique=False,
+        schema="process",
+    )
+    op.create_index(
+        op.f("ix_process_backfill_deals_run_id"),
+        "backfill_deals",
+        ["run_id"],
+        unique=False,
+        schema="process",
+    )
+    op.create_index(
+        op.f("ix_process_backfill_deals_started_at"),
+        "backfill_deals",
+        ["started_at"],
+        unique=False,
+        schema="process",
+    )
+
+
+def backfills() -> None:
+    op.create_table(
+        "backfills",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("open_key", sa.String(length=200), nullable=True),
+        sa.Column("state", sa.String(length=20), nullable=False),
+        sa.Column("connection", sa.String(length=80), nullable=False),
+        sa.Column("won_since", sa.String(length=10), nullable=False),
+        sa.Column("entity", sa.String(length=40), nullable=True),
+        sa.Column("context", sa.Text(), nullable=False),
+        sa.Column("requester", sa.String(length=200), nullable=False),
+        sa.Column("watermark", sa.String(length=40), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.Column("asked_at", sa.String(length=40), nullable=False),
+        sa.Column("ended_at", sa.String(length=40), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("open_key"),
+        schema="process",
+    )
+    op.create_index(
+        op.f("ix_process_backfills_asked_at"),
+        "backfills",
+        ["asked_at"],
+        unique=False,
+        schema="process",
+    )
+    op.create_index(
+        op.f("ix_process_backfills_state"), "backfills", ["state"], unique=False, schema="process"
     )
 
 
@@ -100,6 +174,7 @@ def feed_state() -> None:
         sa.Column("state", sa.String(length=20), nullable=False),
         sa.Column("turn", sa.Integer(), nullable=False),
         sa.Column("changed_at", sa.String(length=40), nullable=True),
+        sa.Column("terms", sa.String(length=64), nullable=True),
         sa.PrimaryKeyConstraint("connection", "object", "external_id"),
         schema="process",
     )
@@ -207,6 +282,17 @@ def takeovers() -> None:
         sa.Column("run_id", sa.String(length=200), nullable=False),
         sa.Column("owner", sa.String(length=200), nullable=False),
         sa.PrimaryKeyConstraint("run_id", "owner"),
+        schema="process",
+    )
+
+
+def unsettled_deals() -> None:
+    op.create_table(
+        "unsettled_deals",
+        sa.Column("connection", sa.String(length=80), nullable=False),
+        sa.Column("external_id", sa.String(length=120), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("connection", "external_id"),
         schema="process",
     )
 

@@ -1,0 +1,196 @@
+"""The steps by which PSA and ERP follow a changed contract, or stand still with its deal."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from apis.runtime.flow import Approved, current, made_before, step, write_own
+from contracts.canonical.billing import BillingLine, BillingSchedule
+from contracts.canonical.contract import Contract, DeliveryTerms
+from contracts.canonical.deal import Deal
+from contracts.canonical.identity import Ref
+from contracts.canonical.project import Project, StaffingRequest
+from contracts.errors import Rejected
+from process_apis import customer_master
+from process_apis import project_setup as setup
+from process_apis.deal_rules import FINANCE, SALES, STAFFING
+from process_apis.engagement import first_version, project_of, schedule_of, staffing_of
+from process_apis.rates import beside_cards
+
+SYSTEM = setup.SYSTEM
+
+
+async def followed_in_psa(project: Project, contract: Contract, terms: DeliveryTerms) -> Project:
+    """The project as the contract has it now: what earlier runs made stays where it fits."""
+    planned, schedule, requests = await latest_in_psa()
+    await planned_figures(project)
+    if planned is None:
+        project = await setup.work_breakdown_for(project)
+    else:
+        project = await added_work_for(project, planned)
+    wanted = schedule_of(contract, project, terms)
+    if schedule is None or amounts(schedule) != amounts(wanted):
+        if schedule is not None:
+            await replaced_schedule(schedule)
+        await setup.billing_schedule_for(project, wanted)
+    asked = staffing_of(project)
+    if not requests or needs(requests) != needs(asked):
+        if requests:
+            await replaced_requests(requests)
+        await setup.staffing_requests_for(project, asked)
+    return project
+
+
+async def followed_in_erp(project: Project, contract: Contract, terms: DeliveryTerms) -> None:
+    """The project in the books as the contract has it now, and the schedule it follows."""
+    await booked_figures(project)
+    await setup.booked_schedule_for(project, schedule_of(contract, project, terms))
+
+
+async def latest_in_psa() -> tuple[
+    Project | None, BillingSchedule | None, list[StaffingRequest] | None
+]:
+    """What earlier runs made of the project that nobody has taken back."""
+    work = (setup.work_breakdown_for, added_work_for)
+    made = await made_before([*work, setup.billing_schedule_for, setup.staffing_requests_for])
+    found: dict[str, Any] = {each.name: value for each, value in made}
+    project = found.get(added_work_for.name) or found.get(setup.work_breakdown_for.name)
+    schedule = found.get(setup.billing_schedule_for.name)
+    return project, schedule, found.get(setup.staffing_requests_for.name)
+
+
+@step(owner=STAFFING, keep="its project is what the contract says")
+async def planned_figures(project: Project) -> Ref:
+    """State, budget and days of the project where work is planned, as they were sold last."""
+    psa = setup.psa_of(project.extensions[SYSTEM])
+    return await psa.update_project(project.external_id or "", project, project.key or "")
+
+
+@step(owner=FINANCE, keep="the books follow the contract")
+async def booked_figures(project: Project) -> Ref:
+    """State, price and days of the project in the books, as they were sold last."""
+    erp = setup.erp_of(project.extensions[SYSTEM])
+    return await erp.update_project(project.external_id or "", project, project.key or "")
+
+
+@step(owner=STAFFING, keep="tasks and milestones go with their project")
+async def added_work_for(project: Project, planned: Project) -> Project:
+    """Tasks and milestones that were sold in addition; those that are there are the PSA's own."""
+    tasks = project.tasks[len(planned.tasks) :]
+    milestones = project.milestones[len(planned.milestones) :]
+    made: list[str | None] = []
+    if tasks or milestones:
+        key = f"task-{project.id}-v{project.contract_version}"
+        made = setup.all_made(
+            await setup.psa_of(project.extensions[SYSTEM]).create_tasks(
+                project.external_id or "", list(tasks), list(milestones), key
+            )
+        )
+    known = [[each.external_id for each in part] for part in (planned.tasks, planned.milestones)]
+    return msgspec.structs.replace(
+        project,
+        tasks=setup.with_ids(project.tasks, [*known[0][: len(project.tasks)], *made[: len(tasks)]]),
+        milestones=setup.with_ids(
+            project.milestones, [*known[1][: len(project.milestones)], *made[len(tasks) :]]
+        ),
+    )
+
+
+@step(owner=setup.DELIVERY, keep="another schedule has taken its place")
+async def replaced_schedule(schedule: BillingSchedule) -> Ref:
+    """What was to be billed by an earlier version of the contract is not."""
+    await setup.cancelled_billing(schedule)
+    return Ref(schedule.id)
+
+
+@step(owner=STAFFING, keep="other requests have taken their place")
+async def replaced_requests(requests: list[StaffingRequest]) -> list[StaffingRequest]:
+    """Roles that an earlier version of the contract asked for need not be found."""
+    await setup.cancelled_requests(requests)
+    return requests
+
+
+@step(owner=STAFFING, keep="its deal is not won: nothing is planned on it")
+async def held_plan(project: Project) -> Ref:
+    """The project on hold where work is planned."""
+    psa = setup.psa_of(project.extensions[SYSTEM])
+    return await psa.set_project_state(project.external_id or "", "on_hold", project.key or "")
+
+
+@step(owner=FINANCE, keep="its deal is not won: nothing is booked or billed on it")
+async def held_books(project: Project) -> Ref:
+    """The project on hold in the books."""
+    erp = setup.erp_of(project.extensions[SYSTEM])
+    return await erp.set_project_state(project.external_id or "", "on_hold", project.key or "")
+
+
+@step(owner=SALES, keep="what was agreed last is what the contract says")
+async def amended_contract(contract: Contract, deal: Deal) -> Contract:
+    """The contract with its next version, which is what the deal says now."""
+    contract = beside_cards(contract, current().runtime.metadata.rate_cards, deal)
+    kept = await write_own("contract", customer_master.amend_contract, contract, value=contract)
+    return kept or contract
+
+
+@step(owner=SALES, keep="the contract is held as long as its deal is not won")
+async def held_contract(contract: Contract) -> Contract:
+    """The contract on hold, with all its versions."""
+    kept = await write_own(
+        "contract", customer_master.set_contract_state, contract.id, "held", value=contract
+    )
+    return kept or contract
+
+
+def amended(contract: Contract, deal: Deal, approved: Approved | None) -> Contract:
+    """The contract with what the deal says now as its next version."""
+    if deal.value is None or deal.billing_model is None or deal.entity != contract.entity:
+        raise moved("legal entity")
+    if deal.value.currency != contract.currency:
+        raise moved("currency")
+    version = msgspec.structs.replace(
+        first_version(deal, deal.value, approved),
+        number=contract.current.number + 1,
+        reason="amended",
+    )
+    return msgspec.structs.replace(
+        contract,
+        name=deal.name,
+        sow_number=deal.sow_number,
+        purchase_order=deal.purchase_order,
+        billing_model=deal.billing_model,
+        versions=(*contract.versions, version),
+    )
+
+
+def moved(what: str) -> Rejected:
+    """A project cannot be carried from one currency or legal entity to another."""
+    return Rejected(
+        f"deal.{what.replace(' ', '-')}-changed",
+        f"the deal has another {what} than its contract: its project cannot follow",
+        owner=SALES,
+        remedy=f"sell it in the {what} of the contract, or abandon and win it as a deal of its own",
+    )
+
+
+def in_step(project: Project, contract: Contract, deal: Deal, terms: DeliveryTerms) -> Project:
+    """A project that exists, with what the contract and the deal say now."""
+    now = project_of(contract, deal, terms)
+    return msgspec.structs.replace(
+        now,
+        external_id=project.external_id,
+        customer=project.customer,
+        extensions=project.extensions,
+    )
+
+
+def amounts(schedule: BillingSchedule) -> list[BillingLine]:
+    """What is billed when, whatever it is called elsewhere."""
+    return [msgspec.structs.replace(each, external_id=None) for each in schedule.lines]
+
+
+def needs(requests: list[StaffingRequest]) -> list[tuple[str, Decimal, object, object]]:
+    """Which roles are needed, how long and when."""
+    return [(each.role, each.hours, each.starts_on, each.ends_on) for each in requests]

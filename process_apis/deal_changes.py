@@ -1,0 +1,180 @@
+"""A deal that is not what was agreed any more is held, taken back or agreed anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection
+
+from apis.runtime import run_views
+from apis.runtime.app import App, make_app
+from apis.runtime.flow import (
+    Abandoned,
+    Runtime,
+    Step,
+    about,
+    current,
+    flow,
+    made_before,
+    step,
+    take_over,
+)
+from apis.runtime.metadata import DealChanges, changes_of
+from contracts.canonical.contract import Contract
+from contracts.canonical.deal import Deal, DealMark
+from contracts.canonical.identity import Ref, Source
+from contracts.errors import NotFound, Rejected
+from process_apis import amendments, customer_master, deal_to_project
+from process_apis import project_setup as setup
+from process_apis.amendments import amended, followed_in_erp, followed_in_psa, in_step
+from process_apis.deal_rules import SALES, shown
+from process_apis.deal_to_project import approved_deal, crm, project_key
+from process_apis.feeds import standing
+from process_apis.runs import run_routes
+
+FLOW = "deal_to_project"
+STEPS: list[Step[Any, Any]] = [
+    each
+    for module in (deal_to_project, setup, amendments)
+    for each in vars(module).values()
+    if isinstance(each, Step)
+]
+"""What makes something of a deal, and can be taken back."""
+
+
+@flow
+async def deal_change(source: Source) -> Contract:
+    """From a deal that was won to what it is now, as the metadata of its entity says."""
+    change = await change_of(source)
+    if change == "amend":
+        return await amended_engagement(source)
+    if change in {"hold", "reverse"}:
+        made = await made_before(STEPS)
+        take_over(made)
+        if change == "hold":
+            await held_engagement(source, made)
+            change = await decided_deal(source)
+        if change == "reverse":
+            raise Abandoned("the deal is not won any more")
+    return await contract_of(source)
+
+
+async def held_engagement(source: Source, made: list[tuple[Step[Any, Any], Any]]) -> None:
+    """Nothing more is planned, booked or billed, and sales can see it."""
+    found = {each.name: value for each, value in made}
+    if planned := found.get(setup.project_for.name):
+        await amendments.held_plan(planned)
+    if booked := found.get(setup.booked_project_for.name):
+        await amendments.held_books(booked)
+    contract = await amendments.held_contract(await contract_of(source))
+    await hold_on(source, contract)
+
+
+async def amended_engagement(source: Source) -> Contract:
+    """What the deal says now, approved if it is above a limit, in the contract and everywhere."""
+    before = await contract_of(source)
+    file, approved = await approved_deal(source, before.current.value)
+    terms = await setup.delivery_terms_for(file.deal)
+    contract = await amendments.amended_contract(amended(before, file.deal, approved), file.deal)
+    found = {each.name: value for each, value in await made_before(STEPS)}
+    if planned := found.get(setup.project_for.name):
+        planned = in_step(planned, contract, file.deal, terms)
+        await followed_in_psa(planned, contract, terms)
+    if booked := found.get(setup.booked_project_for.name):
+        booked = in_step(booked, contract, file.deal, terms)
+        await followed_in_erp(booked, contract, terms)
+    return contract
+
+
+@step(owner="integration")
+async def change_of(source: Source) -> str:
+    """What is to be done about the deal as it is now; nothing if it is what was agreed."""
+    contract, deal = await kept(source), await crm(source).get_deal(source.external_id)
+    about(amount=contract.current.value, entity=contract.entity)
+    if contract.state not in {"active", "held"}:
+        return ""
+    rule = rule_of(contract)
+    if deal.state == "won":
+        again = await current().runtime.store.read(won_anew, source)
+        return "" if again or not differs(contract, deal) else rule.changed
+    if deal.state == "lost":
+        return rule.lost
+    return rule.reopened.replace("amend", "")  # what is agreed anew is amended once it is won
+
+
+@step(owner="integration")
+async def contract_of(source: Source) -> Contract:
+    """The contract as it is kept."""
+    return await kept(source)
+
+
+@step(owner=SALES, keep="the deal says how its project is")
+async def hold_on(source: Source, contract: Contract) -> Ref:
+    """The deal says that its project is on hold."""
+    mark = DealMark(project_key=project_key(contract), status="on hold")
+    return await crm(source).mark_deal(source.external_id, mark)
+
+
+@step(owner=SALES)
+async def decided_deal(source: Source) -> str:
+    """Won again, or to be taken back; until then somebody is asked what is to become of it."""
+    contract, deal = await kept(source), await crm(source).get_deal(source.external_id)
+    if deal.state == "won":
+        return "won"
+    rule, worth = rule_of(contract), shown(contract.current.value)
+    if deal.state == "lost" and rule.lost == "reverse":
+        return "reverse"
+    raise Rejected(
+        "deal.on-hold",
+        f"deal {deal.name!r} is {deal.state} in {source.connection} after its project began: "
+        f"the project, worth {worth}, is on hold",
+        owner=rule.owner,
+        remedy=f"win the deal again in {source.connection}, or abandon to cancel its project",
+        source=source.connection,
+    )
+
+
+def rule_of(contract: Contract) -> DealChanges:
+    """What the metadata says about deals of this entity."""
+    runtime = current().runtime
+    today = runtime.clock.now().date()
+    return changes_of(runtime.metadata, FLOW, contract.entity, today)
+
+
+def won_anew(connection: Connection, source: Source) -> bool:
+    """Whether the deal was won again since its last run: that gives it a run of its own."""
+    latest = run_views.latest_of(connection, FLOW, source)
+    state, turn = standing(connection, "deal", source)
+    return bool(state) and latest is not None and (state, turn) != ("won", latest.turn)
+
+
+def differs(contract: Contract, deal: Deal) -> bool:
+    """Whether a won deal is another than the one in the contract, whoever the customer is."""
+    try:
+        now = amended(contract, deal, None)
+        return customer_master.terms(now) != customer_master.terms(contract)
+    except Rejected:  # it cannot be amended: that is a difference, and a later step says which
+        return True
+
+
+async def kept(source: Source) -> Contract:
+    """The contract of a deal; NotFound before there is one."""
+    found = await current().runtime.store.read(customer_master.contract_of, source)
+    if found is None:
+        told = f"deal {source.external_id} in {source.connection} has no contract yet"
+        raise NotFound("contract.unknown", told, owner="integration")
+    return found
+
+
+def times_changed(connection: Connection, flow: str, source: Source) -> int:
+    """Each change that is looked into is a run of its own."""
+    del flow
+    return run_views.count_of(connection, deal_change.name, source) + 1
+
+
+def app(runtime: Runtime) -> App:
+    """The process API of this flow."""
+    routes = run_routes(deal_change, "deal-change/v1", times_changed)
+    return make_app(
+        "Deal change", version="1.0.0", routes=routes, dependencies={"runtime": runtime}
+    )

@@ -1,0 +1,264 @@
+"""A deal that is not what was agreed any more: held, taken back or agreed anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.firm import RUNS, Firm
+from tests.process_apis.announced import lost
+from tests.systems import Deal, Record
+
+CHANGES = RUNS.replace("deal-to-project", "deal-change")
+ACTIVE, ON_HOLD, CANCELLED = 310, 400, 500
+KEPT = ["validated_customer", "customers_in", "delivered_customer", "billed_customer"]
+
+
+async def engaged(firm: Firm, **options: Any) -> tuple[Deal, dict[str, Any]]:
+    """A deal whose project has begun, and its contract."""
+    deal = firm.salesforce.wins_deal(**options)
+    if options.get("price"):
+        await firm.decides(await firm.work_item(deal, owner="delivery-director"), "approve")
+    return deal, (await firm.run_of(deal))["result"]
+
+
+async def changes_of(firm: Firm, deal: Deal) -> list[dict[str, Any]]:
+    """The runs that looked into what became of a deal, the newest first."""
+    answer = await firm.call("GET", CHANGES, params={"deal": deal.id})
+    found: list[dict[str, Any]] = answer.raise_for_status().json()["items"]
+    return found
+
+
+async def change_of(firm: Firm, deal: Deal, state: str) -> dict[str, Any]:
+    """The last of these runs when it is in this state."""
+
+    async def look() -> list[dict[str, Any]]:
+        return await changes_of(firm, deal)
+
+    return (await firm.see(look, lambda found: bool(found) and found[0]["state"] == state))[0]
+
+
+async def held(firm: Firm, deal: Deal) -> dict[str, Any]:
+    """What is asked about a deal whose project is on hold."""
+    await change_of(firm, deal, "waiting")
+    items = await firm.work_items(owner="delivery-director")
+    [item] = [each for each in items if each["record"]["external_id"] == deal.id]
+    return item
+
+
+def key_of(firm: Firm, deal: Deal) -> str:
+    return str(firm.salesforce.record(deal.id)["TL_Project_Key__c"])
+
+
+def places(firm: Firm, key: str) -> tuple[Record, Record]:
+    """The project where it is planned and where it is booked."""
+    return firm.kantata.project(key), firm.netsuite.job(key)
+
+
+def stand(firm: Firm, key: str) -> tuple[int, str, bool]:
+    """The project's state in the PSA and in the books, and whether time may be booked."""
+    planned, booked = places(firm, key)
+    return planned["status_key"], booked["entityStatus"]["id"], booked["allowTime"]
+
+
+def reopens(firm: Firm, deal: Deal) -> None:
+    """Somebody opens the deal again."""
+    firm.salesforce.corrects(deal.id, stage="Negotiation/Review")
+
+
+async def test_a_reopened_deal_puts_its_project_on_hold_until_it_is_won_again(firm: Firm) -> None:
+    deal, contract = await engaged(firm, entity="DE")
+    key = key_of(firm, deal)
+    reopens(firm, deal)
+
+    item = await held(firm, deal)
+
+    assert stand(firm, key) == (ON_HOLD, "4", False)
+    assert firm.salesforce.record(deal.id)["TL_Project_Status__c"] == "on hold"
+    assert (item["code"], item["amount"]) == ("deal.on-hold", contract["versions"][0]["value"])
+
+    firm.salesforce.wins_again(deal)
+
+    again = await firm.run_of(deal, turn=2)
+    assert again["result"] == contract
+    assert (await change_of(firm, deal, "done"))["id"].endswith(":1")
+    assert stand(firm, key) == (ACTIVE, "2", True)
+    assert firm.salesforce.record(deal.id)["TL_Project_Status__c"] == "active"
+    assert not [each for each in await firm.work_items() if each["id"] == item["id"]]
+
+
+async def test_what_is_held_for_a_lost_deal_is_taken_back_when_somebody_abandons_it(
+    firm: Firm,
+) -> None:
+    deal, _ = await engaged(firm, entity="DE")
+    key = key_of(firm, deal)
+    await lost(firm, deal)
+
+    await firm.decides(await held(firm, deal), "abandon", by="demo-approver")
+
+    run = await change_of(firm, deal, "abandoned")
+    assert stand(firm, key) == (CANCELLED, "3", False)
+    assert (firm.kantata.billing_lines(key), firm.kantata.staffing_requests(key)) == ([], [])
+    assert firm.salesforce.record(deal.id)["TL_Project_Status__c"] == "cancelled"
+    stays = [each.partition(":")[0] for each in run["kept"]]
+    assert set(KEPT) <= set(stays)
+
+
+async def test_where_metadata_says_so_a_lost_deal_is_taken_back_at_once(firm: Firm) -> None:
+    deal, _ = await engaged(firm, entity="UK")
+    key = key_of(firm, deal)
+
+    await lost(firm, deal)
+
+    await change_of(firm, deal, "abandoned")
+    assert stand(firm, key) == (CANCELLED, "3", False)
+    assert firm.salesforce.record(deal.id)["TL_Project_Status__c"] == "cancelled"
+
+
+async def test_where_metadata_says_so_work_goes_on_while_a_deal_is_open_again(firm: Firm) -> None:
+    deal, _ = await engaged(firm, entity="UK")
+    key = key_of(firm, deal)
+
+    reopens(firm, deal)
+
+    await change_of(firm, deal, "done")
+    assert stand(firm, key) == (ACTIVE, "2", True)
+
+
+async def test_a_deal_priced_anew_is_its_contracts_next_version_and_all_systems_follow(
+    firm: Firm,
+) -> None:
+    deal, contract = await engaged(firm, entity="US")
+    key = key_of(firm, deal)
+
+    firm.salesforce.repeats(deal.options | {"price": "300"})
+
+    run = await change_of(firm, deal, "done")
+    first, second = run["result"]["versions"]
+    assert first == contract["versions"][0]
+    assert (second["number"], second["reason"]) == (2, "amended")
+    assert second["value"] == {"amount": "60000.00", "currency": "USD"}
+    planned, booked = places(firm, key)
+    assert (planned["price_in_cents"], booked["jobPrice"]) == (6_000_000, 60_000)
+    assert len(await firm.runs_of(deal)) == 1
+
+
+async def test_a_fixed_price_agreed_anew_is_billed_as_agreed_anew(firm: Firm) -> None:
+    deal, _ = await engaged(firm, entity="US", billing_model="fixed_price")
+    key = key_of(firm, deal)
+    before = firm.kantata.billing_lines(key)
+
+    firm.salesforce.repeats(deal.options | {"price": "300"})
+    await change_of(firm, deal, "done")
+
+    lines = firm.kantata.billing_lines(key)
+    assert len(lines) == len(before) > 0
+    assert not {each["id"] for each in before} & {each["id"] for each in lines}
+    assert sum(each["amount_in_cents"] for each in lines) == 6_000_000
+
+
+async def test_what_is_agreed_anew_above_the_limit_is_approved_first(firm: Firm) -> None:
+    deal, _ = await engaged(firm, entity="DE")
+    key = key_of(firm, deal)
+    firm.salesforce.repeats(deal.options | {"price": "2000"})
+
+    await change_of(firm, deal, "waiting")
+    item = await held(firm, deal)
+    assert item["code"] == "deal.approval-needed"
+    assert "agreed was 42,800.00 EUR" in item["detail"]
+    assert firm.netsuite.job(key)["jobPrice"] == 42_800
+    await firm.decides(item, "approve")
+
+    _, second = (await change_of(firm, deal, "done"))["result"]["versions"]
+    assert (second["approved_by"], second["value"]["amount"]) == ("demo-approver", "400000.00")
+    assert firm.netsuite.job(key)["jobPrice"] == 400_000
+
+
+async def test_what_is_rejected_leaves_the_contract_as_it_was(firm: Firm) -> None:
+    deal, contract = await engaged(firm, entity="DE")
+    key = key_of(firm, deal)
+    firm.salesforce.repeats(deal.options | {"price": "2000"})
+
+    await firm.decides(await held(firm, deal), "reject")
+
+    await change_of(firm, deal, "abandoned")
+    assert stand(firm, key) == (ACTIVE, "2", True)
+    assert firm.netsuite.job(key)["jobPrice"] == 42_800
+    assert (await firm.runs_of(deal))[0]["result"] == contract
+
+
+async def test_the_approver_of_a_deal_that_changes_is_asked_about_what_it_is_now(
+    firm: Firm,
+) -> None:
+    deal = firm.salesforce.wins_deal(entity="DE", price=2000)
+    first = await firm.work_item(deal, owner="delivery-director")
+
+    firm.salesforce.repeats(deal.options | {"price": "3000"})
+
+    async def asked() -> dict[str, Any]:
+        return await firm.work_item(deal, owner="delivery-director")
+
+    second = await firm.see(asked, lambda item: bool(item["id"] != first["id"]))
+    assert (first["amount"]["amount"], second["amount"]["amount"]) == ("400000.00", "600000.00")
+    assert (await firm.decides(first, "approve")).status_code == 409
+    await firm.decides(second, "approve")
+    [version] = (await firm.run_of(deal))["result"]["versions"]
+    assert version["value"]["amount"] == "600000.00"
+
+
+async def test_a_deal_lost_before_it_is_approved_is_nobodys_question_any_more(firm: Firm) -> None:
+    deal = firm.salesforce.wins_deal(entity="DE", price=2000)
+    await firm.work_item(deal, owner="delivery-director")
+
+    await lost(firm, deal)
+
+    run = await firm.run_of(deal, "abandoned")
+    [asked] = [each for each in run["steps"] if each["name"] == "approval"]
+    assert (asked["decision"]["decision"], asked["decision"]["actor"]) == ("reject", "svc:feed")
+    assert await firm.work_items(run_id=run["id"]) == []
+    assert await changes_of(firm, deal) == []
+
+
+async def test_a_deal_lost_while_its_run_is_parked_is_taken_back(firm: Firm) -> None:
+    firm.kantata.fails("workspace_resources.create", "lock")
+    deal = firm.salesforce.wins_deal(entity="DE")
+    [item] = await firm.in_time(lambda: firm.work_items_of(deal), minutes=5)
+    assert item["step"] == "staffing_requests_for"
+    firm.kantata.works_again()
+
+    await lost(firm, deal)
+
+    run = await firm.run_of(deal, "abandoned")
+    undone = [each["name"] for each in run["steps"] if each["name"].endswith(".undo")]
+    assert undone == ["billing_schedule_for.undo", "project_for.undo", "contract_for.undo"]
+    assert await changes_of(firm, deal) == []
+
+
+async def test_won_again_at_another_price_planning_and_books_have_the_new_one(firm: Firm) -> None:
+    deal, _ = await engaged(firm, entity="US", billing_model="fixed_price")
+    key = key_of(firm, deal)
+    await lost(firm, deal)
+    await held(firm, deal)
+
+    firm.salesforce.repeats(deal.options | {"price": "300"})
+
+    _, second = (await firm.run_of(deal, turn=2))["result"]["versions"]
+    await change_of(firm, deal, "done")
+    assert second["reason"] == "won again"
+    planned, booked = places(firm, key)
+    assert (planned["price_in_cents"], booked["jobPrice"]) == (6_000_000, 60_000)
+    assert stand(firm, key) == (ACTIVE, "2", True)
+    lines = firm.kantata.billing_lines(key)
+    assert sum(each["amount_in_cents"] for each in lines) == 6_000_000
+
+
+async def test_the_same_news_again_changes_nothing(firm: Firm) -> None:
+    deal, _ = await engaged(firm, entity="US")
+    firm.salesforce.corrects(deal.id, NextStep="call")
+    firm.salesforce.repeats(deal.options | {"price": "300"})
+    await change_of(firm, deal, "done")
+
+    firm.salesforce.corrects(deal.id, NextStep="call again")
+    await firm.run_of(firm.salesforce.wins_deal())
+
+    assert len(await changes_of(firm, deal)) == 1
+    assert len(await firm.runs_of(deal)) == 1
