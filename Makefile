@@ -5,6 +5,7 @@
 PYTHON ?= $(firstword $(foreach p,python3.11 python3 python3.12 python3.13,$(if \
 	$(shell $(p) -c 'import sys; sys.version_info >= (3, 11) and print("yes")' 2>/dev/null),$(p))))
 UV := .venv/uv/bin/uv
+SPY := .venv/py-spy/bin/py-spy
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
@@ -34,6 +35,7 @@ crash: .venv/.ready ## kill -9 at every boundary of the flow, on both stores
 	@.venv/bin/python -m tests.crash $(ARGS)
 
 bench: .venv/.ready ## benchmarks beside a bare version of the same work
+	@test -x $(SPY) || .venv/bin/python -m pip install --quiet --target .venv/py-spy py-spy==0.4.3
 	@.venv/bin/python -m tests.benchmarks $(ARGS)
 
 lock: .venv/.ready ## resolve the dependencies again (UPGRADE=1 takes newer versions)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from apis.runtime.store import change, find, insert_all_new, insert_new, put_all
+from apis.runtime.store import change, find, insert_all_new, insert_new, merge_all, put_all
 from contracts.canonical.deal import Deal
 from contracts.canonical.identity import Ref, Source
 from contracts.canonical.money import Money
@@ -48,22 +48,72 @@ ITEMS_OF_JOURNEY = sa.update(WORK_ITEMS).where(
 )
 
 
-def follow(connection: Connection, event: Event) -> None:
-    """Take in one event: the journey it is of, what it changes, and that it happened."""
-    payload = payload_of(event)
-    subject, facts = FOLLOWED[event.type](connection, payload, event.time)
-    if subject is None:  # of no journey, such as a call that a person made
-        return
-    told = {name: str(value) for name, value in facts.items() if value not in (None, "")}
-    insert_new(
-        connection,
-        HAPPENINGS,
-        id=event.id,
-        subject=subject,
-        type=event.type,
-        at=event.time.isoformat(),
-        facts=msgspec.json.encode(told).decode(),
-    )
+class Rows:
+    """What the events of one transaction add, written at its end: none of them reads it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._names: list[dict[str, Any]] = []
+        self._records: list[dict[str, Any]] = []
+        self._steps: list[dict[str, Any]] = []
+        self._happenings: list[dict[str, Any]] = []
+
+    def names(self, subject: str, *known: str | None) -> None:
+        """Ids by which the journey is found."""
+        self._names += [{"name": name, "subject": subject} for name in known if name]
+
+    def exists(self, subject: str, record: Record, at: datetime) -> None:
+        """A record that exists, or no more."""
+        worth = record.amount
+        row = {
+            "subject": subject,
+            "system": record.source.connection,
+            "object": record.object,
+            "external_id": record.source.external_id,
+            "id": record.id,
+            "key": record.key,
+            "amount": str(worth.amount) if worth else None,
+            "currency": worth.currency if worth else None,
+            "state": record.state,
+            "at": at.isoformat(),
+        }
+        self._records.append(row)
+
+    def steps(self, run_id: str, steps: dict[str, RunStep]) -> None:
+        """Steps as they are now, with the calls they made."""
+        self._steps += [
+            {"run_id": run_id, "seq": int(seq), "body": msgspec.json.encode(step).decode()}
+            for seq, step in steps.items()
+        ]
+
+    def happened(self, event: Event, subject: str, facts: Facts) -> None:
+        """What people read of an event."""
+        told = {name: str(value) for name, value in facts.items() if value not in (None, "")}
+        row = {
+            "id": event.id,
+            "subject": subject,
+            "type": event.type,
+            "at": event.time.isoformat(),
+            "facts": msgspec.json.encode(told).decode(),
+        }
+        self._happenings.append(row)
+
+    def write(self) -> None:
+        """Write what was gathered, in order."""
+        insert_all_new(self.connection, NAMES, self._names)
+        merge_all(self.connection, RECORDS, self._records)
+        put_all(self.connection, STEPS, self._steps)
+        insert_all_new(self.connection, HAPPENINGS, self._happenings)
+
+
+def follow(connection: Connection, events: Sequence[Event]) -> None:
+    """Take in events: the journeys they are of, what they change, and that they happened."""
+    rows = Rows(connection)
+    for event in events:
+        subject, facts = FOLLOWED[event.type](rows, payload_of(event), event.time)
+        if subject is not None:  # else of no journey, such as a call that a person made
+            rows.happened(event, subject, facts)
+    rows.write()
 
 
 def subject_of(source: Source) -> str:
@@ -74,27 +124,27 @@ def subject_of(source: Source) -> str:
 Taken = tuple[str | None, Facts]
 
 
-def deal_seen(connection: Connection, payload: DealWon, at: datetime) -> Taken:
+def deal_seen(rows: Rows, payload: DealWon, at: datetime) -> Taken:
     """A deal turned or changed; only one that was won, or has runs, is on its way."""
     deal, source = payload.deal, Source(payload.connection, payload.deal.external_id or "")
     subject = subject_of(source)
-    if deal.state != "won" and find(connection, JOURNEYS, subject=subject) is None:
+    if deal.state != "won" and find(rows.connection, JOURNEYS, subject=subject) is None:
         return None, {}
-    journey(connection, source, at, deal)
+    journey(rows.connection, source, at, deal)
     customer = deal.customer or Ref()
-    names(connection, subject, deal.id, deal.external_id, customer.id, customer.external_id)
+    rows.names(subject, deal.id, deal.external_id, customer.id, customer.external_id)
     record = Record(source, "deal", id=deal.id, key=deal.project_key or None, amount=deal.value)
-    exists(connection, subject, record, at)
-    placed(connection, subject, deal.entity, customer.id)
+    rows.exists(subject, record, at)
+    placed(rows.connection, subject, deal.entity, customer.id)
     return subject, {"state": deal.state, "turn": payload.turn}
 
 
-def run_started(connection: Connection, payload: RunStarted, at: datetime) -> Taken:
+def run_started(rows: Rows, payload: RunStarted, at: datetime) -> Taken:
     """A run began: its record is on its way."""
-    subject = journey(connection, payload.source, at)
-    names(connection, subject, payload.run_id, payload.source.external_id)
+    subject = journey(rows.connection, payload.source, at)
+    rows.names(subject, payload.run_id, payload.source.external_id)
     insert_new(
-        connection,
+        rows.connection,
         RUNS,
         id=payload.run_id,
         subject=subject,
@@ -107,10 +157,10 @@ def run_started(connection: Connection, payload: RunStarted, at: datetime) -> Ta
     return payload.run_id, {"requester": payload.requester, "turn": payload.turn}
 
 
-def run_progressed(connection: Connection, payload: RunProgressed, at: datetime) -> Taken:
+def run_progressed(rows: Rows, payload: RunProgressed, at: datetime) -> Taken:
     """A run went on or waits; one that is over stays as it ended."""
-    keep_steps(connection, payload.run_id, payload.steps)
-    row, waiting = find(connection, RUNS, id=payload.run_id), payload.waiting
+    rows.steps(payload.run_id, payload.steps)
+    row, waiting = find(rows.connection, RUNS, id=payload.run_id), payload.waiting
     if row is not None and row.state not in ENDED:
         since = waiting.since.isoformat() if waiting else at.isoformat()
         values = {
@@ -118,14 +168,14 @@ def run_progressed(connection: Connection, payload: RunProgressed, at: datetime)
             "since": row.since if row.state == payload.state else since,
             "waiting": msgspec.json.encode(waiting).decode() if waiting else None,
         }
-        change(connection, RUNS, {"id": row.id}, **values)
+        change(rows.connection, RUNS, {"id": row.id}, **values)
     steps = ", ".join(f"{step.name} {step.state}" for step in payload.steps.values())
     return payload.run_id, {"state": payload.state, "steps": steps}
 
 
-def run_ended(connection: Connection, payload: RunEnded, at: datetime) -> Taken:
+def run_ended(rows: Rows, payload: RunEnded, at: datetime) -> Taken:
     """A run is over."""
-    keep_steps(connection, payload.run_id, payload.steps)
+    rows.steps(payload.run_id, payload.steps)
     values = {
         "state": payload.state,
         "since": at.isoformat(),
@@ -133,58 +183,57 @@ def run_ended(connection: Connection, payload: RunEnded, at: datetime) -> Taken:
         "waiting": None,
         "kept": msgspec.json.encode(payload.kept).decode(),
     }
-    change(connection, RUNS, {"id": payload.run_id}, **values)
+    change(rows.connection, RUNS, {"id": payload.run_id}, **values)
     return payload.run_id, {"state": payload.state}
 
 
-def customer_validated(connection: Connection, payload: CustomerValidated, at: datetime) -> Taken:
+def customer_validated(rows: Rows, payload: CustomerValidated, at: datetime) -> Taken:
     """A golden customer, and the account that it is in the system the deal came from."""
     customer, subject = payload.customer, payload.run_id or subject_of(payload.source)
     account = Source(payload.source.connection, customer.external_id or "")
-    names(connection, subject, customer.id, customer.external_id, customer.number)
-    exists(connection, subject, Record(account, "customer", id=customer.id, key=customer.key), at)
-    placed(connection, subject, None, customer.id)
+    rows.names(subject, customer.id, customer.external_id, customer.number)
+    rows.exists(subject, Record(account, "customer", id=customer.id, key=customer.key), at)
+    placed(rows.connection, subject, None, customer.id)
     return subject, {"customer": customer.id, "system": account.connection}
 
 
-def contract_activated(connection: Connection, payload: ContractActivated, at: datetime) -> Taken:
+def contract_activated(rows: Rows, payload: ContractActivated, at: datetime) -> Taken:
     """A contract of ours, worth its last version."""
     contract = payload.contract
     subject = payload.run_id or subject_of(contract.deal)
     worth = contract.versions[-1].value if contract.versions else None
-    names(connection, subject, contract.id, contract.customer.id)
-    exists(
-        connection,
+    rows.names(subject, contract.id, contract.customer.id)
+    rows.exists(
         subject,
         Record(Source(OURS, contract.id), "contract", id=contract.id, amount=worth),
         at,
     )
-    placed(connection, subject, contract.entity, contract.customer.id)
+    placed(rows.connection, subject, contract.entity, contract.customer.id)
     return subject, {"contract": contract.id, "version": len(contract.versions)}
 
 
-def project_activated(connection: Connection, payload: ProjectActivated, at: datetime) -> Taken:
+def project_activated(rows: Rows, payload: ProjectActivated, at: datetime) -> Taken:
     """A project and the records that it is in each system."""
     project, source = payload.project, payload.source
     subject = payload.run_id or (subject_of(source) if source else None)
     if subject is None:
         return None, {}
     worth = project.budget.total if project.budget else None
-    names(connection, subject, project.id, project.key, project.number, project.external_id)
+    rows.names(subject, project.id, project.key, project.number, project.external_id)
     for record in payload.records:
         told = Record(record, "project", id=project.id, key=project.key, amount=worth)
-        names(connection, subject, record.external_id)
-        exists(connection, subject, told, at)
-    placed(connection, subject, project.entity, (project.customer or Ref()).id)
+        rows.names(subject, record.external_id)
+        rows.exists(subject, told, at)
+    placed(rows.connection, subject, project.entity, (project.customer or Ref()).id)
     return subject, {"project": project.id, "key": project.key, "state": project.state}
 
 
-def vendor_called(connection: Connection, payload: VendorCalled, at: datetime) -> Taken:
+def vendor_called(rows: Rows, payload: VendorCalled, at: datetime) -> Taken:
     """A write of a run: its record exists from now on, or no more."""
     run_id, slash, step = (payload.cause or "").rpartition("/")
     if not slash:
         return None, {}
-    names(connection, run_id, payload.external_id, payload.key)
+    rows.names(run_id, payload.external_id, payload.key)
     if payload.external_id:
         state = "withdrawn" if payload.undoes else "exists"
         record = Record(
@@ -194,7 +243,7 @@ def vendor_called(connection: Connection, payload: VendorCalled, at: datetime) -
             amount=payload.amount,
             state="deleted" if payload.operation == "delete" else state,
         )
-        exists(connection, run_id, record, at)
+        rows.exists(run_id, record, at)
     return run_id, {
         "system": payload.system,
         "operation": f"{payload.operation} {payload.object}",
@@ -203,14 +252,14 @@ def vendor_called(connection: Connection, payload: VendorCalled, at: datetime) -
     }
 
 
-def item_changed(connection: Connection, payload: WorkItemOpened, at: datetime) -> Taken:
+def item_changed(rows: Rows, payload: WorkItemOpened, at: datetime) -> Taken:
     """A work item as it is now; one without a run is of the record it is about, if of any."""
     del at
     item = payload.item
-    run = find(connection, RUNS, id=item.run_id) if item.run_id else None
-    way = find(connection, JOURNEYS, subject=run.subject) if run else None
+    run = find(rows.connection, RUNS, id=item.run_id) if item.run_id else None
+    way = find(rows.connection, JOURNEYS, subject=run.subject) if run else None
     put(
-        connection,
+        rows.connection,
         WORK_ITEMS,
         {"id": item.id},
         run_id=item.run_id,
@@ -221,7 +270,7 @@ def item_changed(connection: Connection, payload: WorkItemOpened, at: datetime) 
     )
     subject = item.run_id
     if subject:
-        names(connection, subject, item.id)
+        rows.names(subject, item.id)
     elif item.record and item.record.system and item.record.external_id:
         subject = f"{item.record.system}:{item.record.external_id}"
     decision = item.decision.decision if item.decision else None
@@ -229,15 +278,15 @@ def item_changed(connection: Connection, payload: WorkItemOpened, at: datetime) 
     return subject, told | {"decision": decision, "assignee": item.assignee, "step": item.step}
 
 
-def exception_raised(connection: Connection, payload: ExceptionRaised, at: datetime) -> Taken:
+def exception_raised(rows: Rows, payload: ExceptionRaised, at: datetime) -> Taken:
     """Something outside a flow needs a person."""
-    del connection, at
+    del rows, at
     record = payload.record
     told: Facts = {"code": payload.code, "owner": payload.owner}
     return f"{record.system}:{record.external_id}", told
 
 
-Follow = Callable[[Connection, Any, datetime], Taken]
+Follow = Callable[[Rows, Any, datetime], Taken]
 FOLLOWED: dict[str, Follow] = {
     "deal.won": deal_seen,
     "deal.lost": deal_seen,
@@ -280,33 +329,6 @@ def journey(connection: Connection, source: Source, at: datetime, deal: Deal | N
     return subject
 
 
-def names(connection: Connection, subject: str, *known: str | None) -> None:
-    """Remember ids by which the journey is found."""
-    if rows := [{"name": name, "subject": subject} for name in known if name]:
-        insert_all_new(connection, NAMES, rows)
-
-
-def exists(connection: Connection, subject: str, record: Record, at: datetime) -> None:
-    """Remember that a record exists, or no more."""
-    worth = record.amount
-    put(
-        connection,
-        RECORDS,
-        {
-            "subject": subject,
-            "system": record.source.connection,
-            "object": record.object,
-            "external_id": record.source.external_id,
-        },
-        id=record.id,
-        key=record.key,
-        amount=str(worth.amount) if worth else None,
-        currency=worth.currency if worth else None,
-        state=record.state,
-        at=at.isoformat(),
-    )
-
-
 def placed(connection: Connection, subject: str, entity: str | None, customer: str | None) -> None:
     """Remember whose the journey is; its work items are the same client's to see."""
     own = find(connection, RUNS, id=subject)
@@ -317,13 +339,3 @@ def placed(connection: Connection, subject: str, entity: str | None, customer: s
         return
     change(connection, JOURNEYS, {"subject": whole}, **known)
     connection.execute(ITEMS_OF_JOURNEY, {"_subject": whole} | known)
-
-
-def keep_steps(connection: Connection, run_id: str, steps: dict[str, RunStep]) -> None:
-    """Steps as they are now, with the calls they made."""
-    rows = [
-        {"run_id": run_id, "seq": int(seq), "body": msgspec.json.encode(step).decode()}
-        for seq, step in steps.items()
-    ]
-    if rows:
-        put_all(connection, STEPS, rows)

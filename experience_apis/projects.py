@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
-import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from apis.runtime.store import find
+from apis.runtime.store import change, find
 from contracts.canonical.identity import Source
 from contracts.events import Event, ProjectActivated, RunEnded, payload_of
 from experience_apis.tables import PROJECTS, put
 
 
-def follow(connection: Connection, event: Event) -> None:
-    """A project that is ready, or one that was taken back with the run that made it."""
-    payload = payload_of(event)
-    if isinstance(payload, ProjectActivated):
-        activated(connection, payload, event)
-    elif isinstance(payload, RunEnded) and payload.state == "abandoned":
-        mine = PROJECTS.c.run_id == payload.run_id
-        values = {"state": "cancelled", "changed_at": event.time.isoformat()}
-        connection.execute(sa.update(PROJECTS).where(mine).values(**values))
+def follow(connection: Connection, events: Sequence[Event]) -> None:
+    """Projects that are ready, or were taken back with the run that made them."""
+    for event in events:
+        payload = payload_of(event)
+        if isinstance(payload, ProjectActivated):
+            activated(connection, payload, event)
+        elif isinstance(payload, RunEnded) and payload.state == "abandoned":
+            values = {"state": "cancelled", "changed_at": event.time.isoformat()}
+            change(connection, PROJECTS, {"run_id": payload.run_id}, **values)
 
 
 def activated(connection: Connection, payload: ProjectActivated, event: Event) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import Column, Connection, Integer, Select, String, Table, Text
 
 from apis.runtime.context import Rows
 from apis.runtime.events import SEQUENCE
-from apis.runtime.store import change, insert_new, table
+from apis.runtime.store import merge_all, table
 
 JOURNEYS = table(
     "experience",
@@ -120,6 +120,4 @@ def opened(what: Table, rows: Rows | None) -> Select[Any]:
 
 def put(connection: Connection, into: Table, key: dict[str, Any], /, **values: Any) -> None:
     """Change the row of this key, or make it; what is None is not known and changes nothing."""
-    known = {name: value for name, value in values.items() if value is not None}
-    if not insert_new(connection, into, **key, **known) and known:
-        change(connection, into, key, **known)
+    merge_all(connection, into, [key | values])

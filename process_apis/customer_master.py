@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 import unicodedata
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -46,6 +47,13 @@ XREF = table(
 KNOWN = sa.select(XREF.c.id).where(
     *(XREF.c[name] == sa.bindparam(name) for name in ("object", "connection", "external_id")),
     XREF.c.valid_to.is_(None),
+)
+FORMER = sa.select(XREF.c.external_id).where(
+    XREF.c.object == "customer",
+    XREF.c.connection == sa.bindparam("connection"),
+    XREF.c.external_id != sa.bindparam("external_id"),
+    XREF.c.id == sa.bindparam("id"),
+    XREF.c.valid_to.is_not(None),
 )
 CUSTOMERS = table(
     "process",
@@ -121,20 +129,27 @@ def golden(connection: Connection, object: str, source: Source, at: datetime) ->
     """The golden id of a record, made if it has none; two callers get the same."""
     if found := known(connection, object, source):
         return found
-    insert_new(
-        connection,
-        XREF,
-        object=object,
-        connection=source.connection,
-        external_id=source.external_id,
-        valid_from=at.isoformat(),
-        id=new_id(at),
-    )
+    mine = new_id(at)
+    place = {"connection": source.connection, "external_id": source.external_id}
+    if insert_new(connection, XREF, object=object, **place, valid_from=at.isoformat(), id=mine):
+        return mine
     made = known(connection, object, source)
     if made is None:
         msg = f"{object} {source} has no golden id although it was just made"
         raise RuntimeError(msg)
     return made
+
+
+def golden_ids(
+    connection: Connection, records: Sequence[tuple[str, Source]], at: datetime
+) -> list[str]:
+    """The golden id of each record; a deal comes before customers, as in its feed.
+
+    All callers meet records in one order, so that no two wait for each other.
+    """
+    ordered = sorted(records, key=lambda each: (each[0], each[1].external_id), reverse=True)
+    made = {each: golden(connection, *each, at) for each in ordered}
+    return [made[each] for each in records]
 
 
 def sources(connection: Connection, object: str, golden_id: str) -> list[Source]:  # noqa: A002 - the word
@@ -146,9 +161,8 @@ def sources(connection: Connection, object: str, golden_id: str) -> list[Source]
 
 def namesake(connection: Connection, customer: Customer) -> str | None:
     """The golden id of another customer that is the same company by its match key."""
-    same = sa.and_(CUSTOMERS.c.match_key == match_key(customer), CUSTOMERS.c.id != customer.id)
-    found: str | None = connection.execute(sa.select(CUSTOMERS.c.id).where(same)).scalar()
-    return found
+    row = find(connection, CUSTOMERS, match_key=match_key(customer))  # which is unique
+    return None if row is None or row.id == customer.id else str(row.id)
 
 
 def rivals(connection: Connection, customer: Customer, account: Source) -> list[Source]:
@@ -205,9 +219,9 @@ def keep_customer(
         "body": encoded(record),
         "changed_at": at.isoformat(),
     }
-    if change(connection, CUSTOMERS, {"id": record.id}, **values):
-        return record
     if insert_new(connection, CUSTOMERS, id=record.id, **values):
+        return record
+    if change(connection, CUSTOMERS, {"id": record.id}, **values):
         return record
     raise told_twice(connection, customer, account, namesake(connection, record) or "")
 
@@ -248,14 +262,12 @@ def end(connection: Connection, found: Link, which: sa.ColumnElement[bool], **mo
 
 def former(connection: Connection, golden_id: str, account: Source) -> list[Source]:
     """The accounts that the customer was before, in this account's system."""
-    ended = sa.and_(
-        XREF.c.object == "customer",
-        XREF.c.connection == account.connection,
-        XREF.c.external_id != account.external_id,
-        XREF.c.id == golden_id,
-        XREF.c.valid_to.is_not(None),
-    )
-    found = connection.execute(sa.select(XREF.c.external_id).where(ended)).scalars()
+    given = {
+        "connection": account.connection,
+        "external_id": account.external_id,
+        "id": golden_id,
+    }
+    found = connection.execute(FORMER, given).scalars()
     return [Source(account.connection, each) for each in found]
 
 

@@ -141,7 +141,7 @@ async def delivered_customer(psa: str, customer: Customer, file: DealFile) -> Re
 async def contact_in(erp: str, contact: Contact, debtor: Ref) -> Ref:
     """Whom finance writes to at the customer."""
     person = Source(current().source.connection, contact.external_id or "")
-    known = await golden_id("contact", person)
+    (known,) = await golden_ids(("contact", person))
     wanted = msgspec.structs.replace(
         contact, id=known, external_id=None, customer=debtor, extensions={}
     )
@@ -150,13 +150,13 @@ async def contact_in(erp: str, contact: Contact, debtor: Ref) -> Ref:
     return Ref(known, made.external_id)
 
 
-async def golden_id(object: str, source: Source) -> str:  # noqa: A002 - the word
-    """The golden id of a record; a dry run makes none."""
+async def golden_ids(*records: tuple[str, Source]) -> list[str]:
+    """The golden ids of records, each an object and where it is; a dry run makes none."""
     runtime = current().runtime
-    if current().plan:
-        found = await runtime.store.read(customer_master.known, object, source)
-        return found or f"{PLANNED}{object}"
-    return await runtime.store.write(customer_master.golden, object, source, runtime.clock.now())
+    if not current().plan:
+        return await runtime.store.write(customer_master.golden_ids, records, runtime.clock.now())
+    found = [await runtime.store.read(customer_master.known, *each) for each in records]
+    return [id_ or f"{PLANNED}{kind}" for id_, (kind, _) in zip(found, records, strict=True)]
 
 
 def wanted_contacts(file: DealFile, asked: Iterable[Contacts]) -> Iterator[Contact]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 
 import msgspec
@@ -43,7 +42,7 @@ from process_apis.customer_setup import (
     contacts_of,
     customers_in,
     delivered_customer,
-    golden_id,
+    golden_ids,
     mirrored,
     wanted_contacts,
 )
@@ -148,9 +147,7 @@ async def identified(source: Source, file: DealFile) -> DealFile:
     assert file.customer is not None  # noqa: S101 - the rules have refused a deal without one
     parties = (file.customer, *file.parents)
     accounts = [Source(source.connection, each.external_id or "") for each in parties]
-    deal_id, *ids = await asyncio.gather(  # inside a step, so their order is nobody's
-        golden_id("deal", source), *(golden_id("customer", each) for each in accounts)
-    )
+    deal_id, *ids = await golden_ids(("deal", source), *(("customer", each) for each in accounts))
     customer, *parents = (
         msgspec.structs.replace(each, id=id_) for each, id_ in zip(parties, ids, strict=True)
     )

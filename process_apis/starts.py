@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import msgspec
@@ -46,7 +47,13 @@ UNSETTLED = table(
 
 def starting(runtime: Runtime) -> Projection:
     """The reader that starts flows: the event and what it starts are one transaction."""
-    return Projection("starts", HEARD, partial(heard, runtime=runtime))
+    return Projection("starts", HEARD, partial(heard_all, runtime=runtime))
+
+
+def heard_all(connection: Connection, events: Sequence[Event], *, runtime: Runtime) -> None:
+    """What events mean for the runs of their deals, one after the other."""
+    for event in events:
+        heard(connection, event, runtime=runtime)
 
 
 def heard(connection: Connection, event: Event, *, runtime: Runtime) -> None:

@@ -14,7 +14,17 @@ from apis.runtime.context import CURRENT, Call, Context
 from apis.runtime.metadata import Connection
 from apis.runtime.owners import Owners
 from apis.runtime.store import Store
-from apis.runtime.writes import LEASE_MARGIN_S, Sending, Write, claim, let_go, resend, settle
+from apis.runtime.writes import (
+    LEASE_MARGIN_S,
+    Claim,
+    Sending,
+    Write,
+    claim,
+    claim_all,
+    let_go,
+    resend,
+    settle,
+)
 from contracts import ports
 from contracts.canonical.identity import Ref
 from contracts.errors import (
@@ -82,12 +92,6 @@ class Caller:
         others = self._owners.others(write, entity, self._clock.now().date())
         return tuple(name for name in write.attributes if name not in others)
 
-    async def _earlier_or_error(self, sending: Sending) -> Outcome | None:
-        try:
-            return await self._earlier(sending)
-        except ThroughlineError as error:  # this record's outcome; the others go on
-            return error
-
     def _planned(self, sending: Sending) -> Ref:
         call, write = CURRENT.get(), sending.write
         operation = f"{write.kind} {write.object}"
@@ -109,13 +113,42 @@ class Caller:
 
     async def _earlier(self, sending: Sending) -> Ref | None:
         """What an earlier sending of the same write became; None when it is to be sent now."""
+        if planned := self._allowed(sending):
+            return planned
+        return await self._known(sending, await claim(self._store, sending))
+
+    async def _earlier_of(self, sendings: Sequence[Sending]) -> list[Outcome | None]:
+        """`_earlier` of the records of one call: a record's error is its outcome."""
+        found = [self._allowed_or_error(each) for each in sendings]
+        meant = [each for each, out in zip(sendings, found, strict=True) if out is None]
+        held = iter(await self._store.write(claim_all, meant) if meant else ())
+        return [
+            await self._known_or_error(each, next(held)) if out is None else out
+            for each, out in zip(sendings, found, strict=True)
+        ]
+
+    def _allowed(self, sending: Sending) -> Ref | None:
+        """Refuse what is another system's to change; a dry run only plans."""
         if self._owners is not None:
             believed(sending.write, sending.context)
             entity = sending.write.entity or sending.context.entity
             self._owners.check(sending.write, entity, sending.at.date())
-        if sending.context.plan:
-            return self._planned(sending)
-        held = await self._store.write(claim, sending)
+        return self._planned(sending) if sending.context.plan else None
+
+    def _allowed_or_error(self, sending: Sending) -> Outcome | None:
+        try:
+            return self._allowed(sending)
+        except ThroughlineError as error:
+            return error
+
+    async def _known_or_error(self, sending: Sending, held: Claim) -> Outcome | None:
+        try:
+            return await self._known(sending, held)
+        except ThroughlineError as error:
+            return error
+
+    async def _known(self, sending: Sending, held: Claim) -> Ref | None:
+        """What the ledger says an earlier sending became; None when it is to be sent now."""
         write, decided = sending.write, sending.context.decided or ""
         if held.act == "done":
             return Ref(None, held.external_id)

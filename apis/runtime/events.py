@@ -6,14 +6,15 @@ which is the source of replay. The same event id is one event, however often a s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Column, Connection, Integer, String, Table, Text
 
-from apis.runtime.store import Store, find, insert_all_new, insert_new, table
+from apis.runtime.store import Store, find, insert_all_new, insert_new, new_row, table
 from contracts.events import Event
 
 SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
@@ -57,6 +58,13 @@ INBOX = table(
 
 
 WAITING = {tier: sa.select(outbox.c.seq).limit(1) for tier, outbox in OUTBOXES.items()}
+OLDEST = {
+    tier: sa.select(outbox).order_by(outbox.c.seq).limit(BATCH) for tier, outbox in OUTBOXES.items()
+}
+MOVED = {
+    tier: sa.delete(outbox).where(outbox.c.seq <= sa.bindparam("last"))
+    for tier, outbox in OUTBOXES.items()
+}
 UNREAD = (
     sa.select(LOG.c.seq, LOG.c.body)
     .where(
@@ -85,23 +93,37 @@ class Logged(msgspec.Struct, frozen=True):
 
 def publish(connection: Connection, tier: str, event: Event) -> bool:
     """Announce in the caller's transaction; False if this event was announced before."""
-    if find(connection, LOG, id=event.id):
-        return False
-    body = msgspec.json.encode(event).decode()
-    return insert_new(connection, OUTBOXES[tier], id=event.id, body=body)
+    given = {"id": event.id, "body": msgspec.json.encode(event).decode()}
+    return connection.execute(announcing(tier, connection.dialect.name), given).rowcount == 1
+
+
+def publish_all(connection: Connection, tier: str, events: Sequence[Event]) -> None:
+    """`publish` of each, in order."""
+    given = [{"id": each.id, "body": msgspec.json.encode(each).decode()} for each in events]
+    if given:
+        connection.execute(announcing(tier, connection.dialect.name), given)
+
+
+@cache
+def announcing(tier: str, dialect: str) -> Any:
+    """The insert into an outbox of what is neither there nor in the log."""
+    outbox = OUTBOXES[tier]
+    told = sa.exists().where(LOG.c.id == sa.bindparam("id", type_=String))
+    row = (sa.bindparam(name, type_=outbox.c[name].type) for name in ("id", "body"))
+    new = sa.select(*row).where(~told)
+    return new_row(outbox, dialect).from_select(["id", "body"], new)
 
 
 def relay(connection: Connection, tier: str) -> int:
     """Move the oldest events of a tier's outbox to the log; answers how many."""
-    outbox = OUTBOXES[tier]
-    rows = connection.execute(sa.select(outbox).order_by(outbox.c.seq).limit(BATCH)).all()
+    rows = connection.execute(OLDEST[tier]).all()
     if not rows:
         return 0
     if connection.dialect.name == "postgresql":
         # readers go by sequence: no lower number may become visible after a higher one
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(RELAY_LOCK)))
     insert_all_new(connection, LOG, [logged(tier, row.body) for row in rows])
-    connection.execute(sa.delete(outbox).where(outbox.c.seq <= rows[-1].seq))
+    connection.execute(MOVED[tier], {"last": rows[-1].seq})
     return len(rows)
 
 
@@ -132,9 +154,17 @@ def unread(
     return [Logged(row.seq, msgspec.json.decode(row.body, type=Event)) for row in rows]
 
 
-def first_time(connection: Connection, reader: str, logged: Logged) -> bool:
-    """Remember that a reader met an event; False if it had been there."""
-    return insert_new(connection, INBOX, reader=reader, id=logged.event.id)
+def first_met(connection: Connection, reader: str, found: list[Logged]) -> list[Event]:
+    """Remember that a reader met these events; answers those that it had not met before."""
+    rows = [{"reader": reader, "id": each.event.id} for each in found]
+    new = set(connection.execute(meeting(connection.dialect.name), rows).scalars())
+    return [each.event for each in found if each.event.id in new]
+
+
+@cache
+def meeting(dialect: str) -> Any:
+    """The insert into the inbox that answers what is new in it."""
+    return new_row(INBOX, dialect, inline=False).returning(INBOX.c.id)
 
 
 def move(connection: Connection, reader: str, logged: Logged) -> None:
@@ -144,11 +174,11 @@ def move(connection: Connection, reader: str, logged: Logged) -> None:
         connection.execute(sa.update(CURSORS).where(mine).values(seq=logged.seq))
 
 
-Apply = Callable[[Connection, Event], object]
+Apply = Callable[[Connection, Sequence[Event]], object]
 
 
 class Projection(msgspec.Struct, frozen=True):
-    """A reader by name: which events it takes and what each does, in the cursor's transaction.
+    """A reader by name: which events it takes and what they do, in the cursor's transaction.
 
     `together` is how many events may share a transaction: more for a read model, which is cheap
     and waits for nobody, one where an event's effect is a decision.
@@ -170,7 +200,5 @@ async def consume(store: Store, projection: Projection) -> int:
 
 def applied(connection: Connection, projection: Projection, found: list[Logged]) -> None:
     """Apply events unless they were before, and move the cursor."""
-    for logged in found:
-        if first_time(connection, projection.reader, logged):
-            projection.apply(connection, logged.event)
+    projection.apply(connection, first_met(connection, projection.reader, found))
     move(connection, projection.reader, found[-1])

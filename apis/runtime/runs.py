@@ -15,10 +15,10 @@ from sqlalchemy import Column, Connection, Integer, String, Text
 from apis.runtime import audit
 from apis.runtime.context import Context
 from apis.runtime.engine import Engine
-from apis.runtime.events import publish
+from apis.runtime.events import publish, publish_all
 from apis.runtime.store import change, find, insert_new, put_all, table
 from contracts.canonical.identity import Source
-from contracts.events import RunEnded, RunProgressed, RunStarted, event_id, event_of
+from contracts.events import Event, RunEnded, RunProgressed, RunStarted, event_id, event_of
 from contracts.runs import RunStep, Waiting
 
 RUNS = table(
@@ -70,6 +70,15 @@ ANY_DUE = (
     .limit(1)
 )
 DECIDED = sa.select(WAITS.c.run_id).where(WAITS.c.state == "decided").distinct()
+SHOWN = (
+    sa.select(RUNS.c.id, RUNS.c.state)
+    .where(
+        RUNS.c.id.in_(sa.bindparam("ids", expanding=True)),
+        RUNS.c.state.in_(("queued", "running")),
+    )
+    .order_by(RUNS.c.id)
+    .with_for_update()
+)
 OPEN = ("queued", "running", "waiting")
 SOURCE = "/process/runs"
 
@@ -173,18 +182,21 @@ def announce(
     at: datetime,
     *parts: object,
 ) -> None:
-    """Publish an event of a run; the same run, name and parts are the same event."""
-    publish(
-        connection,
-        "process",
-        event_of(
-            name,
-            payload,
-            id=event_id(run_id, name, *parts),
-            source=SOURCE,
-            time=at,
-            correlation_id=run_id,
-        ),
+    """Publish an event of a run."""
+    publish(connection, "process", announcement(name, payload, run_id, at, *parts))
+
+
+def announcement(
+    name: str, payload: msgspec.Struct, run_id: str, at: datetime, *parts: object
+) -> Event:
+    """An event of a run; the same run, name and parts are the same event."""
+    return event_of(
+        name,
+        payload,
+        id=event_id(run_id, name, *parts),
+        source=SOURCE,
+        time=at,
+        correlation_id=run_id,
     )
 
 
@@ -215,18 +227,18 @@ def rows_of(run_id: str, steps: dict[int, RunStep]) -> list[dict[str, Any]]:
 
 def show_all(connection: Connection, steps: dict[str, dict[int, RunStep]], at: datetime) -> None:
     """`show_steps` of many runs, but of those that have ended or begun to wait meanwhile."""
-    mine = sa.and_(RUNS.c.id.in_(steps), RUNS.c.state.in_(("queued", "running")))
-    asked = sa.select(RUNS.c.id, RUNS.c.state).where(mine).order_by(RUNS.c.id)
     # locked: a wait or an end that commits between this look and the change would be undone
-    found = connection.execute(asked.with_for_update()).all()
-    if rows := [row for run in found for row in rows_of(run.id, steps[run.id])]:
-        put_all(connection, STEPS, rows)
+    found = connection.execute(SHOWN, {"ids": list(steps)}).all()
+    put_all(connection, STEPS, [row for run in found for row in rows_of(run.id, steps[run.id])])
+    events = []
     for run in found:
         if run.state == "queued":
             started_at = began(steps[run.id], at)
             change(connection, RUNS, {"id": run.id}, state="running", started_at=started_at)
         told = RunProgressed(run_id=run.id, state="running", steps=numbered(steps[run.id]))
-        tell_progress(connection, told, at, msgspec.json.encode(told).decode())
+        parts = msgspec.json.encode(told).decode()
+        events.append(announcement("run.progressed", told, run.id, at, parts))
+    publish_all(connection, "process", events)
 
 
 def numbered(steps: dict[int, RunStep]) -> dict[str, RunStep]:

@@ -116,6 +116,9 @@ class Store:
         self.sqlite = url.startswith("sqlite")
         self.engine = engine_for(url, pool=pool)
         self._reading = self.engine.execution_options(reading=True)
+        if not self.sqlite:  # a statement sees what is committed, with or without a transaction
+            self._reading = self._reading.execution_options(isolation_level="AUTOCOMMIT")
+        self._alone = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._commits = Commits(self.engine) if self.sqlite else None
         self._writers = ThreadPoolExecutor(pool, "store-write")
         self._readers = ThreadPoolExecutor(2 if self.sqlite else pool, "store-read")
@@ -154,6 +157,22 @@ class Store:
         with self._reading.connect() as connection:
             return work(connection, *args, **kwargs)
 
+    async def insert(self, statement: Callable[[str], Any], values: dict[str, Any]) -> bool:
+        """Insert unless a unique key is taken, as a transaction of its own; True when it is new.
+
+        `statement(dialect)` is a `new_row`. One statement alone costs PostgreSQL a third.
+        """
+
+        def work(connection: Connection) -> bool:
+            made = statement(connection.dialect.name)
+            return connection.execute(made, values).rowcount == 1
+
+        def alone() -> bool:
+            with self._alone.begin() as connection:
+                return work(connection)
+
+        return await (self.write(work) if self.sqlite else self._run(self._writers, alone))
+
     async def _run(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         inside = contextvars.copy_context()
         return await asyncio.get_running_loop().run_in_executor(threads, inside.run, work)
@@ -169,28 +188,40 @@ class Store:
 
 def insert_new(connection: Connection, into: Table, /, **values: Any) -> bool:
     """Insert unless a unique key is taken; True when the row is new."""
-    statement = _insert_new(into, connection.dialect.name)
+    statement = new_row(into, connection.dialect.name)
     return connection.execute(statement, values).rowcount == 1
 
 
 def insert_all_new(connection: Connection, into: Table, rows: list[dict[str, Any]]) -> None:
     """Insert, in order, what is not there by its unique key."""
-    connection.execute(_insert_new(into, connection.dialect.name), rows)
+    if rows:
+        connection.execute(new_row(into, connection.dialect.name), rows)
 
 
 def put_all(connection: Connection, into: Table, rows: list[dict[str, Any]]) -> None:
     """Insert rows, or change those that are there by their primary key."""
-    connection.execute(_put(into, connection.dialect.name), rows)
+    if rows:
+        connection.execute(_put(into, connection.dialect.name), rows)
+
+
+def merge_all(connection: Connection, into: Table, rows: list[dict[str, Any]]) -> None:
+    """`put_all`, but a None is not known and changes nothing; all rows name the same columns."""
+    if rows:
+        statement = _merge(into, connection.dialect.name, tuple(rows[0]))
+        connection.execute(statement, rows)
 
 
 # Making a statement costs several times what running it does: these are made once a shape.
 
 
 @cache
-def _insert_new(into: Table, dialect: str) -> Any:
+def new_row(into: Table, dialect: str, *, inline: bool = True) -> Any:
+    """The statement that inserts a row unless a unique key is taken."""
     insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    statement = insert(into).on_conflict_do_nothing().inline()
-    return statement.execution_options(preserve_rowcount=True)
+    statement = insert(into).on_conflict_do_nothing()
+    if not inline:
+        return statement
+    return statement.inline().execution_options(preserve_rowcount=True)
 
 
 @cache
@@ -198,6 +229,18 @@ def _put(into: Table, dialect: str) -> Any:
     insert = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(into).inline()
     key = [column.name for column in into.primary_key]
     values = {each.name: each for each in insert.excluded if each.name not in key}
+    return insert.on_conflict_do_update(index_elements=key, set_=values)
+
+
+@cache
+def _merge(into: Table, dialect: str, given: tuple[str, ...]) -> Any:
+    insert = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(into).inline()
+    key = [column.name for column in into.primary_key]
+    values = {
+        name: sa.func.coalesce(insert.excluded[name], into.c[name])
+        for name in given
+        if name not in key
+    }
     return insert.on_conflict_do_update(index_elements=key, set_=values)
 
 
@@ -225,9 +268,19 @@ def _update(table: Table, key: tuple[str, ...]) -> Any:
 
 def database_now(connection: Connection) -> float:
     """Seconds since 1970 by the database's clock (real time: leases use it)."""
+    return float(connection.execute(_now(connection.dialect.name)).scalar_one())
+
+
+@cache
+def _now(dialect: str) -> Any:
+    return sa.select(seconds_now(dialect))
+
+
+def seconds_now(dialect: str) -> Any:
+    """`database_now` as a part of another statement."""
     sql = (
-        "select (julianday('now') - 2440587.5) * 86400.0"
-        if connection.dialect.name == "sqlite"
-        else "select extract(epoch from clock_timestamp())"
+        "(julianday('now') - 2440587.5) * 86400.0"
+        if dialect == "sqlite"
+        else "extract(epoch from clock_timestamp())"
     )
-    return float(connection.exec_driver_sql(sql).scalar_one())
+    return sa.literal_column(sql, sa.Float)

@@ -35,7 +35,7 @@ from apis.runtime.wire import (
     received,
     unsent,
 )
-from apis.runtime.writes import Sending, Write
+from apis.runtime.writes import Sending, Write, settle_all
 from contracts.canonical.identity import Ref
 from contracts.errors import (
     Misconfigured,
@@ -193,7 +193,7 @@ class VendorHttp(Caller):
         call = CURRENT.get()
         pairs = list(zip(writes, bodies, strict=True))
         sendings = [self._sending(call, write, body) for write, body in pairs]
-        results = [await self._earlier_or_error(each) for each in sendings]
+        results = await self._earlier_of(sendings)
         sent = [each for each, result in zip(sendings, results, strict=True) if result is None]
         if not sent:
             return [result for result in results if result is not None]
@@ -207,12 +207,10 @@ class VendorHttp(Caller):
             await self._let_go(sent, refused=False)
             text = f"{self.vendor.name} answered {len(told)} of {len(sent)} records"
             raise Unanswered(self._code("UNEXPECTED"), text, source=self.name)
-        for each, outcome in zip(sent, told, strict=True):
-            if isinstance(outcome, Ref):
-                await self._settled(each, outcome, answer.status)
-            else:
+        for outcome in told:
+            if isinstance(outcome, ThroughlineError):
                 outcome.source = self.name
-                await self._let_go([each], refused=not isinstance(outcome, Unanswered))
+        await self._store.write(settle_all, list(zip(sent, told, strict=True)), answer.status)
         left = iter(told)
         return [next(left) if result is None else result for result in results]
 

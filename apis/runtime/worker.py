@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from apis.runtime import audit
 from apis.runtime.deployment import Deployment, loaded
-from apis.runtime.events import OUTBOXES, consume, relay, waiting
+from apis.runtime.events import BATCH, OUTBOXES, consume, relay, waiting
 from apis.runtime.flow import Flow, runner
 from apis.runtime.leases import FAILED_S, REAPER, Leases, bury, lead, reap, wake
 from apis.runtime.outages import report
@@ -76,8 +76,9 @@ def relaying(deployment: Deployment, tier: str) -> Callable[[], Awaitable[object
     """Copy a tier's outbox to the log whenever it holds something."""
 
     async def work() -> None:
-        while await deployment.store.read(waiting, tier):
-            await deployment.store.write(relay, tier)
+        more = await deployment.store.read(waiting, tier)
+        while more:
+            more = await deployment.store.write(relay, tier) == BATCH
 
     return work
 

@@ -7,8 +7,9 @@ the run; an update or upsert is unique per step. The ledger is also the audit re
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, Literal
 
 import msgspec
@@ -18,7 +19,8 @@ from sqlalchemy import Column, Connection, Float, String, Text
 from apis.runtime import audit
 from apis.runtime.context import Context
 from apis.runtime.events import publish
-from apis.runtime.store import database_now, insert_new, table
+from apis.runtime.store import Store, change, database_now, new_row, seconds_now, table
+from apis.runtime.wire import Unanswered
 from contracts.canonical.identity import Ref, Source
 from contracts.canonical.money import Money
 from contracts.events import VendorCalled, event_id, event_of
@@ -110,22 +112,37 @@ class Claim(msgspec.Struct, frozen=True):
     sent_at: datetime | None = None
 
 
-def claim(connection: Connection, sending: Sending) -> Claim:
+async def claim(store: Store, sending: Sending) -> Claim:
     """Record the intent before anything is sent, or say what became of an earlier one."""
-    now = database_now(connection)
-    write, values = sending.write, intent(sending, now)
-    new = insert_new(
-        connection,
-        WRITES,
-        slot=sending.slot,
-        connection=sending.connection,
-        operation=write.kind,
-        object=write.object,
-        key=write.key,
-        **values,
-    )
-    if new:
+    if await store.insert(claiming, new_intent(sending)):
         return Claim("send")
+    return await store.write(earlier, sending)
+
+
+def claim_all(connection: Connection, sendings: Sequence[Sending]) -> list[Claim]:
+    """`claim` of each, in one transaction."""
+    statement, claims = claiming(connection.dialect.name), []
+    for each in sendings:
+        new = connection.execute(statement, new_intent(each)).rowcount == 1
+        claims.append(Claim("send") if new else earlier(connection, each))
+    return claims
+
+
+def new_intent(sending: Sending) -> dict[str, Any]:
+    """The row of a write that nobody has begun yet."""
+    return intent(sending) | {
+        "slot": sending.slot,
+        "connection": sending.connection,
+        "operation": sending.write.kind,
+        "object": sending.write.object,
+        "key": sending.write.key,
+        "lease_s": sending.lease_s,
+    }
+
+
+def earlier(connection: Connection, sending: Sending) -> Claim:
+    """What became of an earlier sending of the same write."""
+    now, write = database_now(connection), sending.write
     mine = WRITES.c.slot == sending.slot
     row = connection.execute(sa.select(WRITES).where(mine).with_for_update()).one()
     if row.state == "done":
@@ -136,18 +153,25 @@ def claim(connection: Connection, sending: Sending) -> Claim:
         return _lapsed(connection, sending, row, now)
     if row.state == "uncertain" and sending.context.decided is None:
         return Claim("ask")
+    values = intent(sending) | {"lease": now + sending.lease_s}
     connection.execute(sa.update(WRITES).where(mine).values(**values))
     return Claim("send")
 
 
-def intent(sending: Sending, now: float) -> dict[str, Any]:
+@cache
+def claiming(dialect: str) -> Any:
+    """The insert of an intent unless its slot is taken; its lease runs from the database's now."""
+    lease = seconds_now(dialect) + sa.bindparam("lease_s")
+    return new_row(WRITES, dialect).values(lease=lease)
+
+
+def intent(sending: Sending) -> dict[str, Any]:
     """What a row says while nobody knows yet what became of it."""
     after = encoded(sending.body)
     before = None if sending.write.before is None else encoded(sending.write.before)
     return {
         "state": "sent",
         "sent_at": sending.at.isoformat(),
-        "lease": now + sending.lease_s,
         "request_key": sending.request_key,
         "actor": sending.context.actor,
         "cause": sending.context.cause or sending.context.request_id,
@@ -202,6 +226,17 @@ def settle(
     tell_effect(connection, sending, payload)
 
 
+def settle_all(
+    connection: Connection, became: Sequence[tuple[Sending, Ref | Exception]], status: int
+) -> None:
+    """What became of each record of one call, in one transaction."""
+    for sending, outcome in became:
+        if isinstance(outcome, Ref):
+            settle(connection, sending, outcome.external_id, status)
+        else:
+            let_go(connection, sending, refused=not isinstance(outcome, Unanswered))
+
+
 def tell_effect(connection: Connection, sending: Sending, payload: VendorCalled) -> None:
     """Announce an effect and record it for the audit."""
     event = event_of(
@@ -232,9 +267,8 @@ def tell_effect(connection: Connection, sending: Sending, payload: VendorCalled)
 
 def let_go(connection: Connection, sending: Sending, *, refused: bool) -> None:
     """No effect: the vendor refused (it may be sent again), or nobody knows and the lease ends."""
-    mine = sa.and_(WRITES.c.slot == sending.slot, WRITES.c.state == "sent")
     values: dict[str, Any] = {"state": "refused"} if refused else {"lease": 0.0}
-    connection.execute(sa.update(WRITES).where(mine).values(**values))
+    change(connection, WRITES, {"slot": sending.slot, "state": "sent"}, **values)
 
 
 def undo(

@@ -1,7 +1,7 @@
 """`python -m tests.benchmarks [name ...]`: each figure beside a bare version, in one table.
 
-Names: hops mapping edge idle latency throughput; all when none is given. Always exits 0 unless a
-benchmark breaks: a machine that is busy is no defect, so no test asserts on these.
+Names: hops mapping edge idle latency throughput split; all when none is given. Always exits 0
+unless a benchmark breaks: a machine that is busy is no defect, so no test asserts on these.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from tests.benchmarks.flows import latency, throughput
 from tests.benchmarks.hops import hops
 from tests.benchmarks.idle import idle
 from tests.benchmarks.mapping import mapping
+from tests.benchmarks.split import split
 
 ALL: dict[str, Callable[[], list[Figure]]] = {
     "hops": hops,
@@ -24,6 +25,7 @@ ALL: dict[str, Callable[[], list[Figure]]] = {
     "idle": idle,
     "latency": latency,
     "throughput": throughput,
+    "split": split,
 }
 
 

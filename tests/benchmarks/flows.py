@@ -1,4 +1,4 @@
-"""deal_to_project through the gateway, beside a bare engine flow of as many steps and calls."""
+"""deal_to_project in three systems, beside a bare engine flow of the same steps and calls."""
 
 from __future__ import annotations
 
@@ -8,18 +8,28 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from apis.runtime.metadata import Metadata
-from system_apis.salesforce.adapter import BY_ID
-from system_apis.salesforce.maps import Maps
-from system_apis.salesforce.soql import select
 from tests.benchmarks.figures import Figure, p, p50, say
-from tests.benchmarks.product import LATENCY_MS, Product, Sandbox, cpu_s, home, process, sandbox, up
+from tests.benchmarks.product import (
+    LATENCY_MS,
+    Product,
+    Sandboxes,
+    cpu_s,
+    home,
+    process,
+    sandboxes,
+    up,
+)
+from tests.benchmarks.recording import Recipe, recorded
 from tests.servers import CannotStartError, drop_database, fresh_database, postgres
 
-ROUNDS, DEALS, AT_ONCE, SINGLE = 4, 60, 20, 40
+ROUNDS, DEALS, AT_ONCE, SINGLE = 4, 60, 20, 30
 TRANSPORTS = ("httpx", "aiohttp")
 ENTITIES = Path("apis/entities.yaml")
 
@@ -34,12 +44,16 @@ class Burst(NamedTuple):
     def __str__(self) -> str:
         return (
             f"{self.rate:5.1f} flows/s, {self.cpu_ms:5.1f} ms CPU a flow"
-            f" (sandbox {self.vendor_ms:.1f})"
+            f" (sandboxes {self.vendor_ms:.1f})"
         )
 
 
 def throughput(rounds: int = ROUNDS) -> list[Figure]:
     """Both stores where PostgreSQL can be had."""
+    with home() as folder, sandboxes(folder) as vendors:
+        recipe = recorded(folder, vendors)
+    calls = sum(len(each) for _, each in recipe.steps)
+    say(f"  a clean run: {len(recipe.steps)} steps, {calls} vendor calls")
     figures = compared("SQLite", None, rounds)
     try:
         with postgres(durable=True) as url:
@@ -50,21 +64,22 @@ def throughput(rounds: int = ROUNDS) -> list[Figure]:
 
 
 def compared(store: str, server: str | None, rounds: int) -> list[Figure]:
-    """Bursts of each in turn, in one run, against one sandbox."""
+    """Bursts of each in turn, in one run, against the same sandboxes."""
     seen: dict[str, list[Burst]] = {name: [] for name in ("ours", *TRANSPORTS)}
     with ExitStack() as stack:
         folder = stack.enter_context(home())
-        vendor = stack.enter_context(sandbox(folder))
-        product = stack.enter_context(up(folder, vendor, database(stack, server)))
+        vendors = stack.enter_context(sandboxes(folder))
+        recipe = recorded(folder, vendors)
+        product = stack.enter_context(up(folder, vendors.urls, database(stack, server)))
         others = {
-            name: stack.enter_context(bare(folder, vendor, name, database(stack, server)))
+            name: stack.enter_context(bare(folder, vendors, name, recipe, database(stack, server)))
             for name in TRANSPORTS
         }
         for n in range(rounds + 1):  # the first warms up
             for name, bursts in seen.items():
-                deals = vendor.win(DEALS if n else AT_ONCE)
-                burst = ours(product, vendor, deals) if name == "ours" else theirs(
-                    others[name], vendor, deals
+                deals = vendors.win(DEALS if n else AT_ONCE)
+                burst = ours(product, vendors, deals) if name == "ours" else theirs(
+                    others[name], vendors, deals
                 )  # fmt: skip
                 say(f"  {store} {name:8} {burst}{'' if n else ', warming up'}")
                 if n:
@@ -79,31 +94,20 @@ def ratios(store: str, seen: dict[str, list[Burst]]) -> list[Figure]:
     figures = []
     for name in TRANSPORTS:
         told = f"{rate[name]:.1f} flows/s, {cpu[name]:.1f} ms CPU a flow (bare, {name})"
-        ratio = p50(
-            [mine.rate / bare.rate for mine, bare in zip(seen["ours"], seen[name], strict=True)]
-        )
-        figures.append(
-            Figure(
-                f"flow throughput, {store}: share of bare on {name}",
-                ratio,
-                "",
-                0.5,
-                0.8,
-                "high",
-                told,
-            )
-        )
-    figures.append(Figure(f"flow throughput, {store}", rate["ours"], "flows/s", best="high",
-                          beside=f"{DEALS} deals, {AT_ONCE} at once"))  # fmt: skip
-    figures.append(
-        Figure(f"CPU a flow, {store}", cpu["ours"], "ms", beside="gateway, tiers, engine")
-    )
+        pairs = zip(seen["ours"], seen[name], strict=True)
+        ratio = p50([mine.rate / other.rate for mine, other in pairs])
+        named = f"deals, {store}: share of bare on {name}"
+        figures.append(Figure(named, ratio, "", 0.5, 0.8, "high", told))
+    told = f"{DEALS} deals, {AT_ONCE} at once, calls of {LATENCY_MS} ms"
+    figures.append(Figure(f"deals, {store}", rate["ours"], "deals/s", 6, None, "high", told))
+    told = "gateway, tiers, engine"
+    figures.append(Figure(f"CPU a deal, {store}", cpu["ours"], "ms", beside=told))
     return figures
 
 
-def ours(product: Product, vendor: Sandbox, deals: list[dict[str, str]]) -> Burst:
+def ours(product: Product, vendors: Sandboxes, deals: list[dict[str, str]]) -> Burst:
     """Start all through the gateway, 20 at once, and wait until every run has ended."""
-    before = product.ended(), cpu_s(product.pid), cpu_s(vendor.pid)
+    before = product.ended(), cpu_s(product.pid), vendors.cpu_s()
 
     async def burst() -> float:
         slots = asyncio.Semaphore(AT_ONCE)
@@ -120,35 +124,37 @@ def ours(product: Product, vendor: Sandbox, deals: list[dict[str, str]]) -> Burs
             return ended - began
 
     seconds = asyncio.run(burst())
-    spent, vendors = cpu_s(product.pid) - before[1], cpu_s(vendor.pid) - before[2]
-    return Burst(len(deals) / seconds, spent / len(deals) * 1e3, vendors / len(deals) * 1e3)
+    spent, answered = cpu_s(product.pid) - before[1], vendors.cpu_s() - before[2]
+    return Burst(len(deals) / seconds, spent / len(deals) * 1e3, answered / len(deals) * 1e3)
 
 
-def theirs(other: subprocess.Popen[str], vendor: Sandbox, deals: list[dict[str, str]]) -> Burst:
+def theirs(other: subprocess.Popen[str], vendors: Sandboxes, deals: list[dict[str, str]]) -> Burst:
     """The same deals' calls by the bare flow."""
     assert other.stdin
     assert other.stdout
-    before = cpu_s(vendor.pid)
+    before = vendors.cpu_s()
     other.stdin.write(json.dumps({"deals": deals}) + "\n")
     other.stdin.flush()
     told = json.loads(other.stdout.readline())
-    vendors = cpu_s(vendor.pid) - before
-    count = len(deals)
-    return Burst(count / told["seconds"], told["cpu"] / count * 1e3, vendors / count * 1e3)
+    answered, count = vendors.cpu_s() - before, len(deals)
+    return Burst(count / told["seconds"], told["cpu"] / count * 1e3, answered / count * 1e3)
 
 
 @contextmanager
 def bare(
-    folder: Path, vendor: Sandbox, transport: str, database: str | None
+    folder: Path, vendors: Sandboxes, transport: str, recipe: Recipe, database: str | None
 ) -> Iterator[subprocess.Popen[str]]:
-    """The bare flow's process, ready."""
-    columns = Maps(Metadata.load(ENTITIES), "salesforce").file_columns
-    log = folder / f"bare-{transport}.log"
+    """The bare flow's process, ready; as many calls at once to a system as the product makes."""
+    connections = Metadata.load(ENTITIES).connections
+    systems = {
+        name: (url, connections[name].budgets.concurrency) for name, url in vendors.urls.items()
+    }
+    log, file = folder / f"bare-{transport}.log", folder / "recipe.json"
+    file.write_bytes(msgspec.json.encode(recipe))
     command = [
         "-m", "tests.benchmarks.bare",
         "--database", database or f"sqlite:///{folder}/bare-{transport}.sqlite",
-        "--sandbox", vendor.url, "--token", vendor.token, "--transport", transport,
-        "--query", select(columns, "Opportunity", BY_ID, "$ID"),
+        "--recipe", str(file), "--systems", json.dumps(systems), "--transport", transport,
     ]  # fmt: skip
     with process(command, {}, log) as started:
         assert started.stdout
@@ -167,22 +173,13 @@ def database(stack: ExitStack, server: str | None) -> str | None:
 
 
 def latency(samples: int = SINGLE) -> list[Figure]:
-    """Deals one at a time: from the 202 to the end, less the vendor calls, which are one chain."""
+    """Deals one at a time: from the 202 to the end, less the longest chain of vendor calls."""
     over, whole = [], []
-    with home() as folder, sandbox(folder) as vendor, up(folder, vendor) as product:
-
-        async def alone(deal: str) -> dict[str, Any]:
-            async with product.client() as http:
-                count = product.ended()
-                run_id, accepted = await product.start(http, deal)
-                ended = await product.until(count + 1)
-                whole.append((ended - accepted) * 1e3)
-                return await product.run(http, run_id)
-
-        for each in vendor.win(samples + 2):
-            run = asyncio.run(alone(each["deal"]))
-            calls = [call["ms"] for step in run["steps"] for call in step["calls"]]
-            over.append(whole[-1] - sum(calls))
+    with home() as folder, sandboxes(folder) as vendors, up(folder, vendors.urls) as product:
+        for each in vendors.win(samples + 2):
+            run = asyncio.run(product.alone(each["deal"]))
+            whole.append(run["took_ms"])
+            over.append(run["took_ms"] - chain_ms(run))
     over, whole = over[2:], whole[2:]
     beside = f"202 to done {p50(whole):.0f} ms with calls of {LATENCY_MS} ms"
     return [
@@ -190,3 +187,15 @@ def latency(samples: int = SINGLE) -> list[Figure]:
         Figure("latency over the vendor calls, p95", p(over, 0.95), "ms",
                beside=f"{samples} deals, one at a time"),
     ]  # fmt: skip
+
+
+def chain_ms(run: dict[str, Any]) -> float:
+    """How long at least one vendor call was under way: what runs side by side counts once."""
+    calls = [call for step in run["steps"] for call in step["calls"]]
+    begun = [(datetime.fromisoformat(call["at"]), call["ms"]) for call in calls]
+    total, until = timedelta(), min(at for at, _ in begun)
+    for at, ms in sorted(begun):
+        ends = at + timedelta(milliseconds=ms)
+        total += max(ends - max(at, until), timedelta())
+        until = max(until, ends)
+    return total / timedelta(milliseconds=1)

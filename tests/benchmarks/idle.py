@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from tests.benchmarks.figures import Figure, p50
-from tests.benchmarks.product import cpu_s, home, rss_mb, sandbox, up
+from tests.benchmarks.product import cpu_s, home, rss_mb, sandboxes, up
 
 STARTS, QUIET_S, IDLE_S = 3, 3, 10
 
@@ -13,9 +13,9 @@ STARTS, QUIET_S, IDLE_S = 3, 3, 10
 def idle() -> list[Figure]:
     """Starts on an empty home and on its own state; memory and CPU in a quiet stretch."""
     ready, spent = [], []
-    with home() as folder, sandbox(folder) as vendor:
+    with home() as folder, sandboxes(folder) as vendors:
         for _ in range(STARTS):
-            with up(folder, vendor) as product:
+            with up(folder, vendors.urls) as product:
                 ready.append(product.ready_s)
                 spent.append(product.ready_cpu_s)
                 time.sleep(QUIET_S)

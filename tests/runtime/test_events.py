@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -52,10 +52,11 @@ async def announce(store: Store, *events: Event, tier: str = "system") -> list[b
 def reader(name: str, *types: str, meets: Callable[[str], None] = lambda _: None) -> Projection:
     """Notes each event, then does what the test wants to happen in the middle of the effect."""
 
-    def apply(connection: Connection, event: Event) -> None:
-        told = f"{event.type} {event.partitionkey}"
-        connection.execute(sa.insert(EFFECTS).values(reader=name, told=told))
-        meets(told)
+    def apply(connection: Connection, events: Sequence[Event]) -> None:
+        for event in events:
+            told = f"{event.type} {event.partitionkey}"
+            connection.execute(sa.insert(EFFECTS).values(reader=name, told=told))
+            meets(told)
 
     return Projection(name, types or ("deal.won",), apply)
 
