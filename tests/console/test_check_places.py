@@ -188,11 +188,6 @@ OWNERSHIP = [
     ("{object: customer, system: sap}", "system: Invalid enum value 'sap', expected crm or psa"),
 ]
 
-BASE = """    base: # other names than system_apis/salesforce/mapping.py has
-      customer:
-        fields: # what finance keeps of a customer, shown on its account
-          payment_terms: TL_Payment_Terms__c
-          credit_hold: TL_Credit_Hold__c"""
 MAPPINGS = [
     ("base: {dael: {}}", "base.dael: salesforce maps no dael, only contact, customer, deal"),
     ("base: {invoice: {}}", "base.invoice: salesforce maps no invoice"),
@@ -317,12 +312,7 @@ ROWS = [
         for row, told in OWNERSHIP
     ),
     *(
-        (
-            "apis/entities.yaml",
-            BASE if new.startswith("base") else f"    {new.split(':')[0]}: {{}}",
-            f"    {new}",
-            told,
-        )
+        ("apis/entities.yaml", f"    {new.split(':')[0]}: {{}}", f"    {new}", told)
         for new, told in MAPPINGS
     ),
     *(("gateway.yaml", *row) for row in GATEWAY),
