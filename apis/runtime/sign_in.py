@@ -117,7 +117,7 @@ def fetcher(
         known, asked = _asked(system, sign_in, account, clock)
         if isinstance(asked, Token):
             return hosted(asked, known)
-        with _unanswered(system), noted(connection, "sign in", clock.now()) as call:
+        with _unanswered(system, connection), noted(connection, "sign in", clock.now()) as call:
             async with asyncio.timeout(deadline_s), _posted(http, asked) as answer:
                 call.status = answer.status_code
                 data = await received(answer, LARGEST_TOKEN)
@@ -141,17 +141,17 @@ def _asked(
 
 
 @contextmanager
-def _unanswered(system: str) -> Iterator[None]:
+def _unanswered(system: str, connection: str) -> Iterator[None]:
     """Say which of our errors it is that no answer came; all other errors go on as they are."""
     try:
         yield
     except Exception as error:  # transports fail in their own ways
         if unsent(error):
             told = f"the sign-in of {system} cannot be reached"
-            raise Unavailable(f"{system}.NOT_REACHED", told, source=system) from error
+            raise Unavailable(f"{system}.NOT_REACHED", told, source=connection) from error
         if of_transport(error) or isinstance(error, Unanswered):
             told = f"the sign-in of {system} did not answer in time"
-            raise Transient(f"{system}.NO_TOKEN", told, source=system) from error
+            raise Transient(f"{system}.NO_TOKEN", told, source=connection) from error
         raise
 
 

@@ -279,9 +279,9 @@ class VendorHttp(Caller):
                 return await self._tokens.get(refused=refused)
         except TimeoutError as error:
             told = f"signing in at {self.vendor.name} took too long"
-            raise Transient(self._code("NO_TOKEN"), told, source=self.vendor.name) from error
+            raise Transient(self._code("NO_TOKEN"), told, source=self.name) from error
         except Unanswered as error:  # of the sign-in: what was to be done has not been sent
-            raise Transient(error.code, error.detail, source=self.vendor.name) from error
+            raise Transient(error.code, error.detail, source=self.name) from error
 
     async def _once(self, asked: Asked, token: Token, deadline: float) -> Body:
         name, most = self.vendor.name, self.connection.max_answer_bytes

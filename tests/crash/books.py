@@ -22,7 +22,9 @@ IN_PROGRESS, NOT_AWARDED = "2", "3"
 ACTIVE, CANCELLED = 310, 500
 PARTIES = ("group", "account")
 PLANNED = ("stories", "billing_milestones", "workspace_resources")
-HALVES = ["On acceptance", "On start"]
+HALVES = ["Accepted", "On start"]
+PHASES = {"Design": Decimal("0.3"), "Build": Decimal("0.7")}
+"""How the sample firm delivers what it sells at a fixed price."""
 THROTTLED = 429
 MOST_AT_ONCE = {CRM: 20, PSA: 10, ERP: 5}
 """The budgets of the sample firm's connections."""
@@ -135,14 +137,18 @@ def one_schedule(facts: Facts) -> Found:
 
 
 def work(facts: Facts, deal: str, stories: list[Row]) -> Found:
-    """A task for each line that was sold, with its hours, and the milestone of a fixed price."""
-    name = facts.sold[deal].fields["deal"]["Name"]
-    tasks = sorted([*(f"{name} {role}" for role in roles(facts, deal)), "Accepted"])
-    if sorted(each["title"] for each in stories) != tasks:
-        yield deal, f"tasks {[each['title'] for each in stories]}"
-    minutes = {each.get("time_estimate_in_minutes") for each in stories}
-    if minutes != {*(int(line["Quantity"] * 60) for line in facts.lines(deal)), None}:
-        yield deal, f"planned minutes {minutes}"
+    """Each phase of each line that was sold, with its hours, and the milestone of a fixed price."""
+    name, sold = (
+        facts.sold[deal].fields["deal"]["Name"],
+        zip(roles(facts, deal), facts.lines(deal), strict=True),
+    )
+    wanted: dict[str, int | None] = {"Accepted": None}
+    for role, line in sold:
+        minutes = Decimal(str(line["Quantity"])) * 60
+        wanted |= {f"{name} {role}: {phase}": int(minutes * PHASES[phase]) for phase in PHASES}
+    found = [(each["title"], each.get("time_estimate_in_minutes")) for each in stories]
+    if sorted(found, key=str) != sorted(wanted.items(), key=str):
+        yield deal, f"planned work {found}"
 
 
 def roles(facts: Facts, deal: str) -> list[str]:

@@ -50,7 +50,14 @@ class AcmeCrm:
         found = await self._http.get("/customers/{}", external_id)
         return Customer(external_id=found["id"], name=found["name"])
 
-    async def mark_customer(self, external_id: str, key: str) -> Ref:
+    async def mark_customer(
+        self,
+        external_id: str,
+        key: str,
+        customer: Customer | None = None,
+        origin: Source | None = None,
+    ) -> Ref:
+        del customer, origin
         write = Write(object="customer", key=key, kind="update")
         return await self._http.write(
             write, "PATCH", "/customers/{}", external_id, body={"key": key}

@@ -51,7 +51,7 @@ async def test_our_key_in_the_path_is_not_its_id_nor_is_the_address_of_a_job(
     asks()
     hands_out_tokens(httpx_mock)
     place = {"Location": "https://acme.test/jobs/1"} if status == 202 else {}
-    httpx_mock.add_response(url=MINE, status_code=status, headers=place)
+    httpx_mock.add_response(url=MINE, status_code=status, headers=place, json={})
 
     async with acme(store) as vendor:
         write = named(Ref(None, "42"))
