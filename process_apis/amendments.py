@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -12,7 +13,7 @@ from contracts.canonical.billing import BillingLine, BillingSchedule
 from contracts.canonical.contract import Contract, DeliveryTerms
 from contracts.canonical.deal import Deal
 from contracts.canonical.identity import Ref
-from contracts.canonical.project import Project, StaffingRequest
+from contracts.canonical.project import Milestone, Project, StaffingRequest, Task
 from contracts.errors import Rejected
 from process_apis import customer_master
 from process_apis import project_setup as setup
@@ -21,6 +22,7 @@ from process_apis.engagement import first_version, project_of, schedule_of, staf
 from process_apis.rates import beside_cards
 
 SYSTEM = setup.SYSTEM
+W = TypeVar("W", Task, Milestone)
 
 
 async def followed_in_psa(project: Project, contract: Contract, terms: DeliveryTerms) -> Project:
@@ -79,23 +81,41 @@ async def booked_figures(project: Project) -> Ref:
 @step(owner=STAFFING, keep="tasks and milestones go with their project")
 async def added_work_for(project: Project, planned: Project) -> Project:
     """Tasks and milestones that were sold in addition; those that are there are the PSA's own."""
-    tasks = project.tasks[len(planned.tasks) :]
-    milestones = project.milestones[len(planned.milestones) :]
-    made: list[str | None] = []
-    if tasks or milestones:
+    tasks, milestones = (
+        known(project.tasks, planned.tasks),
+        known(project.milestones, planned.milestones),
+    )
+    more = [task for task in tasks if task.external_id is None]
+    reached = [milestone for milestone in milestones if milestone.external_id is None]
+    if more or reached:
         key = f"task-{project.id}-v{project.contract_version}"
         made = setup.all_made(
             await setup.psa_of(project.extensions[SYSTEM]).create_tasks(
-                project.external_id or "", list(tasks), list(milestones), key
+                project.external_id or "", more, reached, key
             )
         )
-    known = [[each.external_id for each in part] for part in (planned.tasks, planned.milestones)]
-    return msgspec.structs.replace(
-        project,
-        tasks=setup.with_ids(project.tasks, [*known[0][: len(project.tasks)], *made[: len(tasks)]]),
-        milestones=setup.with_ids(
-            project.milestones, [*known[1][: len(project.milestones)], *made[len(tasks) :]]
-        ),
+        tasks = numbered(tasks, made[: len(more)])
+        milestones = numbered(milestones, made[len(more) :])
+    return msgspec.structs.replace(project, tasks=tasks, milestones=milestones)
+
+
+def known(wanted: Sequence[W], there: Sequence[W]) -> tuple[W, ...]:
+    """What is wanted, with the ids of what is there under the same name, each used once."""
+    ids: dict[str, list[str | None]] = {}
+    for each in there:
+        ids.setdefault(each.name, []).append(each.external_id)
+    return tuple(
+        msgspec.structs.replace(each, external_id=(ids.get(each.name) or [None]).pop(0))
+        for each in wanted
+    )
+
+
+def numbered(wanted: Sequence[W], made: Sequence[str | None]) -> tuple[W, ...]:
+    """What is wanted, with the ids that were made for those that had none."""
+    new = iter(made)
+    return tuple(
+        each if each.external_id else msgspec.structs.replace(each, external_id=next(new))
+        for each in wanted
     )
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from apis.runtime.app import caller
 from apis.runtime.context import CURRENT, Call
 from apis.runtime.flow import Runtime
+from apis.runtime.metadata import crms
 from apis.runtime.runs import RUNS, moment
 from apis.runtime.store import find
 from apis.runtime.work_items import WORK_ITEMS
@@ -94,9 +95,8 @@ async def cancel_backfill(id: FromPath[str], runtime: NamedDependency[Any]) -> B
 def accepted(ask: Ask, runtime: Runtime) -> None:
     """Refuse a system that is no CRM here, an unknown entity and a day that has not come."""
     metadata, errors = runtime.metadata, []
-    crms = sorted({row.serves["crm"] for row in metadata.roles if "crm" in row.serves})
-    if ask.connection not in crms:
-        told = f"deals are won in {', '.join(crms)}, not in {ask.connection[:40]!r}"
+    if ask.connection not in (known := crms(metadata)):
+        told = f"deals are won in {', '.join(known)}, not in {ask.connection[:40]!r}"
         errors.append(FieldError(pointer="/connection", code="unknown", message=told))
     if ask.entity is not None and ask.entity not in metadata.entities:
         told = f"{ask.entity[:40]!r} is none of {', '.join(sorted(metadata.entities))}"

@@ -21,6 +21,8 @@ from process_apis.project_setup import DELIVERY, erp_of, linked, psa_of
 
 ACCOUNT = "account"
 """In the extensions of a customer: the account it is in the CRM, whose values it carries."""
+DEEPEST = 20
+"""So many companies stand above one another at most."""
 SYSTEMS = "systems"
 """In the extensions of a contact: the connections that are to have it."""
 
@@ -36,7 +38,8 @@ async def customers_in(erp: str, file: DealFile, customer: Customer) -> list[Cus
     Each is adopted or new by its score; what is unclear waits for a person, one after the other.
     """
     settle()
-    wanted = [keyed(each, file.deal) for each in (customer, *file.parents)]
+    parents = await parents_of(customer, file)
+    wanted = [keyed(each, file.deal) for each in (customer, *parents)]
     found = await erp_of(erp).match_customers(wanted)
     known = []
     for each in wanted:
@@ -49,6 +52,22 @@ async def customers_in(erp: str, file: DealFile, customer: Customer) -> list[Cus
         known.append(booked(each, match))
     in_question(wanted[0])
     return known
+
+
+async def parents_of(customer: Customer, file: DealFile) -> Sequence[Customer]:
+    """Those above the customer in the CRM: above the account that was adopted, if one was."""
+    assert file.customer is not None  # noqa: S101 - the rules have refused a deal without one
+    if customer.external_id == file.customer.external_id:
+        return file.parents
+    connection, parents = current().source.connection, list[Customer]()
+    crm: Crm = current().runtime.connect(Crm, f"system/{connection}")
+    above = (await crm.get_customer(customer.external_id or "")).parent
+    while above and above.external_id and len(parents) < DEEPEST:
+        parent = await crm.get_customer(above.external_id)
+        (golden,) = await golden_ids(("customer", Source(connection, above.external_id)))
+        parents.append(msgspec.structs.replace(parent, id=golden))
+        above = parent.parent
+    return parents
 
 
 def settle() -> None:

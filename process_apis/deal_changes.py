@@ -73,6 +73,8 @@ async def held_engagement(source: Source, made: list[tuple[Step[Any, Any], Any]]
 async def amended_engagement(source: Source) -> Contract:
     """What the deal says now, approved if it is above a limit, in the contract and everywhere."""
     before = await contract_of(source)
+    if not await amendable(source, before):
+        return before
     file, approved = await approved_deal(source, before.current.value)
     terms = await setup.delivery_terms_for(file.deal)
     contract = await amendments.amended_contract(amended(before, file.deal, approved), file.deal)
@@ -100,6 +102,14 @@ async def change_of(source: Source) -> str:
     if deal.state == "lost":
         return rule.lost
     return rule.reopened.replace("amend", "")  # what is agreed anew is amended once it is won
+
+
+@step(owner=SALES)
+async def amendable(source: Source, contract: Contract) -> bool:
+    """Whether the deal differs still; one of another entity or currency is for sales."""
+    deal = await crm(source).get_deal(source.external_id)
+    amended(contract, deal, None)
+    return differs(contract, deal)
 
 
 @step(owner="integration")

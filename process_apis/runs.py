@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 from apis.runtime import runs
 from apis.runtime.app import caller
 from apis.runtime.flow import Flow, Runtime
+from apis.runtime.metadata import crms
 from apis.runtime.planning import planned
 from apis.runtime.run_views import listed, view
 from contracts.canonical.identity import Source
@@ -97,11 +98,10 @@ async def run_of(runtime: Runtime, this: Flow, run_id: str) -> Run:
 
 
 def accepted(source: Source, runtime: Runtime) -> None:
-    """Refuse a system we are not connected to and an id that no system gives, before any run."""
+    """Refuse a system that has no deals and an id that no system gives, before any run."""
     errors = []
-    if source.connection not in runtime.metadata.connections:
-        known = ", ".join(sorted(runtime.metadata.connections))
-        told = f"there is no connection {source.connection[:40]!r}, only {known}"
+    if source.connection not in (known := crms(runtime.metadata)):
+        told = f"deals are won in {', '.join(known)}, not in {source.connection[:40]!r}"
         errors.append(FieldError(pointer="/deal/system", code="unknown", message=told))
     if not EXTERNAL_ID.fullmatch(source.external_id):
         told = "an id has 1 to 100 letters, digits, dashes, underscores or dots"

@@ -325,6 +325,11 @@ def serving(metadata: Metadata, kind: Kind, entity: str | None, on: date) -> str
     return rows[-1].serves[kind] if rows else None
 
 
+def crms(metadata: Metadata) -> list[str]:
+    """The connections that deals are won in."""
+    return sorted({row.serves["crm"] for row in metadata.roles if "crm" in row.serves})
+
+
 def changes_of(metadata: Metadata, flow: str, entity: str | None, on: date) -> DealChanges:
     """What becomes of a project whose deal changes."""
     rows = [row for row in in_force(metadata.deal_changes, entity, on) if row.flow == flow]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from contracts.canonical.project import Task
+from process_apis.amendments import known
 from tests.firm import RUNS, Firm
 from tests.process_apis.announced import lost
 from tests.systems import Deal, Record
@@ -262,3 +264,23 @@ async def test_the_same_news_again_changes_nothing(firm: Firm) -> None:
 
     assert len(await changes_of(firm, deal)) == 1
     assert len(await firm.runs_of(deal)) == 1
+
+
+async def test_a_deal_that_moved_to_another_legal_entity_is_for_sales(firm: Firm) -> None:
+    deal, contract = await engaged(firm, entity="DE")
+    firm.salesforce.corrects(deal.id, entity="UK")
+
+    run = await change_of(firm, deal, "waiting")
+
+    [item] = await firm.work_items(run_id=run["id"])
+    assert (item["code"], item["owner"]) == ("deal.legal-entity-changed", "sales-operations")
+    firm.salesforce.corrects(deal.id, entity="DE")
+    await firm.decides(item, "retry")
+    assert (await change_of(firm, deal, "done"))["result"]["versions"] == contract["versions"]
+
+
+def test_work_that_was_sold_before_another_line_is_not_planned_twice() -> None:
+    there = [Task(code="1", name="Design", external_id="11"), Task(code="2", name="Build")]
+    wanted = [Task(code="1", name="Coaching"), Task(code="2", name="Design")]
+
+    assert [each.external_id for each in known(wanted, there)] == [None, "11"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.firm import Firm
+from tests.firm import RUNS, Firm
 
 
 @pytest.mark.parametrize(("entity", "currency"), [("US", "USD"), ("UK", "GBP"), ("DE", "EUR")])
@@ -32,3 +32,13 @@ async def test_each_billing_model_is_kept_as_it_was_sold(firm: Firm, model: str)
     run = await firm.run_of(deal)
 
     assert run["result"]["billing_model"] == model
+
+
+async def test_a_system_that_wins_no_deals_is_refused_before_any_run(firm: Firm) -> None:
+    body = {"deal": {"system": "kantata", "external_id": "20003"}}
+
+    answer = await firm.call("POST", RUNS, json=body)
+
+    told = answer.json()
+    assert (answer.status_code, told["errors"][0]["pointer"]) == (422, "/deal/system")
+    assert told["detail"] == "deals are won in salesforce, not in 'kantata'"

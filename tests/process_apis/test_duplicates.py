@@ -112,6 +112,10 @@ async def test_the_known_account_is_adopted_and_the_deal_is_its(firm: Firm) -> N
     assert run["result"]["customer"] == {"id": golden, "external_id": first.customer_id}
     assert key_of(firm, first.customer_id) == f"customer-{golden}"
     assert key_of(firm, second.customer_id) == "None"
+    above = firm.salesforce.record(firm.salesforce.record(first.customer_id)["ParentId"])
+    parent = firm.netsuite.customer(f"customer-{golden}")["parent"]["id"]
+    booked = [each for each in firm.netsuite.state()["customer"] if each["id"] == parent]
+    assert [each["companyName"] for each in booked] == [above["Name"]]
 
 
 async def test_the_new_account_is_adopted_and_becomes_the_known_customer(firm: Firm) -> None:

@@ -95,37 +95,6 @@ async def test_a_customer_on_credit_hold_waits_until_finance_releases_it(firm: F
     assert (await firm.run_of(deal))["state"] == "done"
 
 
-WRITES = [
-    ("netsuite", "customer.upsert"),
-    ("netsuite", "job.upsert"),
-    ("netsuite", "job.update"),
-    ("kantata", "workspace_groups.create"),
-    ("kantata", "workspaces.create"),
-    ("kantata", "stories.create"),
-    ("kantata", "billing_milestones.create"),
-    ("kantata", "workspace_resources.create"),
-]
-
-
-@pytest.mark.parametrize(("system", "operation"), WRITES)
-@pytest.mark.parametrize("fault", ["timeout-after-commit", "timeout-before-commit", "throttle"])
-async def test_a_write_that_fails_once_is_done_once(
-    firm: Firm, system: str, operation: str, fault: str
-) -> None:
-    vendor = getattr(firm, system)
-    vendor.fails(operation, fault, nth=1)
-    deal = firm.salesforce.wins_deal(billing_model="milestone")
-
-    await firm.in_time(lambda: firm.all_done(deal), seconds=15)
-    _, customer, project = await finished(firm, deal)
-
-    assert vendor.fired() == 1
-    assert firm.netsuite.customer(customer)["id"] == firm.netsuite.job(project)["parent"]["id"]
-    assert len(firm.kantata.tasks(project)) == 6
-    assert len(firm.kantata.billing_lines(project)) == 2
-    assert len(firm.kantata.staffing_requests(project)) == 2
-
-
 async def test_abandon_takes_back_what_the_systems_got(firm: Firm) -> None:
     firm.kantata.fails("workspace_resources.create", "lock")
     deal = firm.salesforce.wins_deal(entity="DE", billing_model="milestone")
