@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from sqlalchemy import Column, Connection, Table
+from sqlalchemy import Column, Connection, RowMapping, Table
 
 from apis.runtime.store import table
 from contracts.errors import Misconfigured
@@ -278,8 +278,7 @@ def _broken(
     connection: Connection, rows: Table, signed: dict[int, Head], signed_by: str
 ) -> Trouble:
     place, previous, first = 0, GENESIS, signed_by
-    chain = sa.select(rows).where(rows.c.position.is_not(None)).order_by(rows.c.position)
-    for row in connection.execute(chain.execution_options(yield_per=BATCH)).mappings():
+    for row in _sealed(connection, rows):
         place += 1
         first = min(first, row["at"])
         if row["position"] != place:
@@ -296,6 +295,17 @@ def _broken(
         yield None, "audit.heads-missing", "rows are sealed and no head of them was signed"
     if signed and (last := max(signed)) > place:
         yield place + 1, "audit.cut", f"rows {place + 1} to {last} were signed and are not there"
+
+
+def _sealed(connection: Connection, rows: Table) -> Iterator[RowMapping]:
+    """All sealed rows in the order of their positions, fetched in parts."""
+    place = sa.tuple_(rows.c.position, rows.c.seq)
+    part = sa.select(rows).where(rows.c.position.is_not(None)).order_by(*place.clauses).limit(BATCH)
+    found = connection.execute(part).mappings().all()
+    while found:
+        yield from found
+        last = sa.tuple_(sa.literal(found[-1]["position"]), sa.literal(found[-1]["seq"]))
+        found = connection.execute(part.where(place > last)).mappings().all()
 
 
 def _forged(heads: Any, key: Ed25519PublicKey) -> Trouble:
