@@ -24,13 +24,19 @@ AUDIENCE = ["journeys.read", "projects.read", "work-items.read", "work-items.dec
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The house opens last: whatever needs none has the machine for itself.
 
-    What opens neither database nor Redis is the same in both forms: the embedded one runs it.
+    In production form run no tests that open neither database nor Redis, nor those that say of
+    themselves that one form is enough: the embedded one runs them.
     """
     items.sort(key=lambda item: uses(item, "house"))
     if FORM == "production":
-        same = [item for item in items if not uses(item, "production")]
+        same = [item for item in items if in_one_form(item)]
         config.hook.pytest_deselected(items=same)
-        items[:] = [item for item in items if uses(item, "production")]
+        items[:] = [item for item in items if not in_one_form(item)]
+
+
+def in_one_form(item: pytest.Item) -> bool:
+    """Whether a test shows the same in both forms."""
+    return not uses(item, "production") or item.get_closest_marker("one_form") is not None
 
 
 def uses(item: pytest.Item, fixture: str) -> bool:

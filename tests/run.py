@@ -27,7 +27,7 @@ def embedded(report: Path) -> int:
 
 
 def production(report: Path) -> int:
-    """PostgreSQL and Redis, started here; what opens neither has run in the embedded form."""
+    """PostgreSQL and Redis, started here; what is the same in both forms has run in the first."""
     with servers() as both:
         return suite(report, {"THROUGHLINE_TEST_FORM": "production"} | both.environment())
 

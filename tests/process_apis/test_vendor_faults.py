@@ -19,6 +19,7 @@ from tests.firm import Firm
 from tests.process_apis.standing import TOLD, Record, State, finish, stand_once
 from tests.systems import Deal, System
 
+pytestmark = pytest.mark.one_form  # what a vendor does wrong knows no store; `make crash` does
 SIGN_IN = "token.create"
 HOLD_S, IN_FLIGHT_S = 8.0, 4.0
 FIRED: Counter[str] = Counter()
