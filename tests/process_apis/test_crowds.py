@@ -63,6 +63,7 @@ async def test_two_hundred_deals_at_once_never_crowd_the_books(quiet_firm: Firm)
     await stand_once(firm, deals, won)
 
 
+@pytest.mark.one_form
 async def test_a_third_of_all_calls_throttled_everywhere_loses_none_of_forty_deals(
     quiet_firm: Firm,
 ) -> None:
@@ -80,6 +81,7 @@ async def test_a_third_of_all_calls_throttled_everywhere_loses_none_of_forty_dea
     await stand_once(firm, deals, won)
 
 
+@pytest.mark.one_form
 async def test_ten_minutes_without_the_books_are_made_up_for(quiet_firm: Firm) -> None:
     firm = quiet_firm
     deals = [firm.salesforce.wins_deal(billing_model="milestone") for _ in range(20)]
