@@ -29,7 +29,7 @@ FOLDER = "CRASH_FOLDER"
 WRITES = re.compile(r"\s*(INSERT INTO|UPDATE|DELETE FROM)\s+([\w.\"]+)", re.IGNORECASE)
 TIER = re.compile(r"^(gateway|system|process|experience|runtime|dbos|main)[._]")
 STATUS = re.compile(r"'(PENDING|ENQUEUED|CANCELLED|SUCCESS|ERROR)'")
-SHOWN = {"steps", "runs"}
+SHOWN = {"steps", "runs", "outbox"}
 PARENT_DEATH = 1
 
 
@@ -132,7 +132,7 @@ def named(wrote: list[tuple[str, str]]) -> str:
     """What a transaction is known by: its step and its tables, whatever was shown on the way."""
     tables = {table for _, table in wrote}
     step = next((step for step, _ in wrote if step), "engine")
-    if tables <= SHOWN:
+    if tables <= SHOWN and (step == "engine" or "outbox" not in tables):
         return "engine: shown"
     return f"{step}: {'+'.join(sorted(tables - {'steps'}))}"
 
