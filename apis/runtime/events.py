@@ -62,7 +62,7 @@ OLDEST = {
     tier: sa.select(outbox).order_by(outbox.c.seq).limit(BATCH) for tier, outbox in OUTBOXES.items()
 }
 MOVED = {
-    tier: sa.delete(outbox).where(outbox.c.seq <= sa.bindparam("last"))
+    tier: sa.delete(outbox).where(outbox.c.seq.in_(sa.bindparam("moved", expanding=True)))
     for tier, outbox in OUTBOXES.items()
 }
 UNREAD = (
@@ -123,7 +123,8 @@ def relay(connection: Connection, tier: str) -> int:
         # readers go by sequence: no lower number may become visible after a higher one
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(RELAY_LOCK)))
     insert_all_new(connection, LOG, [logged(tier, row.body) for row in rows])
-    connection.execute(MOVED[tier], {"last": rows[-1].seq})
+    # by name: a lower number may have become visible since the look
+    connection.execute(MOVED[tier], {"moved": [row.seq for row in rows]})
     return len(rows)
 
 
