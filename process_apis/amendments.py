@@ -82,8 +82,8 @@ async def booked_figures(project: Project) -> Ref:
 async def added_work_for(project: Project, planned: Project) -> Project:
     """Tasks and milestones that were sold in addition; those that are there are the PSA's own."""
     tasks, milestones = (
-        known(project.tasks, planned.tasks),
-        known(project.milestones, planned.milestones),
+        with_known_ids(project.tasks, planned.tasks),
+        with_known_ids(project.milestones, planned.milestones),
     )
     more = [task for task in tasks if task.external_id is None]
     reached = [milestone for milestone in milestones if milestone.external_id is None]
@@ -94,12 +94,12 @@ async def added_work_for(project: Project, planned: Project) -> Project:
                 project.external_id or "", more, reached, key
             )
         )
-        tasks = numbered(tasks, made[: len(more)])
-        milestones = numbered(milestones, made[len(more) :])
+        tasks = with_new_ids(tasks, made[: len(more)])
+        milestones = with_new_ids(milestones, made[len(more) :])
     return msgspec.structs.replace(project, tasks=tasks, milestones=milestones)
 
 
-def known(wanted: Sequence[W], there: Sequence[W]) -> tuple[W, ...]:
+def with_known_ids(wanted: Sequence[W], there: Sequence[W]) -> tuple[W, ...]:
     """What is wanted, with the ids of what is there under the same name, each used once."""
     ids: dict[str, list[str | None]] = {}
     for each in there:
@@ -110,7 +110,7 @@ def known(wanted: Sequence[W], there: Sequence[W]) -> tuple[W, ...]:
     )
 
 
-def numbered(wanted: Sequence[W], made: Sequence[str | None]) -> tuple[W, ...]:
+def with_new_ids(wanted: Sequence[W], made: Sequence[str | None]) -> tuple[W, ...]:
     """What is wanted, with the ids that were made for those that had none."""
     new = iter(made)
     return tuple(

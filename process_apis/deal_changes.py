@@ -108,7 +108,8 @@ async def change_of(source: Source) -> str:
 async def amendable(source: Source, contract: Contract) -> bool:
     """Whether the deal differs still; one of another entity or currency is for sales."""
     deal = await crm(source).get_deal(source.external_id)
-    amended(contract, deal, None)
+    if deal.value is not None and deal.billing_model is not None:  # else the rules refuse it
+        amended(contract, deal, None)
     return differs(contract, deal)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from contracts.canonical.project import Task
-from process_apis.amendments import known
+from process_apis.amendments import with_known_ids
 from tests.firm import RUNS, Firm
 from tests.process_apis.announced import lost
 from tests.systems import Deal, Record
@@ -283,4 +283,4 @@ def test_work_that_was_sold_before_another_line_is_not_planned_twice() -> None:
     there = [Task(code="1", name="Design", external_id="11"), Task(code="2", name="Build")]
     wanted = [Task(code="1", name="Coaching"), Task(code="2", name="Design")]
 
-    assert [each.external_id for each in known(wanted, there)] == [None, "11"]
+    assert [each.external_id for each in with_known_ids(wanted, there)] == [None, "11"]
