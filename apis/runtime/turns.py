@@ -12,8 +12,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
-PATIENCE_S = 0.2
-"""Turns only save time: who waits longer goes on to SQLite's own lock."""
+PATIENCE_S = 10.0
+"""Then SQLite's own lock. With little patience one slow commit on a busy machine sends everybody
+there, where each hand-over is a sleep: the queue never gets shorter again."""
 WRITES = ("INSERT", "UPDATE", "DELETE")
 
 
