@@ -15,7 +15,7 @@ from contracts.canonical.identity import Source
 from contracts.canonical.moment import Moment
 from contracts.canonical.money import Money
 from contracts.canonical.party import Customer
-from contracts.canonical.project import Project
+from contracts.canonical.project import Project, ProjectState
 from contracts.runs import RunState, RunStep, Waiting, WorkItem, WorkRecord
 
 
@@ -71,6 +71,16 @@ class ProjectActivated(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str | None = None
     records: tuple[Source, ...] = ()
     """What stands for the project in each system."""
+
+
+class ProjectChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """A project is on hold, cancelled or agreed anew: only then `project` is told, as it is now."""
+
+    id: str
+    state: ProjectState
+    project: Project | None = None
+    source: Source
+    run_id: str
 
 
 class RunStarted(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,6 +191,7 @@ CATALOG: dict[str, EventType] = {
         _row("customer.validated", "customer.id", "process", CustomerValidated),
         _row("contract.activated", "contract.id", "process", ContractActivated),
         _row("project.activated", "project.id", "process", ProjectActivated),
+        _row("project.changed", "id", "process", ProjectChanged),
         _row("run.started", "run_id", "process", RunStarted),
         _row("run.progressed", "run_id", "process", RunProgressed),
         _row("run.ended", "run_id", "process", RunEnded),

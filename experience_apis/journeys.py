@@ -21,6 +21,7 @@ from contracts.events import (
     Event,
     ExceptionRaised,
     ProjectActivated,
+    ProjectChanged,
     RunEnded,
     RunProgressed,
     RunStarted,
@@ -228,6 +229,12 @@ def project_activated(rows: Rows, payload: ProjectActivated, at: datetime) -> Ta
     return subject, {"project": project.id, "key": project.key, "state": project.state}
 
 
+def project_changed(rows: Rows, payload: ProjectChanged, at: datetime) -> Taken:
+    """A project is on hold, cancelled or agreed anew; its records tell of themselves."""
+    del rows, at
+    return payload.run_id, {"project": payload.id, "state": payload.state}
+
+
 def vendor_called(rows: Rows, payload: VendorCalled, at: datetime) -> Taken:
     """A write of a run: its record exists from now on, or no more."""
     run_id, slash, step = (payload.cause or "").rpartition("/")
@@ -297,6 +304,7 @@ FOLLOWED: dict[str, Follow] = {
     "customer.validated": customer_validated,
     "contract.activated": contract_activated,
     "project.activated": project_activated,
+    "project.changed": project_changed,
     "vendor.called": vendor_called,
     "work-item.opened": item_changed,
     "work-item.changed": item_changed,

@@ -8,5 +8,5 @@ from experience_apis import journeys, projects
 TOGETHER = 50
 PROJECTIONS: tuple[Projection, ...] = (
     Projection("journeys", tuple(journeys.FOLLOWED), journeys.follow, TOGETHER),
-    Projection("projects", ("project.activated", "run.ended"), projects.follow, TOGETHER),
+    Projection("projects", projects.FOLLOWED, projects.follow, TOGETHER),
 )

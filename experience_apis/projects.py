@@ -9,19 +9,28 @@ from sqlalchemy import Connection
 
 from apis.runtime.store import change, find
 from contracts.canonical.identity import Source
-from contracts.events import Event, ProjectActivated, RunEnded, payload_of
+from contracts.events import Event, ProjectActivated, ProjectChanged, payload_of
 from experience_apis.tables import PROJECTS, put
+
+FOLLOWED = ("project.activated", "project.changed")
 
 
 def follow(connection: Connection, events: Sequence[Event]) -> None:
-    """Projects that are ready, or were taken back with the run that made them."""
+    """Projects that are ready, on hold, cancelled or agreed anew."""
     for event in events:
         payload = payload_of(event)
         if isinstance(payload, ProjectActivated):
             activated(connection, payload, event)
-        elif isinstance(payload, RunEnded) and payload.state == "abandoned":
-            values = {"state": "cancelled", "changed_at": event.time.isoformat()}
-            change(connection, PROJECTS, {"run_id": payload.run_id}, **values)
+        else:
+            changed(connection, payload, event)
+
+
+def changed(connection: Connection, payload: ProjectChanged, event: Event) -> None:
+    """The project as it is now; the run that made it stays the one it is found by."""
+    values = {"state": payload.state, "changed_at": event.time.isoformat()}
+    if payload.project is not None:
+        values["body"] = msgspec.json.encode(payload.project).decode()
+    change(connection, PROJECTS, {"id": payload.id}, **values)
 
 
 def activated(connection: Connection, payload: ProjectActivated, event: Event) -> None:

@@ -7,14 +7,18 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 import msgspec
+from sqlalchemy import Connection
 
-from apis.runtime.flow import Approved, current, made_before, step, write_own
+from apis.runtime import runs
+from apis.runtime.flow import Approved, Step, current, step, write_own
+from apis.runtime.made import made_before
 from contracts.canonical.billing import BillingLine, BillingSchedule
 from contracts.canonical.contract import Contract, DeliveryTerms
 from contracts.canonical.deal import Deal
 from contracts.canonical.identity import Ref
 from contracts.canonical.project import Milestone, Project, StaffingRequest, Task
 from contracts.errors import Rejected
+from contracts.events import ContractActivated
 from process_apis import customer_master
 from process_apis import project_setup as setup
 from process_apis.deal_rules import FINANCE, SALES, STAFFING
@@ -57,8 +61,9 @@ async def latest_in_psa() -> tuple[
 ]:
     """What earlier runs made of the project that nobody has taken back."""
     work = (setup.work_breakdown_for, added_work_for)
-    made = await made_before([*work, setup.billing_schedule_for, setup.staffing_requests_for])
-    found: dict[str, Any] = {each.name: value for each, value in made}
+    steps: list[Step[Any, Any]] = [*work, setup.billing_schedule_for, setup.staffing_requests_for]
+    made = await made_before(current(), steps)
+    found: dict[str, Any] = {each.step.name: each.value for each in made}
     project = found.get(added_work_for.name) or found.get(setup.work_breakdown_for.name)
     schedule = found.get(setup.billing_schedule_for.name)
     return project, schedule, found.get(setup.staffing_requests_for.name)
@@ -151,8 +156,17 @@ async def held_books(project: Project) -> Ref:
 async def amended_contract(contract: Contract, deal: Deal) -> Contract:
     """The contract with its next version, which is what the deal says now."""
     contract = beside_cards(contract, current().runtime.metadata.rate_cards, deal)
-    kept = await write_own("contract", customer_master.amend_contract, contract, value=contract)
+    run_id = current().run_id
+    kept = await write_own("contract", agreed_anew, run_id, contract, value=contract)
     return kept or contract
+
+
+def agreed_anew(connection: Connection, run_id: str, contract: Contract) -> Contract:
+    """Keep the contract's next version and announce it, in one transaction."""
+    kept = customer_master.amend_contract(connection, contract)
+    told = ContractActivated(contract=kept, run_id=run_id)
+    runs.announce(connection, "contract.activated", told, run_id, current().runtime.clock.now())
+    return kept
 
 
 @step(owner=SALES, keep="the contract is held as long as its deal is not won")

@@ -15,14 +15,14 @@ from apis.runtime.flow import (
     about,
     current,
     flow,
-    made_before,
     step,
-    take_over,
 )
+from apis.runtime.made import Made, made_before, take_over
 from apis.runtime.metadata import DealChanges, changes_of
 from contracts.canonical.contract import Contract
 from contracts.canonical.deal import Deal, DealMark
 from contracts.canonical.identity import Ref, Source
+from contracts.canonical.project import Project
 from contracts.errors import NotFound, Rejected
 from process_apis import amendments, customer_master, deal_to_project
 from process_apis import project_setup as setup
@@ -49,8 +49,8 @@ async def deal_change(source: Source) -> Contract:
     if change == "amend":
         return await amended_engagement(source)
     if change in {"hold", "reverse"}:
-        made = await made_before(STEPS)
-        take_over(made)
+        made = await made_before(current(), STEPS)
+        take_over(current(), made)
         if change == "hold":
             await held_engagement(source, made)
             change = await decided_deal(source)
@@ -59,9 +59,9 @@ async def deal_change(source: Source) -> Contract:
     return await contract_of(source)
 
 
-async def held_engagement(source: Source, made: list[tuple[Step[Any, Any], Any]]) -> None:
+async def held_engagement(source: Source, made: list[Made]) -> None:
     """Nothing more is planned, booked or billed, and sales can see it."""
-    found = {each.name: value for each, value in made}
+    found = {each.step.name: each.value for each in made}
     if planned := found.get(setup.project_for.name):
         await amendments.held_plan(planned)
     if booked := found.get(setup.booked_project_for.name):
@@ -78,13 +78,17 @@ async def amended_engagement(source: Source) -> Contract:
     file, approved = await approved_deal(source, before.current.value)
     terms = await setup.delivery_terms_for(file.deal)
     contract = await amendments.amended_contract(amended(before, file.deal, approved), file.deal)
-    found = {each.name: value for each, value in await made_before(STEPS)}
+    found = {each.step.name: each.value for each in await made_before(current(), STEPS)}
+    projects: list[Project] = []
     if planned := found.get(setup.project_for.name):
         planned = in_step(planned, contract, file.deal, terms)
-        await followed_in_psa(planned, contract, terms)
+        projects.append(await followed_in_psa(planned, contract, terms))
     if booked := found.get(setup.booked_project_for.name):
         booked = in_step(booked, contract, file.deal, terms)
         await followed_in_erp(booked, contract, terms)
+        projects.append(booked)
+    if projects:
+        await agreed_project(contract, projects[0])
     return contract
 
 
@@ -123,7 +127,16 @@ async def contract_of(source: Source) -> Contract:
 async def hold_on(source: Source, contract: Contract) -> Ref:
     """The deal says that its project is on hold."""
     mark = DealMark(project_key=project_key(contract), status="on hold")
-    return await crm(source).mark_deal(source.external_id, mark)
+    ref = await crm(source).mark_deal(source.external_id, mark)
+    await setup.told_project(contract, "on_hold")
+    return ref
+
+
+@step(owner="integration", keep="delivery was told what was agreed last")
+async def agreed_project(contract: Contract, project: Project) -> Project:
+    """Delivery sees the project as it was agreed anew."""
+    await setup.told_project(contract, project.state, project)
+    return project
 
 
 @step(owner=SALES)

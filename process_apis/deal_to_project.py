@@ -129,7 +129,7 @@ async def project_in_erp(
 
 def won_again() -> bool:
     """Whether the deal was won before: what exists then is worked on again."""
-    return not current().plan and not current().run_id.endswith(":1")
+    return not current().run_id.endswith(":1")
 
 
 @step(owner=SALES, keep="a golden id names the deal for good")
@@ -278,6 +278,8 @@ async def contract_for(
     kept = await write_own(
         "contract", activated, current().run_id, contract, deal.id or "", value=contract
     )
+    if kept is None and (earlier := await contract_before(source)):  # a dry run keeps none
+        return customer_master.renewed(earlier, contract)
     return kept or contract
 
 
@@ -287,7 +289,7 @@ async def cancelled_contract(contract: Contract) -> None:
     await write_own("contract", customer_master.cancel_contract, contract)
 
 
-@step(owner="integration")
+@step(owner="integration", undone_last=True)
 async def project_key_for(source: Source, contract: Contract, projects: list[Project]) -> Ref:
     """The project's key and status on the deal, where sales can see them; then all may begin."""
     status = "active" if projects else "contracted"
@@ -301,10 +303,18 @@ async def project_key_for(source: Source, contract: Contract, projects: list[Pro
 
 @project_key_for.undo
 async def withdrawn_project_key(deal: Ref) -> None:
-    """The deal says that its project was cancelled."""
+    """The deal says that its project was cancelled, once it is."""
     source = current().source
     mark = DealMark(project_key="", status="cancelled")
     await crm(source).mark_deal(deal.external_id or source.external_id, mark)
+    contract = await contract_before(source)
+    assert contract is not None  # noqa: S101 - its project key was on the deal
+    await setup.told_project(contract, "cancelled")
+
+
+async def contract_before(source: Source) -> Contract | None:
+    """The contract that is kept of a deal, if there is one."""
+    return await current().runtime.store.read(customer_master.contract_of, source)
 
 
 def project_key(contract: Contract) -> str:

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
+from sqlalchemy import Connection
 
-from apis.runtime.flow import current, step, write_own
+from apis.runtime import runs
+from apis.runtime.flow import child_id, current, step, write_own
 from contracts.canonical.billing import BillingSchedule
-from contracts.canonical.contract import DeliveryTerms
+from contracts.canonical.contract import Contract, DeliveryTerms
 from contracts.canonical.deal import Deal
 from contracts.canonical.identity import Ref, Source
-from contracts.canonical.project import Project, StaffingRequest
+from contracts.canonical.project import Project, ProjectState, StaffingRequest
 from contracts.errors import error_of
+from contracts.events import ProjectChanged
 from contracts.ports import Erp, Outcome, Psa
 from process_apis import customer_master
 from process_apis.customer_matching import Match
@@ -188,6 +191,27 @@ async def linked(
         reasons=match.reasons if match else (),
     )
     await write_own("xref", customer_master.link, found, value=record)
+
+
+async def told_project(
+    contract: Contract, state: ProjectState, project: Project | None = None
+) -> None:
+    """Announce that the project of a contract is on hold, cancelled or agreed anew."""
+    running = current()
+    changed = ProjectChanged(
+        id=child_id("project", contract.id),
+        state=state,
+        project=project and msgspec.structs.replace(project, extensions={}),
+        source=running.source,
+        run_id=running.run_id,
+    )
+    await write_own("project.changed", announced_change, changed, value=changed)
+
+
+def announced_change(connection: Connection, changed: ProjectChanged) -> None:
+    """Announce the change; the same state in the same run is the same news."""
+    at = current().runtime.clock.now()
+    runs.announce(connection, "project.changed", changed, changed.run_id, at, changed.state)
 
 
 def psa_of(name: str) -> Psa:

@@ -51,7 +51,12 @@ def run_routes(this: Flow, api: str, turn_of: TurnOf) -> list[ControllerRouterHa
         """Start the flow for a deal, or answer the run it has; `dry_run` shows what it would do."""
         accepted(data.deal, runtime)
         if dry_run:
-            plan = await planned(runtime, this, data.deal, caller())
+            asked = await runtime.store.read(starting, runtime, this, data.deal, turn_of)
+            begun = await runtime.store.read(runs.foreseen, asked)
+            ended = not begun.new and begun.state not in runs.OPEN  # nothing would run
+            plan = (
+                Plan() if ended else await planned(runtime, this, data.deal, caller(), begun.run_id)
+            )
             return Response(plan, status_code=HTTP_200_OK)
         begun, run = await runtime.store.write(begin, runtime, this, data.deal, turn_of)
         return started(begun, run, f"/process/{api}/runs")
@@ -114,7 +119,18 @@ def begin(
     connection: Connection, runtime: Runtime, this: Flow, source: Source, turn_of: TurnOf
 ) -> tuple[runs.Begun, Run]:
     """Start or find the run in one transaction; after an abandoned run it is a new one."""
-    asked = runs.Start(
+    asked = starting(connection, runtime, this, source, turn_of)
+    begun = runs.start(connection, runtime.engine, asked)
+    run = view(connection, begun.run_id)
+    assert run is not None  # noqa: S101 - written or found just above
+    return begun, run
+
+
+def starting(
+    connection: Connection, runtime: Runtime, this: Flow, source: Source, turn_of: TurnOf
+) -> runs.Start:
+    """The start of a flow for a deal as whoever calls asks for it."""
+    return runs.Start(
         flow=this.name,
         registered=this.registered,
         source=source,
@@ -124,10 +140,6 @@ def begin(
         at=runtime.clock.now(),
         again=True,
     )
-    begun = runs.start(connection, runtime.engine, asked)
-    run = view(connection, begun.run_id)
-    assert run is not None  # noqa: S101 - written or found just above
-    return begun, run
 
 
 def argument(runtime: Runtime, source: Source, context: Any) -> dict[str, Any]:

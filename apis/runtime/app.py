@@ -15,7 +15,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.types import ControllerRouterHandler
 
-from apis.runtime.clients import CALLS, PLANNED, Receive, Scope, Send
+from apis.runtime.clients import CALLS, PLANNED, WROTE, Receive, Scope, Send
 from apis.runtime.context import CURRENT, SCOPE_KEY, Call, Context, trace_id_of
 from apis.runtime.log import get_logger
 from apis.runtime.refusals import field_errors
@@ -93,11 +93,10 @@ class Answer:
         """Pass a message on, or hold it until the end of a dry run."""
         if message["type"] == "http.response.start":
             self._start = message
-            if self._call.calls and self._call.context.actor.startswith("svc:"):
-                message["headers"] = [
-                    *message["headers"],
-                    (CALLS, msgspec.json.encode(self._call.calls)),
-                ]
+            if self._call.context.actor.startswith("svc:"):
+                told = ((CALLS, self._call.calls), (WROTE, self._call.wrote))
+                more = [(name, msgspec.json.encode(rows)) for name, rows in told if rows]
+                message["headers"] = [*message["headers"], *more]
             if not self._call.planned:
                 await self._send(message)
             return

@@ -92,7 +92,8 @@ async def attempt(
         CURRENT.reset(token)
     ended = running.runtime.clock.now()
     times = {"from": began.isoformat(), "until": ended.isoformat()}
-    return outcome | times | {"calls": call.calls, "subject": running.subject}
+    told = {"calls": call.calls, "wrote": call.wrote, "subject": running.subject}
+    return outcome | times | told
 
 
 def defect(step: Step[Any, Any]) -> ThroughlineError:

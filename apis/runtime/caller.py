@@ -24,6 +24,7 @@ from apis.runtime.writes import (
     let_go,
     resend,
     settle,
+    written,
 )
 from contracts import ports
 from contracts.canonical.identity import Ref
@@ -92,7 +93,10 @@ class Caller:
         others = self._owners.others(write, entity, self._clock.now().date())
         return tuple(name for name in write.attributes if name not in others)
 
-    def _planned(self, sending: Sending) -> Ref:
+    async def _planned(self, sending: Sending) -> Ref:
+        """List the write; one that the ledger knows as done would not be sent again."""
+        if known := await self._store.read(written, sending):
+            return Ref(None, known)
         call, write = CURRENT.get(), sending.write
         operation = f"{write.kind} {write.object}"
         plain = msgspec.to_builtins(sending.body, enc_hook=str)
@@ -113,13 +117,14 @@ class Caller:
 
     async def _earlier(self, sending: Sending) -> Ref | None:
         """What an earlier sending of the same write became; None when it is to be sent now."""
-        if planned := self._allowed(sending):
-            return planned
+        self._allowed(sending)
+        if sending.context.plan:
+            return await self._planned(sending)
         return await self._known(sending, await claim(self._store, sending))
 
     async def _earlier_of(self, sendings: Sequence[Sending]) -> list[Outcome | None]:
         """`_earlier` of the records of one call: a record's error is its outcome."""
-        found = [self._allowed_or_error(each) for each in sendings]
+        found = [await self._allowed_or_error(each) for each in sendings]
         meant = [each for each, out in zip(sendings, found, strict=True) if out is None]
         held = iter(await self._store.write(claim_all, meant) if meant else ())
         return [
@@ -127,17 +132,18 @@ class Caller:
             for each, out in zip(sendings, found, strict=True)
         ]
 
-    def _allowed(self, sending: Sending) -> Ref | None:
-        """Refuse what is another system's to change; a dry run only plans."""
+    def _allowed(self, sending: Sending) -> None:
+        """Refuse what is another system's to change."""
         if self._owners is not None:
             believed(sending.write, sending.context)
             entity = sending.write.entity or sending.context.entity
             self._owners.check(sending.write, entity, sending.at.date())
-        return self._planned(sending) if sending.context.plan else None
 
-    def _allowed_or_error(self, sending: Sending) -> Outcome | None:
+    async def _allowed_or_error(self, sending: Sending) -> Outcome | None:
+        """A record of several: its error or, in a dry run, what it would be."""
         try:
-            return self._allowed(sending)
+            self._allowed(sending)
+            return await self._planned(sending) if sending.context.plan else None
         except ThroughlineError as error:
             return error
 
@@ -151,6 +157,7 @@ class Caller:
         """What the ledger says an earlier sending became; None when it is to be sent now."""
         write, decided = sending.write, sending.context.decided or ""
         if held.act == "done":
+            self._wrote(write, held.external_id)
             return Ref(None, held.external_id)
         if held.act == "wait":
             told = f"{write.object} {write.key} is being written already"
@@ -190,7 +197,14 @@ class Caller:
 
     async def _settled(self, sending: Sending, ref: Ref, status: int | None) -> Ref:
         await self._store.write(settle, sending, ref.external_id, status)
+        self._wrote(sending.write, ref.external_id)
         return Ref(None, ref.external_id)
+
+    def _wrote(self, write: Write, external_id: str | None) -> None:
+        """Say which record there is now, for whoever has to tell what stays."""
+        if external_id and write.kind != "delete":
+            record = {"system": self.name, "object": write.object, "id": external_id}
+            CURRENT.get().wrote.append(record)
 
     async def _let_go(self, sendings: Sequence[Sending], *, refused: bool) -> None:
         for each in sendings:

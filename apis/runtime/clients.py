@@ -28,6 +28,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 CALLS = b"throughline-calls"
+WROTE = b"throughline-wrote"
 PLANNED = b"throughline-plan"
 CALL_S = 30.0
 POOL = 20
@@ -251,6 +252,8 @@ def _answer(
     for name, value in headers:
         if name == CALLS:
             work.calls.extend(msgspec.json.decode(value))
+        elif name == WROTE:
+            work.wrote.extend(msgspec.json.decode(value))
         elif name == PLANNED:
             planned, data = msgspec.json.decode(data, type=Planned).parts()
             work.planned.extend(planned)

@@ -44,13 +44,14 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Call:
-    """One piece of work under a context: what it called and, in a dry run, what it would write."""
+    """One piece of work under a context: what it called, and what it wrote or, in a plan, would."""
 
     def __init__(self, context: Context, run: Any = None) -> None:
         self.context = context
         self.run = run
         self.calls: list[dict[str, Any]] = []
         self.planned: list[dict[str, Any]] = []
+        self.wrote: list[dict[str, str]] = []
         self.writes = 0
 
 

@@ -14,13 +14,14 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast
 import msgspec
 from sqlalchemy import Connection
 
-from apis.runtime import run_views, runs
+from apis.runtime import runs
 from apis.runtime.attempts import Tries, after, again, attempt, problem_in, shown, undeclared
 from apis.runtime.clock import Clock
 from apis.runtime.context import CURRENT, Call, Context, trace_id_of
 from apis.runtime.engine import Engine
 from apis.runtime.leases import Leases
 from apis.runtime.log import get_logger
+from apis.runtime.made import OURS, Made, remains
 from apis.runtime.metadata import Metadata
 from apis.runtime.outages import system_of
 from apis.runtime.records import Records
@@ -30,6 +31,7 @@ from apis.runtime.waits import Asked, approval_item, parked_item, wait_for
 from contracts.canonical.identity import Source
 from contracts.canonical.money import Money
 from contracts.errors import ThroughlineError
+from contracts.events import CATALOG
 from contracts.runs import RunStep
 
 P = ParamSpec("P")
@@ -71,7 +73,7 @@ class Running:
         self.waits = 0
         self.step: Step[Any, Any] | None = None
         self.subject: dict[str, Any] = {}
-        self.done: list[tuple[Step[Any, Any], Any]] = []
+        self.done: list[Made] = []
         self.unshown: dict[int, RunStep] = {}
         self.records: list[dict[str, Any]] = []
         self.approvals: list[dict[str, Any]] = []
@@ -118,12 +120,15 @@ class Step(Generic[P, T]):
         owner: str,
         keep: str | None,
         adopts: frozenset[str] = frozenset(),
+        *,
+        undone_last: bool = False,
     ) -> None:
         self.function = function
         self.name = name
         self.owner = owner
         self.keep = keep
         self.adopts = adopts
+        self.undone_last = undone_last
         self.undoing: Step[Any, Any] | None = None
         self.adopting: Step[Any, Any] | None = None
 
@@ -157,14 +162,17 @@ def step(
     keep: str | None = None,
     name: str | None = None,
     adopts: Iterable[str] = (),
+    undone_last: bool = False,
 ) -> Callable[[Callable[P, Awaitable[T]]], Step[P, T]]:
     """Make a function a step; `owner` is the role that gets its work items, `keep` why it stays.
 
     `adopts`: refusals after which a person may say which record it is; the step reads `decided`.
+    `undone_last`: it tells others of what was made, so it is taken back after all of that.
     """
 
     def mark(function: Callable[P, Awaitable[T]]) -> Step[P, T]:
-        return Step(function, name or function.__name__, owner, keep, frozenset(adopts))
+        called, may_adopt = name or function.__name__, frozenset(adopts)
+        return Step(function, called, owner, keep, may_adopt, undone_last=undone_last)
 
     return mark
 
@@ -220,7 +228,10 @@ async def write_own(object: str, work: Callable[..., T], *args: Any, value: Any 
     def transaction(connection: Connection) -> T:
         return work(connection, *args)
 
-    return await running.runtime.store.write(transaction)
+    written = await running.runtime.store.write(transaction)
+    if object not in CATALOG and (own := getattr(written, "id", None)):
+        CURRENT.get().wrote.append({"system": OURS, "object": object, "id": own})
+    return written
 
 
 async def approval(
@@ -247,17 +258,18 @@ async def run_step(running: Running, step: Step[Any, Any], args: tuple[Any, ...]
     """Try until it is done, waited for, decided or abandoned."""
     engine, records = running.runtime.engine, running.runtime.records
     seq = running.seq = running.seq + 1
-    tries, calls = Tries(), []
+    tries, calls, wrote = Tries(), [], []
     while True:
         running.step = step
         outcome = await engine.step(step.name, attempt, running, step, seq, tries, args)
         calls += outcome["calls"]
+        wrote += outcome.get("wrote", ())
         running.subject = outcome["subject"]
         began = datetime.fromisoformat(outcome["from"])
         if "ok" in outcome:
             value = records.load(outcome["ok"])
             running.unshown[seq] = shown(step, "done", began, tries, outcome, calls)
-            running.done.append((step, value))
+            running.done.append(Made(step, value, wrote))
             return value
         if "wait" in outcome:
             running.unshown[seq] = shown(step, "waiting", began, tries, None, calls)
@@ -283,36 +295,6 @@ async def decided(
             running.done.pop()
         return f"adopt:{record.external_id}"
     raise Abandoned(decision.get("comment") or "")
-
-
-async def made_before(steps: Iterable[Step[Any, Any]]) -> list[tuple[Step[Any, Any], Any]]:
-    """What earlier runs for this record made by these steps, and nobody took back, in order."""
-    running, known = current(), {each.name: each for each in steps}
-    if running.plan:
-        return []
-    engine, store, records = running.runtime.engine, running.runtime.store, running.runtime.records
-
-    async def look() -> list[str]:
-        return await store.read(run_views.ended_before, running.run_id)
-
-    made: list[tuple[Step[Any, Any], Any]] = []
-    for run_id in await engine.step("runs_before", look):
-        for name, outcome in await engine.recorded(run_id):  # of a run that is over: for good
-            done, _, undo = name.partition(".")
-            if done not in known or not isinstance(outcome, dict) or "ok" not in outcome:
-                continue
-            if not undo:
-                made.append((known[done], records.load(outcome["ok"])))
-            elif undo == "undo" and (mine := [each for each in made if each[0].name == done]):
-                made.reverse()
-                made.remove(mine[-1])
-                made.reverse()
-    return made
-
-
-def take_over(made: list[tuple[Step[Any, Any], Any]]) -> None:
-    """Make this run answer for what earlier ones made: abandoned, it takes that back too."""
-    current().done[:0] = made
 
 
 async def pause(running: Running, outcome: dict[str, Any]) -> None:
@@ -358,16 +340,17 @@ async def execute(running: Running, this: Flow, source: Source) -> Any:
 
 
 async def undone(running: Running) -> list[str]:
-    """Undo what was done, last first; answers what stays and why."""
-    kept = []
-    for done, value in reversed(list(running.done)):
-        if done.undoing is not None:
+    """Undo what was done, last first, what tells of it at the very end; answers what stays."""
+    kept: list[str] = []
+    last_first = list(reversed(running.done))
+    for done in sorted(last_first, key=lambda each: each.step.undone_last):
+        if done.step.undoing is not None:
             try:
-                await run_step(running, done.undoing, (value,))
+                await done.step.undoing(done.value)
             except Abandoned as left:  # only this undo is given up; the others go on
-                kept.append(", ".join(filter(None, (f"{done.name}: not undone", str(left)))))
-        elif done.keep:
-            kept.append(f"{done.name}: {done.keep}")
+                kept += remains(done, ", ".join(filter(None, ("not taken back", str(left)))))
+        elif done.step.keep:
+            kept += remains(done, done.step.keep)
     return kept
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import msgspec
 
 from apis.runtime.context import CURRENT, Call, Context
-from apis.runtime.flow import Abandoned, Flow, Running, Runtime
+from apis.runtime.flow import Abandoned, Flow, Running, Runtime, undone
 from apis.runtime.outside import outward
 from contracts.canonical.identity import Source
 from contracts.errors import Problem, ThroughlineError, problem_of
 from contracts.runs import Plan, PlannedWrite
 
 
-async def planned(runtime: Runtime, this: Flow, source: Source, context: Context) -> Plan:
-    """What a run for this record would write, keep and ask, and what stands in its way."""
+async def planned(
+    runtime: Runtime, this: Flow, source: Source, context: Context, run_id: str
+) -> Plan:
+    """What the run of this id would write, keep and ask, and what stands in its way."""
     running = Running(
         runtime,
-        "$plan",
+        run_id,
         source,
         msgspec.structs.replace(context, plan=True, actor=f"svc:process for {context.actor}"),
     )
@@ -24,9 +26,7 @@ async def planned(runtime: Runtime, this: Flow, source: Source, context: Context
     token = CURRENT.set(call)
     problems: list[Problem] = []
     try:
-        await this.function(source)
-    except Abandoned:
-        pass  # what it would take back is not made by this plan
+        await ended(running, this, source)
     except ThroughlineError as error:
         vendors = {each.vendor for each in runtime.metadata.connections.values()}
         problems.append(outward(problem_of(error), runtime.issuer, vendors))
@@ -38,3 +38,11 @@ async def planned(runtime: Runtime, this: Flow, source: Source, context: Context
         approvals=tuple(running.approvals),
         problems=tuple(problems),
     )
+
+
+async def ended(running: Running, this: Flow, source: Source) -> None:
+    """Go through the flow to its end: what it would take back is listed as well."""
+    try:
+        await this.function(source)
+    except Abandoned:  # no refusal here: a run that takes back what earlier ones made
+        await undone(running)

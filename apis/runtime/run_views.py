@@ -140,14 +140,14 @@ def count_of(connection: Connection, flow: str, source: Source) -> int:
     return int(connection.execute(counted).scalar_one())
 
 
-def ended_before(connection: Connection, run_id: str) -> list[str]:
-    """Runs of the same record that have ended, of any flow, the oldest first."""
+def ended_before(connection: Connection, source: Source, run_id: str) -> list[str]:
+    """Runs of the record that ended before this one, which may be planned, the oldest first."""
     mine = find(connection, RUNS, id=run_id)
     same = sa.and_(
-        RUNS.c.connection == mine.connection,
-        RUNS.c.record == mine.record,
+        RUNS.c.connection == source.connection,
+        RUNS.c.record == source.external_id,
         RUNS.c.state.in_(("done", "abandoned")),
-        RUNS.c.queued_at <= mine.queued_at,
+        RUNS.c.queued_at <= mine.queued_at if mine else sa.true(),
         RUNS.c.id != run_id,
     )
     asked = sa.select(RUNS.c.id).where(same).order_by(RUNS.c.queued_at, RUNS.c.id)

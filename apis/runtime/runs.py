@@ -109,8 +109,26 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
 
 def start(connection: Connection, engine: Engine, asked: Start) -> Begun:
     """Start a flow for a record, or answer the run it has: open, or ended in the same turn."""
-    open_key = f"{asked.flow}|{asked.source.connection}|{asked.source.external_id}"
-    if open_run := begun_already(connection, open_key):
+    begun = foreseen(connection, asked)
+    if not begun.new:
+        return begun
+    if not queued(connection, begun.run_id, open_key(asked), asked):  # theirs is the run
+        theirs = begun_already(connection, open_key(asked))
+        assert theirs is not None  # noqa: S101 - its key was taken just now
+        return theirs
+    tell_start(connection, begun.run_id, asked)
+    engine.enqueue(connection, asked.registered, begun.run_id, asked.argument)
+    return begun
+
+
+def open_key(asked: Start) -> str:
+    """What only one open run of a record may carry."""
+    return f"{asked.flow}|{asked.source.connection}|{asked.source.external_id}"
+
+
+def foreseen(connection: Connection, asked: Start) -> Begun:
+    """The run that a start would answer, or begin."""
+    if open_run := begun_already(connection, open_key(asked)):
         return open_run
     run_id = f"{asked.flow}:{asked.source.connection}:{asked.source.external_id}:{asked.turn}"
     earlier = connection.execute(
@@ -121,12 +139,6 @@ def start(connection: Connection, engine: Engine, asked: Start) -> Begun:
     if earlier and (earlier[0].state == "done" or not asked.again):
         return Begun(earlier[0].id, new=False, state=earlier[0].state)
     run_id = f"{run_id}.{len(earlier) + 1}" if earlier else run_id
-    if not queued(connection, run_id, open_key, asked):  # somebody was quicker: theirs is the run
-        theirs = begun_already(connection, open_key)
-        assert theirs is not None  # noqa: S101 - its key was taken just now
-        return theirs
-    tell_start(connection, run_id, asked)
-    engine.enqueue(connection, asked.registered, run_id, asked.argument)
     return Begun(run_id, new=True, state="queued")
 
 

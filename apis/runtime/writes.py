@@ -19,7 +19,7 @@ from sqlalchemy import Column, Connection, Float, String, Text
 from apis.runtime import audit
 from apis.runtime.context import Context
 from apis.runtime.events import publish
-from apis.runtime.store import Store, change, database_now, new_row, seconds_now, table
+from apis.runtime.store import Store, change, database_now, find, new_row, seconds_now, table
 from apis.runtime.wire import Unanswered
 from contracts.canonical.identity import Ref, Source
 from contracts.canonical.money import Money
@@ -126,6 +126,12 @@ def claim_all(connection: Connection, sendings: Sequence[Sending]) -> list[Claim
         new = connection.execute(statement, new_intent(each)).rowcount == 1
         claims.append(Claim("send") if new else earlier(connection, each))
     return claims
+
+
+def written(connection: Connection, sending: Sending) -> str | None:
+    """The id of what an earlier sending of the same create has made; nothing is claimed."""
+    row = find(connection, WRITES, slot=sending.slot, state="done")
+    return row.external_id if row is not None and sending.write.kind == "create" else None
 
 
 def new_intent(sending: Sending) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from apis.runtime.store import Store
 from contracts.canonical.identity import Source
 from contracts.canonical.project import Milestone, Task
-from contracts.events import RunEnded
+from contracts.events import ProjectChanged
 from tests.experience_apis.announced import activates_project, announce
 from tests.experience_apis.audience import DELIVERY, project
 from tests.firm import Firm
@@ -117,14 +117,10 @@ async def test_a_project_whose_run_was_abandoned_is_cancelled(firm: Firm, store:
     run = await firm.run_of(deal)
     made = await activates_project(store, run)
     await project(firm, made.id)
-    ended = RunEnded(
-        run_id=run["id"],
-        flow=run["flow"],
-        source=Source("salesforce", deal.id),
-        state="abandoned",
-    )
+    source = Source("salesforce", deal.id)
+    told = ProjectChanged(id=made.id, state="cancelled", source=source, run_id=run["id"])
 
-    await announce(store, "process", "run.ended", ended, run)
+    await announce(store, "process", "project.changed", told, run)
 
     async def look() -> dict[str, Any]:
         return (await project(firm, made.id))["summary"]

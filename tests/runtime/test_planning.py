@@ -144,7 +144,7 @@ def knows(mock: HTTPXMock, name: str) -> None:
 
 
 async def plan_of(runtime: Runtime) -> Plan:
-    return await planned(runtime, marked, DEAL, ASKED)
+    return await planned(runtime, marked, DEAL, ASKED, "marked:acme:006A:1")
 
 
 def written(plan: Plan) -> list[tuple[str, str, Any]]:

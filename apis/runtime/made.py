@@ -1,0 +1,60 @@
+"""What steps made: which records, what earlier runs left for this one, and what stays for good."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from apis.runtime import run_views
+
+if TYPE_CHECKING:
+    from apis.runtime.flow import Running, Step
+
+OURS = "Throughline"
+
+
+class Made(NamedTuple):
+    """A step that is done, its value, and the records that it wrote: system, kind and id."""
+
+    step: Step[Any, Any]
+    value: Any
+    wrote: Sequence[dict[str, str]] = ()
+
+
+async def made_before(running: Running, steps: Iterable[Step[Any, Any]]) -> list[Made]:
+    """What earlier runs for this record made by these steps, and nobody took back, in order."""
+    known = {each.name: each for each in steps}
+    engine, store, records = running.runtime.engine, running.runtime.store, running.runtime.records
+
+    async def look() -> list[str]:
+        return await store.read(run_views.ended_before, running.source, running.run_id)
+
+    made: list[Made] = []
+    for run_id in await (look() if running.plan else engine.step("runs_before", look)):
+        for name, outcome in await engine.recorded(run_id):  # of a run that is over: for good
+            done, _, undo = name.partition(".")
+            if done not in known or not isinstance(outcome, dict) or "ok" not in outcome:
+                continue
+            if not undo:
+                value, wrote = records.load(outcome["ok"]), outcome.get("wrote", ())
+                made.append(Made(known[done], value, wrote))
+            elif undo == "undo" and (mine := [each for each in made if each.step.name == done]):
+                made.reverse()
+                made.remove(mine[-1])
+                made.reverse()
+    return made
+
+
+def take_over(running: Running, made: list[Made]) -> None:
+    """Make this run answer for what earlier ones made: abandoned, it takes that back too."""
+    running.done[:0] = made
+
+
+def remains(made: Made, why: str) -> list[str]:
+    """What stays of a step, in a sentence for each kind of record, or the reason alone."""
+    found: dict[str, list[str]] = {}
+    for each in made.wrote:
+        ids = found.setdefault(f"{each['system']} {each['object'].replace('-', ' ')}", [])
+        if each["id"] not in ids:
+            ids.append(each["id"])
+    return [f"{what} {', '.join(ids)}: {why}" for what, ids in found.items()] or [why]
