@@ -69,14 +69,14 @@ async def latest_in_psa() -> tuple[
     return project, schedule, found.get(setup.staffing_requests_for.name)
 
 
-@step(owner=STAFFING, keep="its project is what the contract says")
+@step(owner=STAFFING, keep="it has the figures of the contract")
 async def planned_figures(project: Project) -> Ref:
     """State, budget and days of the project where work is planned, as they were sold last."""
     psa = setup.psa_of(project.extensions[SYSTEM])
     return await psa.update_project(project.external_id or "", project, project.key or "")
 
 
-@step(owner=FINANCE, keep="the books follow the contract")
+@step(owner=FINANCE, keep="it has the figures of the contract")
 async def booked_figures(project: Project) -> Ref:
     """State, price and days of the project in the books, as they were sold last."""
     erp = setup.erp_of(project.extensions[SYSTEM])
@@ -138,21 +138,21 @@ async def replaced_requests(requests: list[StaffingRequest]) -> list[StaffingReq
     return requests
 
 
-@step(owner=STAFFING, keep="its deal is not won: nothing is planned on it")
+@step(owner=STAFFING, keep="on hold: nothing is planned on it")
 async def held_plan(project: Project) -> Ref:
     """The project on hold where work is planned."""
     psa = setup.psa_of(project.extensions[SYSTEM])
     return await psa.set_project_state(project.external_id or "", "on_hold", project.key or "")
 
 
-@step(owner=FINANCE, keep="its deal is not won: nothing is booked or billed on it")
+@step(owner=FINANCE, keep="on hold: nothing is booked or billed on it")
 async def held_books(project: Project) -> Ref:
     """The project on hold in the books."""
     erp = setup.erp_of(project.extensions[SYSTEM])
     return await erp.set_project_state(project.external_id or "", "on_hold", project.key or "")
 
 
-@step(owner=SALES, keep="what was agreed last is what the contract says")
+@step(owner=SALES, keep="it says what was agreed last")
 async def amended_contract(contract: Contract, deal: Deal) -> Contract:
     """The contract with its next version, which is what the deal says now."""
     contract = beside_cards(contract, current().runtime.metadata.rate_cards, deal)
@@ -169,7 +169,7 @@ def agreed_anew(connection: Connection, run_id: str, contract: Contract) -> Cont
     return kept
 
 
-@step(owner=SALES, keep="the contract is held as long as its deal is not won")
+@step(owner=SALES, keep="on hold as long as its deal is not won")
 async def held_contract(contract: Contract) -> Contract:
     """The contract on hold, with all its versions."""
     kept = await write_own(

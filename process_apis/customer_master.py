@@ -320,9 +320,9 @@ def terms(contract: Contract) -> tuple[object, ...]:
     )
 
 
-def cancel_contract(connection: Connection, contract: Contract) -> None:
+def cancel_contract(connection: Connection, contract: Contract) -> Contract:
     """Take a contract back; it stays as a record of what was agreed."""
-    set_contract_state(connection, contract.id, "cancelled")
+    return set_contract_state(connection, contract.id, "cancelled")
 
 
 def set_contract_state(

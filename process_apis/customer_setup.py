@@ -29,7 +29,7 @@ SYSTEMS = "systems"
 
 @step(
     owner=FINANCE,
-    keep="who a customer is in the ERP stays true",
+    keep="it stays noted which customer of the books this is",
     adopts=["customer.match-unclear", "customer.inactive", "customer.not-found"],
 )
 async def customers_in(erp: str, file: DealFile, customer: Customer) -> list[Customer]:
@@ -129,7 +129,7 @@ def mirrored(erp: str, customer: Customer) -> tuple[Customer, Source] | None:
     return kept, Source(erp, customer.external_id)
 
 
-@step(owner=FINANCE, keep="a customer with a history in the books is never deleted")
+@step(owner=FINANCE, keep="a customer in the books is never deleted, it may have a history")
 async def billed_customer(erp: str, customer: Customer, parent: Ref | None) -> Ref:
     """The customer in the books, under its parent, with our key: made, or adopted and mirrored."""
     in_question(customer)
@@ -145,7 +145,7 @@ async def billed_customer(erp: str, customer: Customer, parent: Ref | None) -> R
     return Ref(customer.id, made.external_id)
 
 
-@step(owner=DELIVERY, keep="a client stays known to the PSA")
+@step(owner=DELIVERY, keep="the customer may have other projects")
 async def delivered_customer(psa: str, customer: Customer, file: DealFile) -> Ref:
     """The customer where its work is planned, with the person to talk to."""
     wanted = await as_it_is(keyed(customer, file.deal))
@@ -156,7 +156,7 @@ async def delivered_customer(psa: str, customer: Customer, file: DealFile) -> Re
     return Ref(customer.id, made.external_id)
 
 
-@step(owner=FINANCE, keep="a person at a customer stays known to the books")
+@step(owner=FINANCE, keep="finance may still have to write to this person")
 async def contact_in(erp: str, contact: Contact, debtor: Ref) -> Ref:
     """Whom finance writes to at the customer."""
     person = Source(current().source.connection, contact.external_id or "")

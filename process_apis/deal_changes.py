@@ -123,7 +123,7 @@ async def contract_of(source: Source) -> Contract:
     return await kept(source)
 
 
-@step(owner=SALES, keep="the deal says how its project is")
+@step(owner=SALES, keep="it shows how its project is")
 async def hold_on(source: Source, contract: Contract) -> Ref:
     """The deal says that its project is on hold."""
     mark = DealMark(project_key=project_key(contract), status="on hold")

@@ -132,7 +132,7 @@ def won_again() -> bool:
     return not current().run_id.endswith(":1")
 
 
-@step(owner=SALES, keep="a golden id names the deal for good")
+@step(owner=SALES, keep="the deal keeps its number with us")
 async def accepted_deal(source: Source) -> DealFile:
     """The deal as it was won, read at one moment and found complete; it has our ids."""
     file = await crm(source).get_deal_file(source.external_id)
@@ -181,7 +181,7 @@ async def approver_of(deal: Deal) -> ApprovalLimit | None:
 
 @step(
     owner=FINANCE,
-    keep="a customer is a fact: it outlives the deal that brought it",
+    keep="the customer stays known, whatever becomes of the deal",
     adopts=["customer.duplicate-account"],
 )
 async def validated_customer(source: Source, file: DealFile) -> Customer:
@@ -231,7 +231,7 @@ async def decided_file(source: Source, file: DealFile) -> DealFile:
     return await identified(source, file)
 
 
-@step(owner=FINANCE, keep="our key on the account is true as long as the customer exists")
+@step(owner=FINANCE, keep="the account bears our customer number as long as we know the customer")
 async def customer_key_for(
     source: Source, customer: Customer, erp: str, parties: list[Customer]
 ) -> Ref:

@@ -54,7 +54,7 @@ async def cancelled_project(project: Project) -> None:
     await psa.set_project_state(project.external_id or "", "cancelled", project.key or "")
 
 
-@step(owner=STAFFING, keep="tasks and milestones go with their project, which is cancelled")
+@step(owner=STAFFING, keep="they go with their project, on which nobody works")
 async def work_breakdown_for(project: Project) -> Project:
     """Tasks and milestones as they were sold, each with the id it got."""
     if not project.tasks and not project.milestones:
@@ -123,7 +123,7 @@ async def closed_project(project: Project) -> None:
     await erp.set_project_state(project.external_id or "", "cancelled", project.key or "")
 
 
-@step(owner=FINANCE, keep="a schedule goes with its project, which is closed")
+@step(owner=FINANCE, keep="it goes with its project, in which nothing can be billed")
 async def booked_schedule_for(project: Project, schedule: BillingSchedule) -> Ref:
     """The billing schedule that the books follow."""
     erp = erp_of(project.extensions[SYSTEM])

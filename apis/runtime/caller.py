@@ -93,7 +93,7 @@ class Caller:
         others = self._owners.others(write, entity, self._clock.now().date())
         return tuple(name for name in write.attributes if name not in others)
 
-    async def _planned(self, sending: Sending) -> Ref:
+    async def _planned(self, sending: Sending, there: str | None = None) -> Ref:
         """List the write; one that the ledger knows as done would not be sent again."""
         if known := await self._store.read(written, sending):
             return Ref(None, known)
@@ -101,7 +101,7 @@ class Caller:
         operation = f"{write.kind} {write.object}"
         plain = msgspec.to_builtins(sending.body, enc_hook=str)
         call.planned.append({"system": self.name, "operation": operation, "body": plain})
-        return Ref(None, f"$planned:{self.name}.{write.object}#{len(call.planned)}")
+        return Ref(None, there or f"$planned:{self.name}.{write.object}#{len(call.planned)}")
 
     def _sending(self, call: Call, write: Write, body: Any) -> Sending:
         call.writes += 1
@@ -115,11 +115,14 @@ class Caller:
             lease_s=self.connection.deadline_s + LEASE_MARGIN_S,
         )
 
-    async def _earlier(self, sending: Sending) -> Ref | None:
-        """What an earlier sending of the same write became; None when it is to be sent now."""
+    async def _earlier(self, sending: Sending, there: str | None = None) -> Ref | None:
+        """What an earlier sending of the same write became; None when it is to be sent now.
+
+        `there` is the id of the record that it changes, if it is known already.
+        """
         self._allowed(sending)
         if sending.context.plan:
-            return await self._planned(sending)
+            return await self._planned(sending, there)
         return await self._known(sending, await claim(self._store, sending))
 
     async def _earlier_of(self, sendings: Sequence[Sending]) -> list[Outcome | None]:

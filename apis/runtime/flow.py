@@ -40,6 +40,7 @@ Undo = Callable[[Any], Awaitable[object]]
 Connect = Callable[[type, str], Any]
 SHORT_S = 2.0
 PLANNED = "planned-"
+TAKEN_BACK = "taken back; the record itself stays"
 log = get_logger(__name__)
 
 
@@ -341,17 +342,19 @@ async def execute(running: Running, this: Flow, source: Source) -> Any:
 
 async def undone(running: Running) -> list[str]:
     """Undo what was done, last first, what tells of it at the very end; answers what stays."""
-    kept: list[str] = []
+    taken, stays = list[tuple[Made, str]](), list[tuple[Made, str]]()
     last_first = list(reversed(running.done))
     for done in sorted(last_first, key=lambda each: each.step.undone_last):
         if done.step.undoing is not None:
+            before = len(running.done)
             try:
                 await done.step.undoing(done.value)
             except Abandoned as left:  # only this undo is given up; the others go on
-                kept += remains(done, ", ".join(filter(None, ("not taken back", str(left)))))
+                taken.append((done, ", ".join(filter(None, ("not taken back", str(left))))))
+            taken += [(each, TAKEN_BACK) for each in running.done[before:] if each.wrote]
         elif done.step.keep:
-            kept += remains(done, done.step.keep)
-    return kept
+            stays.append((done, done.step.keep))
+    return remains(taken + stays)
 
 
 async def finish(running: Running, state: str, result: Any, kept: list[str]) -> None:

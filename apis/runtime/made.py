@@ -50,11 +50,16 @@ def take_over(running: Running, made: list[Made]) -> None:
     running.done[:0] = made
 
 
-def remains(made: Made, why: str) -> list[str]:
-    """What stays of a step, in a sentence for each kind of record, or the reason alone."""
-    found: dict[str, list[str]] = {}
-    for each in made.wrote:
-        ids = found.setdefault(f"{each['system']} {each['object'].replace('-', ' ')}", [])
-        if each["id"] not in ids:
-            ids.append(each["id"])
-    return [f"{what} {', '.join(ids)}: {why}" for what, ids in found.items()] or [why]
+def remains(left: Iterable[tuple[Made, str]]) -> list[str]:
+    """What stays and why, in words: each record once, for the first reason that is given."""
+    lines: dict[tuple[str, str], list[str]] = {}
+    seen: set[tuple[str, ...]] = set()
+    for made, why in left:
+        if not made.wrote:
+            lines.setdefault(("", why), [])
+        for each in made.wrote:
+            what = f"{each['system']} {each['object'].replace('-', ' ')}"
+            if (what, each["id"]) not in seen:
+                seen.add((what, each["id"]))
+                lines.setdefault((what, why), []).append(each["id"])
+    return [f"{what} {', '.join(ids)}: {why}" if ids else why for (what, why), ids in lines.items()]

@@ -148,7 +148,8 @@ class VendorHttp(Caller):
         """Write once under the ledger; answers the record's reference."""
         call = CURRENT.get()
         sending = self._sending(call, write, body)
-        if found := await self._earlier(sending):
+        there = ids[-1] if ids and ids[-1] != write.key else None  # our key is not the vendor's id
+        if found := await self._earlier(sending, there):
             return found
         asked = asked_for(method, path, ids, body, params=params, headers=headers)
         try:
@@ -157,9 +158,7 @@ class VendorHttp(Caller):
             if write.kind != "delete" or (write.find and await write.find()):
                 raise
             return await self._settled(sending, Ref(None, ids[-1]), httpx.codes.NOT_FOUND)
-        external_id = at(answer.value, self.vendor.written) or located(answer)
-        if not external_id and ids and ids[-1] != write.key:  # our key is not the vendor's id
-            external_id = ids[-1]
+        external_id = at(answer.value, self.vendor.written) or located(answer) or there
         if not external_id and write.kind in {"create", "upsert"}:
             return await self._settled(sending, await self._seen(sending), answer.status)
         ref = Ref(None, external_id and str(external_id))

@@ -124,10 +124,10 @@ def test_a_run_that_waits_for_a_moment_says_which() -> None:
 
 
 def test_what_an_abandoned_run_leaves_is_listed() -> None:
-    kept = ("accepted_deal: a golden id names the deal for good",)
+    kept = ("kantata project 12: taken back; the record itself stays",)
     run = Run(id="r", flow="deal_to_project", state="abandoned", kept=kept)
 
-    assert "stays: accepted_deal: a golden id" in text(terminal.journey(run, AT))
+    assert "stays: kantata project 12" in text(terminal.journey(run, AT))
 
 
 @pytest.mark.parametrize("shown", [terminal.work_table([ITEM]), terminal.work_item(ITEM)])

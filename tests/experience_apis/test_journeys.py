@@ -154,7 +154,7 @@ async def test_a_second_run_continues_the_journey_of_the_first(firm: Firm) -> No
 
     first, second = found["runs"]
     assert (first["state"], second["state"]) == ("abandoned", "waiting")
-    assert first["kept"] == ["accepted_deal: a golden id names the deal for good"]
+    assert first["kept"] == ["the deal keeps its number with us"]
     assert found["where"]["run_id"] == second["id"] == f"{first['id']}.2"
 
 

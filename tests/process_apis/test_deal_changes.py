@@ -6,65 +6,24 @@ from typing import Any
 
 from contracts.canonical.project import Task
 from process_apis.amendments import with_known_ids
-from tests.firm import RUNS, Firm
+from tests.firm import Firm
 from tests.process_apis.announced import lost
-from tests.systems import Deal, Record
+from tests.process_apis.changing import (
+    ACTIVE,
+    CANCELLED,
+    ON_HOLD,
+    change_of,
+    changes_of,
+    engaged,
+    held,
+    key_of,
+    places,
+    reopens,
+    stand,
+)
 
-CHANGES = RUNS.replace("deal-to-project", "deal-change")
-ACTIVE, ON_HOLD, CANCELLED = 310, 400, 500
-KEPT = ["validated_customer", "customers_in", "delivered_customer", "billed_customer"]
-
-
-async def engaged(firm: Firm, **options: Any) -> tuple[Deal, dict[str, Any]]:
-    """A deal whose project has begun, and its contract."""
-    deal = firm.salesforce.wins_deal(**options)
-    if options.get("price"):
-        await firm.decides(await firm.work_item(deal, owner="delivery-director"), "approve")
-    return deal, (await firm.run_of(deal))["result"]
-
-
-async def changes_of(firm: Firm, deal: Deal) -> list[dict[str, Any]]:
-    """The runs that looked into what became of a deal, the newest first."""
-    answer = await firm.call("GET", CHANGES, params={"deal": deal.id})
-    found: list[dict[str, Any]] = answer.raise_for_status().json()["items"]
-    return found
-
-
-async def change_of(firm: Firm, deal: Deal, state: str) -> dict[str, Any]:
-    """The last of these runs when it is in this state."""
-
-    async def look() -> list[dict[str, Any]]:
-        return await changes_of(firm, deal)
-
-    return (await firm.see(look, lambda found: bool(found) and found[0]["state"] == state))[0]
-
-
-async def held(firm: Firm, deal: Deal) -> dict[str, Any]:
-    """What is asked about a deal whose project is on hold."""
-    await change_of(firm, deal, "waiting")
-    items = await firm.work_items(owner="delivery-director")
-    [item] = [each for each in items if each["record"]["external_id"] == deal.id]
-    return item
-
-
-def key_of(firm: Firm, deal: Deal) -> str:
-    return str(firm.salesforce.record(deal.id)["TL_Project_Key__c"])
-
-
-def places(firm: Firm, key: str) -> tuple[Record, Record]:
-    """The project where it is planned and where it is booked."""
-    return firm.kantata.project(key), firm.netsuite.job(key)
-
-
-def stand(firm: Firm, key: str) -> tuple[int, str, bool]:
-    """The project's state in the PSA and in the books, and whether time may be booked."""
-    planned, booked = places(firm, key)
-    return planned["status_key"], booked["entityStatus"]["id"], booked["allowTime"]
-
-
-def reopens(firm: Firm, deal: Deal) -> None:
-    """Somebody opens the deal again."""
-    firm.salesforce.corrects(deal.id, stage="Negotiation/Review")
+STAYS = "the customer stays known, whatever becomes of the deal"
+BACK = "taken back; the record itself stays"
 
 
 async def test_a_reopened_deal_puts_its_project_on_hold_until_it_is_won_again(firm: Firm) -> None:
@@ -91,7 +50,7 @@ async def test_a_reopened_deal_puts_its_project_on_hold_until_it_is_won_again(fi
 async def test_what_is_held_for_a_lost_deal_is_taken_back_when_somebody_abandons_it(
     firm: Firm,
 ) -> None:
-    deal, _ = await engaged(firm, entity="DE")
+    deal, contract = await engaged(firm, entity="DE")
     key = key_of(firm, deal)
     await lost(firm, deal)
 
@@ -101,8 +60,14 @@ async def test_what_is_held_for_a_lost_deal_is_taken_back_when_somebody_abandons
     assert stand(firm, key) == (CANCELLED, "3", False)
     assert (firm.kantata.billing_lines(key), firm.kantata.staffing_requests(key)) == ([], [])
     assert firm.salesforce.record(deal.id)["TL_Project_Status__c"] == "cancelled"
-    stays = [each.partition(":")[0] for each in run["kept"]]
-    assert set(KEPT) <= set(stays)
+    planned, booked = places(firm, key)
+    stays = dict(each.split(": ", 1) for each in run["kept"] if ": " in each)
+    assert stays[f"kantata project {planned['id']}"] == BACK
+    assert stays[f"netsuite project {booked['id']}"] == BACK
+    assert stays[f"salesforce deal {deal.id}"] == BACK
+    assert stays[f"Throughline contract {contract['id']}"] == BACK
+    assert stays[f"Throughline customer {contract['customer']['id']}"] == STAYS
+    assert not [each for each in run["kept"] if "on hold" in each]
 
 
 async def test_where_metadata_says_so_a_lost_deal_is_taken_back_at_once(firm: Firm) -> None:
@@ -110,6 +75,29 @@ async def test_where_metadata_says_so_a_lost_deal_is_taken_back_at_once(firm: Fi
     key = key_of(firm, deal)
 
     await lost(firm, deal)
+
+    await change_of(firm, deal, "abandoned")
+    assert stand(firm, key) == (CANCELLED, "3", False)
+    assert firm.salesforce.record(deal.id)["TL_Project_Status__c"] == "cancelled"
+
+
+async def test_while_one_system_refuses_to_take_a_project_back_the_deal_does_not_say_cancelled(
+    firm: Firm,
+) -> None:
+    deal, _ = await engaged(firm, entity="UK")
+    key = key_of(firm, deal)
+    project = firm.kantata.project(key)["id"]
+    firm.kantata.changes_project(project, archived=True)
+
+    await lost(firm, deal)
+
+    run = await change_of(firm, deal, "waiting")
+    [item] = await firm.work_items(run_id=run["id"])
+    assert item["step"] == "project_for.undo"
+    assert firm.salesforce.record(deal.id)["TL_Project_Status__c"] == "active"
+
+    firm.kantata.changes_project(project, archived=False)
+    await firm.decides(item, "retry")
 
     await change_of(firm, deal, "abandoned")
     assert stand(firm, key) == (CANCELLED, "3", False)

@@ -120,7 +120,7 @@ async def test_a_rejected_deal_is_abandoned_with_the_reason_and_lists_what_stays
 
     run = await firm.run_of(deal, "abandoned")
     assert decided.json()["decision"]["comment"] == "too large for the team"
-    assert run["kept"] == ["accepted_deal: a golden id names the deal for good"]
+    assert run["kept"] == ["the deal keeps its number with us"]
     assert firm.salesforce.record(deal.id)["TL_Project_Key__c"] is None
 
 
@@ -135,8 +135,9 @@ async def test_abandon_takes_the_contract_back_and_the_deal_names_no_project(fir
 
     states = {step["name"]: step["state"] for step in run["steps"]}
     assert states["contract_for.undo"] == "done"
-    assert any(kept.startswith("validated_customer:") for kept in run["kept"])
-    assert any(kept.startswith("customer_key_for:") for kept in run["kept"])
+    stays = [kept.partition(":")[0] for kept in run["kept"]]
+    assert f"salesforce customer {deal.customer_id}" in stays
+    assert any(each.startswith("Throughline contract ") for each in stays)
     left = firm.salesforce.record(deal.id)
     assert (left["TL_Project_Key__c"], left["TL_Project_Status__c"]) == (None, None)
 

@@ -117,7 +117,7 @@ async def test_abandon_undoes_in_reverse_and_lists_what_stays(bench: Bench) -> N
 
     run = await bench.until(run_id, "abandoned")
     assert DONE == ["first A", "second A", "undo A"]
-    assert run.kept == ("first: a first step stays",)
+    assert run.kept == ("a first step stays",)
 
 
 async def test_after_abandon_a_start_is_a_new_run(bench: Bench) -> None:
@@ -187,7 +187,7 @@ async def test_a_rejected_approval_undoes_what_was_done(bench: Bench) -> None:
 
     await bench.decides(await bench.item(run_id), "reject")
 
-    assert (await bench.until(run_id, "abandoned")).kept == ("first: a first step stays",)
+    assert (await bench.until(run_id, "abandoned")).kept == ("a first step stays",)
     assert DONE == ["first A", "second A", "undo A"]
 
 

@@ -71,7 +71,7 @@ async def test_an_undo_that_is_abandoned_is_listed_and_the_others_go_on(bench: B
 
     run = await bench.until(run_id, "abandoned", "failed")
     assert run.state == "abandoned"
-    assert run.kept == ("second: not undone, the hours stay", "first: a first step stays")
+    assert run.kept == ("not taken back, the hours stay", "a first step stays")
     assert DONE == ["first A", "second A", "earlier undo A"]
     assert (await bench.engine.statuses([run_id]))[run_id] != "ERROR"
 
