@@ -38,7 +38,7 @@ class DealLost(msgspec.Struct, frozen=True, kw_only=True):
 class DealChanged(msgspec.Struct, frozen=True, kw_only=True):
     """A deal changed without turning to won or lost; `reopened`: it was closed before.
 
-    `terms`: what is agreed (value, lines, days, order, billing, entity) is no longer the same.
+    `terms`: what is agreed (value, lines, days, order, billing, entity, customer) is another.
     """
 
     connection: str

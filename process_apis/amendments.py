@@ -200,7 +200,7 @@ def amended(contract: Contract, deal: Deal, approved: Approved | None) -> Contra
 
 
 def moved(what: str) -> Rejected:
-    """A project cannot be carried from one currency or legal entity to another."""
+    """A project cannot be carried from one customer, currency or legal entity to another."""
     return Rejected(
         f"deal.{what.replace(' ', '-')}-changed",
         f"the deal has another {what} than its contract: its project cannot follow",

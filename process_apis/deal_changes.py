@@ -28,7 +28,7 @@ from process_apis import amendments, customer_master, deal_to_project
 from process_apis import project_setup as setup
 from process_apis.amendments import amended, followed_in_erp, followed_in_psa, in_step
 from process_apis.deal_rules import SALES, shown
-from process_apis.deal_to_project import approved_deal, crm, project_key
+from process_apis.deal_to_project import accepted_deal, approved_deal, crm, project_key
 from process_apis.feeds import standing
 from process_apis.runs import run_routes
 
@@ -45,9 +45,10 @@ STEPS: list[Step[Any, Any]] = [
 @flow
 async def deal_change(source: Source) -> Contract:
     """From a deal that was won to what it is now, as the metadata of its entity says."""
-    change = await change_of(source)
+    customer = await sold_to()
+    change = await change_of(source, customer)
     if change == "amend":
-        return await amended_engagement(source)
+        return await amended_engagement(source, customer)
     if change in {"hold", "reverse"}:
         made = await made_before(current(), STEPS)
         take_over(current(), made)
@@ -70,10 +71,10 @@ async def held_engagement(source: Source, made: list[Made]) -> None:
     await hold_on(source, contract)
 
 
-async def amended_engagement(source: Source) -> Contract:
+async def amended_engagement(source: Source, customer: str) -> Contract:
     """What the deal says now, approved if it is above a limit, in the contract and everywhere."""
     before = await contract_of(source)
-    if not await amendable(source, before):
+    if not await amendable(source, before, customer):
         return before
     file, approved = await approved_deal(source, before.current.value)
     terms = await setup.delivery_terms_for(file.deal)
@@ -93,7 +94,7 @@ async def amended_engagement(source: Source) -> Contract:
 
 
 @step(owner="integration")
-async def change_of(source: Source) -> str:
+async def change_of(source: Source, customer: str) -> str:
     """What is to be done about the deal as it is now; nothing if it is what was agreed."""
     contract, deal = await kept(source), await crm(source).get_deal(source.external_id)
     about(amount=contract.current.value, entity=contract.entity)
@@ -102,19 +103,57 @@ async def change_of(source: Source) -> str:
     rule = rule_of(contract)
     if deal.state == "won":
         again = await current().runtime.store.read(won_anew, source)
-        return "" if again or not differs(contract, deal) else rule.changed
+        same = not differs(contract, deal) and not await resold(contract, deal, customer)
+        return "" if again or same else rule.changed
     if deal.state == "lost":
         return rule.lost
     return rule.reopened.replace("amend", "")  # what is agreed anew is amended once it is won
 
 
 @step(owner=SALES)
-async def amendable(source: Source, contract: Contract) -> bool:
-    """Whether the deal differs still; one of another entity or currency is for sales."""
+async def amendable(source: Source, contract: Contract, customer: str) -> bool:
+    """Whether the deal differs still; one of another customer, entity or currency is for sales."""
     deal = await crm(source).get_deal(source.external_id)
+    if await resold(contract, deal, customer):
+        raise amendments.moved("customer")
     if deal.value is not None and deal.billing_model is not None:  # else the rules refuse it
         amended(contract, deal, None)
     return differs(contract, deal)
+
+
+@amendable.undo
+async def set_back(_differed: bool) -> None:  # noqa: FBT001 - what the step has answered
+    """What was not agreed is for sales to see until the deal is as its contract again."""
+    source = current().source
+    contract, deal = await kept(source), await crm(source).get_deal(source.external_id)
+    if deal.state == "won" and differs(contract, deal):
+        raise Rejected(
+            "deal.differs-from-contract",
+            f"deal {deal.name!r} was changed in {source.connection}"
+            f"{f' to {shown(deal.value)}' if deal.value else ''}, which was not agreed: "
+            f"contract and project stay as they are, worth {shown(contract.current.value)}",
+            owner=SALES,
+            remedy=f"set the deal in {source.connection} back to its contract or to what can be "
+            "agreed, or abandon to leave it as it is",
+            source=source.connection,
+        )
+
+
+async def sold_to() -> str:
+    """The account of the deal when it was last accepted; a person may have adopted another."""
+    files = [each.value for each in await made_before(current(), [accepted_deal])]
+    sold = files[-1].deal.customer if files else None
+    return (sold.external_id if sold else None) or ""
+
+
+async def resold(contract: Contract, deal: Deal, customer: str) -> bool:
+    """Whether the deal was moved to an account that is not the customer of its contract."""
+    account = (deal.customer.external_id if deal.customer else None) or ""
+    if account in {customer, contract.customer.external_id}:
+        return False
+    record = Source(contract.deal.connection, account)
+    known = await current().runtime.store.read(customer_master.known, "customer", record)
+    return known != contract.customer.id
 
 
 @step(owner="integration")
@@ -173,7 +212,7 @@ def won_anew(connection: Connection, source: Source) -> bool:
 
 
 def differs(contract: Contract, deal: Deal) -> bool:
-    """Whether a won deal is another than the one in the contract, whoever the customer is."""
+    """Whether a won deal is another than the one in the contract, but for its customer."""
     try:
         now = amended(contract, deal, None)
         return customer_master.terms(now) != customer_master.terms(contract)

@@ -238,6 +238,7 @@ def terms_of(deal: Deal) -> str:
     agreed = (
         *(deal.entity, deal.value, deal.billing_model, deal.purchase_order),
         *(deal.sow_number, deal.starts_on, lines),
+        deal.customer and deal.customer.external_id,
     )
     return hashlib.sha256(msgspec.json.encode(agreed, order="sorted")).hexdigest()
 

@@ -28,13 +28,14 @@ from contracts.events import (
 )
 from contracts.runs import WorkItem
 from process_apis.backfills import Backfilling
-from process_apis.deal_changes import deal_change, decided_deal, times_changed
+from process_apis.deal_changes import amendable, deal_change, decided_deal, times_changed
 from process_apis.deal_to_project import accepted_deal, deal_to_project
 from process_apis.feeds import standing
 from process_apis.runs import argument
 
 FLOWS = [deal_to_project, deal_change]
 HEARD = ("deal.won", "deal.lost", "deal.changed", "run.ended", "work-item.opened")
+NOT_AGREED = f"{amendable.name}.undo"
 UNSETTLED = table(
     "process",
     "unsettled_deals",
@@ -129,12 +130,7 @@ def changed(
         else:
             settled = ended(connection, run.id, why, runtime)
     elif run := run_views.open_of(connection, deal_change.name, source):
-        settled = asked_again(connection, run.id, decided_deal.name, why, runtime)
-        if state == "won":
-            for step in (APPROVAL, accepted_deal.name):  # whose answer it may be
-                settled = settled or asked_again(connection, run.id, step, why, runtime)
-        elif asks(connection, run.id, APPROVAL):  # then it is looked into
-            ended(connection, run.id, why, runtime)
+        settled = change_told(connection, run.id, state, why, runtime)
     else:
         latest = run_views.latest_of(connection, deal_to_project.name, source)
         if latest is not None and latest.state == "done":
@@ -143,6 +139,23 @@ def changed(
         return
     if not settled:
         later(connection, source, event)
+
+
+def change_told(  # noqa: PLR0917 - what was heard, of whom
+    connection: Connection, run_id: str, state: str, why: str, runtime: Runtime
+) -> bool:
+    """Tell a run that looks into a change; False if that is to be heard again when it is over."""
+    if asked_again(connection, run_id, decided_deal.name, why, runtime):
+        return True
+    if asks(connection, run_id, NOT_AGREED) or (
+        state != "won" and asks(connection, run_id, APPROVAL)
+    ):
+        ended(connection, run_id, why, runtime)
+        return False
+    steps = (APPROVAL, accepted_deal.name, amendable.name)  # whose answer it may be
+    return state == "won" and any(
+        asked_again(connection, run_id, step, why, runtime) for step in steps
+    )
 
 
 def asks(connection: Connection, run_id: str, step: str) -> WorkItem | None:

@@ -35,6 +35,11 @@ async def change_of(firm: Firm, deal: Deal, state: str) -> dict[str, Any]:
     return (await firm.see(look, lambda found: bool(found) and found[0]["state"] == state))[0]
 
 
+async def change_id(firm: Firm, deal: Deal) -> str:
+    """The id of the last of these runs."""
+    return str((await changes_of(firm, deal))[0]["id"])
+
+
 async def held(firm: Firm, deal: Deal) -> dict[str, Any]:
     """What is asked about a deal whose project is on hold."""
     await change_of(firm, deal, "waiting")

@@ -12,6 +12,7 @@ from tests.process_apis.changing import (
     ACTIVE,
     CANCELLED,
     ON_HOLD,
+    change_id,
     change_of,
     changes_of,
     engaged,
@@ -170,10 +171,69 @@ async def test_what_is_rejected_leaves_the_contract_as_it_was(firm: Firm) -> Non
 
     await firm.decides(await held(firm, deal), "reject")
 
-    await change_of(firm, deal, "abandoned")
+    item = await firm.work_item(
+        code="deal.differs-from-contract", run_id=await change_id(firm, deal)
+    )
+    assert item["owner"] == "sales-operations"
+    assert "400,000.00 EUR" in item["detail"]
+    assert "worth 42,800.00 EUR" in item["detail"]
     assert stand(firm, key) == (ACTIVE, "2", True)
     assert firm.netsuite.job(key)["jobPrice"] == 42_800
     assert (await firm.runs_of(deal))[0]["result"] == contract
+
+
+async def test_sales_is_asked_no_more_when_a_deal_that_was_not_agreed_is_set_back(
+    firm: Firm,
+) -> None:
+    deal, contract = await engaged(firm, entity="DE")
+    firm.salesforce.repeats(deal.options | {"price": "2000"})
+    await firm.decides(await held(firm, deal), "reject")
+    run_id = await change_id(firm, deal)
+    await firm.work_item(code="deal.differs-from-contract", run_id=run_id)
+
+    firm.salesforce.repeats(deal.options)
+
+    async def asked() -> list[dict[str, Any]]:
+        return await firm.work_items(run_id=run_id)
+
+    assert await firm.see(asked, lambda items: items == []) == []
+    again = await change_of(firm, deal, "done")
+    assert again["id"] != run_id
+    assert again["result"]["versions"] == contract["versions"]
+
+
+async def test_a_price_that_can_be_agreed_after_one_that_was_not_is_agreed(firm: Firm) -> None:
+    deal, _ = await engaged(firm, entity="DE")
+    key = key_of(firm, deal)
+    firm.salesforce.repeats(deal.options | {"price": "2000"})
+    await firm.decides(await held(firm, deal), "reject")
+    run_id = await change_id(firm, deal)
+    await firm.work_item(code="deal.differs-from-contract", run_id=run_id)
+
+    firm.salesforce.repeats(deal.options | {"price": "300"})
+
+    _, second = (await change_of(firm, deal, "done"))["result"]["versions"]
+    assert second["value"]["amount"] == "60000.00"
+    assert firm.netsuite.job(key)["jobPrice"] == 60_000
+
+
+async def test_a_deal_that_was_moved_to_another_customer_is_for_sales(firm: Firm) -> None:
+    deal, contract = await engaged(firm, entity="DE")
+    key = key_of(firm, deal)
+    debtor = firm.netsuite.job(key)["parent"]
+    other = firm.salesforce.wins_deal(entity="DE")
+    await firm.run_of(other)
+
+    firm.salesforce.corrects(deal.id, AccountId=other.customer_id)
+
+    run = await change_of(firm, deal, "waiting")
+    [item] = await firm.work_items(run_id=run["id"])
+    assert (item["code"], item["owner"]) == ("deal.customer-changed", "sales-operations")
+    assert firm.netsuite.job(key)["parent"] == debtor
+
+    firm.salesforce.corrects(deal.id, AccountId=deal.customer_id)
+
+    assert (await change_of(firm, deal, "done"))["result"]["customer"] == contract["customer"]
 
 
 async def test_the_approver_of_a_deal_that_changes_is_asked_about_what_it_is_now(
