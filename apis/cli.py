@@ -130,7 +130,7 @@ def check() -> None:
 @click.argument("id")
 @click.option("--client", default="demo", help="Which client of clients.json asks.")
 def journey(id: str, client: str) -> None:  # noqa: A002 - what people call it
-    """Where a run is: its steps, owners, times and vendor calls. ID is a run or a deal's id."""
+    """Where a run is: its steps, owners, times and vendor calls. ID is a run's or any system's."""
     from apis.console.journeys import show_journey  # noqa: PLC0415 - only this command needs it
 
     sys.exit(show_journey(settings(), client, id))

@@ -64,13 +64,13 @@ class ContractActivated(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProjectActivated(msgspec.Struct, frozen=True, kw_only=True):
-    """A project is ready to take time and staff; `records` are what it is in each system."""
+    """A project is ready; `records` and `customers` are what it and who pays are in each system."""
 
     project: Project
     source: Source | None = None
     run_id: str | None = None
     records: tuple[Source, ...] = ()
-    """What stands for the project in each system."""
+    customers: tuple[Source, ...] = ()
 
 
 class ProjectChanged(msgspec.Struct, frozen=True, kw_only=True):

@@ -214,7 +214,7 @@ def contract_activated(rows: Rows, payload: ContractActivated, at: datetime) -> 
 
 
 def project_activated(rows: Rows, payload: ProjectActivated, at: datetime) -> Taken:
-    """A project and the records that it is in each system."""
+    """A project, its customer, and the records that they are in each system."""
     project, source = payload.project, payload.source
     subject = payload.run_id or (subject_of(source) if source else None)
     if subject is None:
@@ -225,6 +225,9 @@ def project_activated(rows: Rows, payload: ProjectActivated, at: datetime) -> Ta
         told = Record(record, "project", id=project.id, key=project.key, amount=worth)
         rows.names(subject, record.external_id)
         rows.exists(subject, told, at)
+    for record in payload.customers:  # which the run may have found as they were
+        rows.names(subject, record.external_id)
+        rows.exists(subject, Record(record, "customer", id=(project.customer or Ref()).id), at)
     placed(rows.connection, subject, project.entity, (project.customer or Ref()).id)
     return subject, {"project": project.id, "key": project.key, "state": project.state}
 

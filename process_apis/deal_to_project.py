@@ -353,7 +353,14 @@ def announced_project(
         Source(each.extensions[setup.SYSTEM], each.external_id or "") for each in projects
     )
     project = msgspec.structs.replace(projects[0], extensions={})
-    payload = ProjectActivated(project=project, source=source, run_id=run_id, records=records)
+    payer = (project.customer.id if project.customer else None) or ""
+    payload = ProjectActivated(
+        project=project,
+        source=source,
+        run_id=run_id,
+        records=records,
+        customers=tuple(customer_master.sources(connection, "customer", payer)),
+    )
     runs.announce(connection, "project.activated", payload, run_id, current().runtime.clock.now())
 
 

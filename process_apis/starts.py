@@ -141,7 +141,7 @@ def changed(
         later(connection, source, event)
 
 
-def change_told(  # noqa: PLR0917 - what was heard, of whom
+def change_told(
     connection: Connection, run_id: str, state: str, why: str, runtime: Runtime
 ) -> bool:
     """Tell a run that looks into a change; False if that is to be heard again when it is over."""

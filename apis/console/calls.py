@@ -18,6 +18,8 @@ from contracts.errors import NotFound, Problem, ThroughlineError, Unavailable, e
 from contracts.runs import Backfill, DecisionKind, Run, RunPage, WorkItem, WorkItemPage
 
 FLOWS = ("deal_to_project",)
+CHANGES = "deal_change"
+JOURNEYS = "/experience/operations/v1/journeys"
 BACKFILLS = "/process/deal-to-project/v1/backfills"
 ITEMS = "/process/work-queue/v1/work-items"
 UNAUTHORIZED = 401
@@ -71,12 +73,15 @@ class Calls:
         return found
 
     async def find(self, name: str) -> Run:
-        """The run of that id, or the newest run of the deal of that id."""
-        if name.partition(":")[0] in FLOWS:
+        """The run of that id, or the newest of the deal that has it or anything with that id."""
+        if name.partition(":")[0] in {*FLOWS, CHANGES}:
             return await self.run(name)
         if found := await self.runs_of(name):
             return found[0]
-        raise NotFound("run.unknown", f"no run or deal with a run is called {name}")
+        body = await self._ask("GET", f"{JOURNEYS}/{quote(name, safe='')}")
+        if (where := msgspec.json.decode(body).get("where")) is None:
+            raise NotFound("run.unknown", f"no run of what has the id {name} has begun")
+        return await self.run(where["run_id"])
 
     async def start(self, deal: Source) -> Run:
         """Start the flow of a deal, or the run it already has."""

@@ -15,6 +15,7 @@ from contracts.errors import Conflict, NotFound, Unavailable
 
 BASE = "http://127.0.0.1:8080"
 RUNS = f"{BASE}/process/deal-to-project/v1/runs"
+JOURNEYS = f"{BASE}/experience/operations/v1/journeys"
 ITEMS = f"{BASE}/process/work-queue/v1/work-items"
 RUN = {"id": "deal_to_project:salesforce:006A:1", "flow": "deal_to_project", "state": "done"}
 ITEM = {
@@ -65,10 +66,26 @@ async def test_a_token_that_ran_out_is_replaced_once(home: Path, httpx_mock: HTT
 async def test_a_deal_without_a_run_is_not_found(home: Path, httpx_mock: HTTPXMock) -> None:
     grants(httpx_mock, "t1")
     httpx_mock.add_response(url=f"{RUNS}?deal=006B", json={"items": []})
+    unknown = {"status": 404, "code": "journey.unknown", "kind": "NotFound"}
+    httpx_mock.add_response(url=f"{JOURNEYS}/006B", status_code=404, json=unknown)
 
     async with calling(home, 8080, "demo") as calls:
         with pytest.raises(NotFound):
             await calls.find("006B")
+
+
+async def test_a_project_of_any_system_leads_to_the_run_of_its_deal(
+    home: Path, httpx_mock: HTTPXMock
+) -> None:
+    grants(httpx_mock, "t1")
+    httpx_mock.add_response(url=f"{RUNS}?deal=1003", json={"items": []})
+    httpx_mock.add_response(url=f"{JOURNEYS}/1003", json={"where": {"run_id": RUN["id"]}})
+    httpx_mock.add_response(url=BASE + run_path(RUN["id"]), json=RUN)
+
+    async with calling(home, 8080, "demo") as calls:
+        run = await calls.find("1003")
+
+    assert run.id == RUN["id"]
 
 
 async def test_every_page_of_work_items_is_read(home: Path, httpx_mock: HTTPXMock) -> None:

@@ -29,6 +29,28 @@ async def test_any_id_of_any_system_finds_the_journey(firm: Firm, store: Store) 
         assert found["where"]["run_id"] == run["id"]
 
 
+async def test_a_later_deal_is_found_by_what_its_customer_is_in_psa_and_erp(firm: Firm) -> None:
+    first = firm.salesforce.wins_deal(entity="DE")
+    await firm.run_of(first)
+    second = firm.salesforce.wins_deal(entity="DE", stage="Negotiation/Review")
+    firm.salesforce.corrects(second.id, AccountId=first.customer_id)
+    firm.salesforce.wins_again(second)
+    await firm.run_of(second)
+    key = firm.salesforce.record(second.id)["TL_Project_Key__c"]
+    planned, booked = firm.kantata.project(key), firm.netsuite.job(key)
+
+    async def newest(name: str) -> dict[str, Any]:
+        async def look() -> dict[str, Any]:
+            return await journey(firm, name)
+
+        return await firm.see(look, lambda seen: bool(seen["source"] == second.source))
+
+    for name in (planned["primary_workspace_group_id"], booked["parent"]["id"]):
+        assert (await newest(name))["others"] == [first.source]
+    assert (await journey(firm, planned["id"]))["source"] == second.source
+    assert (await journey(firm, booked["id"]))["source"] == second.source
+
+
 async def test_an_id_that_nothing_has_is_not_found(firm: Firm) -> None:
     answer = await firm.call("GET", f"{OPERATIONS}/journeys/006nobody")
 
