@@ -177,6 +177,12 @@ class Psa(Protocol):
     ) -> list[Outcome]:
         """Tasks and then milestones of a project, in that order, once per key and number."""
 
+    @operation("PUT", "/projects/{external_id}/tasks")
+    async def update_tasks(
+        self, external_id: str, tasks: list[Task], milestones: list[Milestone], key: str
+    ) -> list[Outcome]:
+        """Hours and days of tasks, then of milestones, after the contract has changed."""
+
     @operation("POST", "/projects/{external_id}/billing-lines", status=201)
     async def create_billing_lines(
         self, external_id: str, lines: list[BillingLine], milestones: list[Milestone], key: str

@@ -17,8 +17,9 @@ from contracts.canonical.contract import Contract, DeliveryTerms
 from contracts.canonical.deal import Deal
 from contracts.canonical.identity import Ref
 from contracts.canonical.project import Milestone, Project, StaffingRequest, Task
-from contracts.errors import Rejected
+from contracts.errors import NotFound, Rejected, error_of
 from contracts.events import ContractActivated
+from contracts.ports import Outcome
 from process_apis import customer_master
 from process_apis import project_setup as setup
 from process_apis.deal_rules import FINANCE, SALES, STAFFING
@@ -37,6 +38,7 @@ async def followed_in_psa(project: Project, contract: Contract, terms: DeliveryT
         project = await setup.work_breakdown_for(project)
     else:
         project = await added_work_for(project, planned)
+        await replanned_work_for(project, planned)
     wanted = schedule_of(contract, project, terms)
     if schedule is None or amounts(schedule) != amounts(wanted):
         if schedule is not None:
@@ -85,7 +87,7 @@ async def booked_figures(project: Project) -> Ref:
 
 @step(owner=STAFFING, keep="tasks and milestones go with their project")
 async def added_work_for(project: Project, planned: Project) -> Project:
-    """Tasks and milestones that were sold in addition; those that are there are the PSA's own."""
+    """Tasks and milestones that were sold in addition to those that are there."""
     tasks, milestones = (
         with_known_ids(project.tasks, planned.tasks),
         with_known_ids(project.milestones, planned.milestones),
@@ -102,6 +104,38 @@ async def added_work_for(project: Project, planned: Project) -> Project:
         tasks = with_new_ids(tasks, made[: len(more)])
         milestones = with_new_ids(milestones, made[len(more) :])
     return msgspec.structs.replace(project, tasks=tasks, milestones=milestones)
+
+
+@step(owner=STAFFING, keep="it is planned as it was sold last")
+async def replanned_work_for(project: Project, planned: Project) -> Ref:
+    """Hours and days of tasks and milestones, where another number or day was sold than before."""
+    tasks, milestones = (
+        anew(project.tasks, planned.tasks),
+        anew(project.milestones, planned.milestones),
+    )
+    if tasks or milestones:
+        psa, key = setup.psa_of(project.extensions[SYSTEM]), f"plan-{project.id}"
+        told = await psa.update_tasks(project.external_id or "", tasks, milestones, key)
+        setup.all_made([each for each in told if not gone(each)])
+    return Ref(project.id, project.external_id)
+
+
+def anew(wanted: Sequence[W], there: Sequence[W]) -> list[W]:
+    """What is there and was sold with other hours or days than it was planned with."""
+    known = {each.external_id: plan(each) for each in there if each.external_id}
+    return [each for each in wanted if known.get(each.external_id or "", plan(each)) != plan(each)]
+
+
+def plan(work: Task | Milestone) -> tuple[object, ...]:
+    """How much of it there is, and when."""
+    if isinstance(work, Milestone):
+        return (work.due_on,)
+    return (work.planned_hours, work.starts_on, work.ends_on)
+
+
+def gone(told: Outcome) -> bool:
+    """Whether people have taken the record out of the plan: then there is nothing to follow."""
+    return told.problem is not None and isinstance(error_of(told.problem), NotFound)
 
 
 def with_known_ids(wanted: Sequence[W], there: Sequence[W]) -> tuple[W, ...]:

@@ -38,7 +38,7 @@ class StateChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WorkBreakdown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Tasks and milestones to make."""
+    """Tasks and milestones to make, or to plan anew."""
 
     tasks: list[Task]
     milestones: list[Milestone]
@@ -130,6 +130,14 @@ async def create_tasks(
     return await psa.create_tasks(external_id, data.tasks, data.milestones, data.key)
 
 
+@put("/projects/{external_id:str}/tasks", operation_id="updateTasks")
+async def update_tasks(
+    psa: ServedPsa, external_id: FromPath[str], data: JSONBody[WorkBreakdown]
+) -> list[Outcome]:
+    """Hours and days of tasks, then of milestones, after the contract has changed."""
+    return await psa.update_tasks(external_id, data.tasks, data.milestones, data.key)
+
+
 @post(
     "/projects/{external_id:str}/billing-lines", operation_id="createBillingLines", status_code=201
 )
@@ -185,6 +193,7 @@ routes = [
     update_project,
     set_project_state,
     create_tasks,
+    update_tasks,
     create_billing_lines,
     cancel_billing_lines,
     create_staffing_requests,

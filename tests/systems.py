@@ -197,6 +197,10 @@ class Salesforce(System):
         """The deal is won after all."""
         self.corrects(deal.id, stage="Closed Won")
 
+    def sells(self, line: str, **fields: Any) -> None:
+        """A line of a deal is sold otherwise; the names are Salesforce's."""
+        self._call("PATCH", f"{DATA}/sobjects/OpportunityLineItem/{line}", fields)
+
     def line_of(self, deal: Deal) -> str:
         """The id of the deal's first line."""
         lines = self.state()["OpportunityLineItem"]

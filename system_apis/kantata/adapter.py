@@ -49,6 +49,7 @@ BILLING = Kind("billing_milestones", "billing_milestone", "billing-line")
 RESOURCES = Kind(
     "workspace_resources", "workspace_resource", "staffing-request", {"include_unnamed": "true"}
 )
+PLAN = ("planned_hours", "starts_on", "ends_on")
 REFERENCES = {"include": "external_references"}
 Made = dict[int, Record | ThroughlineError]
 Find = Callable[[], Awaitable[Ref | None]]
@@ -161,6 +162,18 @@ class Kantata:
             made = {}
         return [told[n] for n in range(len(keys))]
 
+    async def update_tasks(
+        self, external_id: str, tasks: list[Task], milestones: list[Milestone], key: str
+    ) -> list[Outcome]:
+        """Stories planned anew, one by one: what people have made of them otherwise stays."""
+        del external_id  # a story's own id is enough
+        told, work = list[Outcome](), list[Task | Milestone]([*tasks, *milestones])
+        for own, each in zip(numbered(key, len(work)), work, strict=True):
+            write = Write(object=STORIES.object, key=own, kind="update", attributes=PLAN)
+            body, story = {STORIES.one: self._maps.plan(each)}, each.external_id or ""
+            told.append(await self._told(write, "PUT", STORIES, story, body))
+        return told
+
     async def create_billing_lines(
         self, external_id: str, lines: list[BillingLine], milestones: list[Milestone], key: str
     ) -> list[Outcome]:
@@ -238,16 +251,21 @@ class Kantata:
                 find=partial(self._still, kind, external_id),
                 undoes=True,
             )
-            try:
-                done: Told = await self._http.write(
-                    write, "DELETE", f"/{kind.many}/{{}}", external_id
-                )
-            except Transient:
-                raise
-            except ThroughlineError as error:  # this record's outcome; the others go on
-                done = error
-            told.append(reported(done, external_id))
+            told.append(await self._told(write, "DELETE", kind, external_id))
         return told
+
+    async def _told(
+        self, write: Write, method: str, kind: Kind, external_id: str, body: Any = None
+    ) -> Outcome:
+        """What became of a write on one record of several."""
+        path = f"/{kind.many}/{{}}"
+        try:
+            done: Told = await self._http.write(write, method, path, external_id, body=body)
+        except Transient:
+            raise
+        except ThroughlineError as error:  # this record's outcome; the others go on
+            done = error
+        return reported(done, external_id)
 
     async def _find(self, kind: Kind, key: str) -> Ref | None:
         return (await self._by_keys(kind, [key])).get(key)

@@ -95,6 +95,15 @@ class Maps:
             body["parent_id"] = parent
         return sent(body | {"story_type": "task", "workspace_id": workspace}, "Task", key)
 
+    def plan(self, work: Task | Milestone) -> Record:
+        """Hours and days of a story that exists, and nothing else of it."""
+        if isinstance(work, Milestone):
+            own, body = self._of("milestone"), self.milestone(work, "", "")
+            return {name: value for name, value in body.items() if name == own.path("due_on")}
+        own, body = self._of("task"), self.task(work, "", None, "")
+        planned = {own.path(name) for name in ("planned_hours", "starts_on", "ends_on")}
+        return {name: value for name, value in body.items() if name in planned}
+
     def milestone(self, milestone: Milestone, workspace: str, key: str) -> Record:
         """A milestone as a new story."""
         body = self._of("milestone").write(milestone)

@@ -133,6 +133,21 @@ async def test_a_deal_priced_anew_is_its_contracts_next_version_and_all_systems_
     assert len(await firm.runs_of(deal)) == 1
 
 
+async def test_work_is_planned_as_it_was_sold_last_where_that_is_another(firm: Firm) -> None:
+    deal, _ = await engaged(firm, entity="US")
+    key = key_of(firm, deal)
+    before = {each["id"]: each for each in firm.kantata.tasks(key)}
+    line = firm.salesforce.line_of(deal)
+
+    firm.salesforce.sells(line, Quantity=100)
+
+    await change_of(firm, deal, "done")
+    after = {each["id"]: each for each in firm.kantata.tasks(key)}
+    assert before.keys() == after.keys()
+    changed = [id_ for id_ in after if after[id_] != before[id_]]
+    assert [after[id_]["time_estimate_in_minutes"] for id_ in changed] == [6_000]
+
+
 async def test_a_fixed_price_agreed_anew_is_billed_as_agreed_anew(firm: Firm) -> None:
     deal, _ = await engaged(firm, entity="US", billing_model="fixed_price")
     key = key_of(firm, deal)
