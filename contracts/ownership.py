@@ -101,7 +101,7 @@ OWNERSHIP: tuple[Ownership, ...] = (
     *_row("contract", "throughline", DELIVERY, consistency="strict", recovery="restore"),
     *_row("service-package rate-card", "throughline", FINANCE, recovery="restore"),
     *_row("project-template", "throughline", DELIVERY, recovery="restore"),
-    *_row("project task", "psa", DELIVERY),
+    *_row("project", "psa", DELIVERY),
     *_row("project", "erp", FINANCE, attributes="dimensions", compliance="financial"),
     *_row("staffing-request assignment", "psa", STAFFING),
     *_row("time-entry expense", "psa", DELIVERY, latency="daily", compliance="financial"),

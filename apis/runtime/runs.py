@@ -106,29 +106,27 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     again: bool = False
 
+    @property
+    def open_key(self) -> str:
+        """What only one open run of a record may carry."""
+        return f"{self.flow}|{self.source.connection}|{self.source.external_id}"
+
 
 def start(connection: Connection, engine: Engine, asked: Start) -> Begun:
     """Start a flow for a record, or answer the run it has: open, or ended in the same turn."""
     begun = foreseen(connection, asked)
     if not begun.new:
         return begun
-    if not queued(connection, begun.run_id, open_key(asked), asked):  # theirs is the run
-        theirs = begun_already(connection, open_key(asked))
-        assert theirs is not None  # noqa: S101 - its key was taken just now
-        return theirs
+    if not queued(connection, begun.run_id, asked):  # somebody was quicker: theirs is the run
+        return foreseen(connection, asked)
     tell_start(connection, begun.run_id, asked)
     engine.enqueue(connection, asked.registered, begun.run_id, asked.argument)
     return begun
 
 
-def open_key(asked: Start) -> str:
-    """What only one open run of a record may carry."""
-    return f"{asked.flow}|{asked.source.connection}|{asked.source.external_id}"
-
-
 def foreseen(connection: Connection, asked: Start) -> Begun:
     """The run that a start would answer, or begin."""
-    if open_run := begun_already(connection, open_key(asked)):
+    if open_run := begun_already(connection, asked.open_key):
         return open_run
     run_id = f"{asked.flow}:{asked.source.connection}:{asked.source.external_id}:{asked.turn}"
     earlier = connection.execute(
@@ -148,7 +146,7 @@ def begun_already(connection: Connection, open_key: str) -> Begun | None:
     return None if row is None else Begun(row.id, new=False, state=row.state)
 
 
-def queued(connection: Connection, run_id: str, open_key: str, asked: Start) -> bool:
+def queued(connection: Connection, run_id: str, asked: Start) -> bool:
     """Write the run as queued; False if the record has an open one."""
     context = msgspec.structs.replace(asked.context, request_key=None, deadline=None)
     return insert_new(
@@ -160,7 +158,7 @@ def queued(connection: Connection, run_id: str, open_key: str, asked: Start) -> 
         record=asked.source.external_id,
         turn=asked.turn,
         state="queued",
-        open_key=open_key,
+        open_key=asked.open_key,
         requester=context.person or context.actor,
         context=msgspec.json.encode(context).decode(),
         queued_at=asked.at.isoformat(),

@@ -49,7 +49,6 @@ BILLING = Kind("billing_milestones", "billing_milestone", "billing-line")
 RESOURCES = Kind(
     "workspace_resources", "workspace_resource", "staffing-request", {"include_unnamed": "true"}
 )
-PLAN = ("planned_hours", "starts_on", "ends_on")
 REFERENCES = {"include": "external_references"}
 Made = dict[int, Record | ThroughlineError]
 Find = Callable[[], Awaitable[Ref | None]]
@@ -169,7 +168,8 @@ class Kantata:
         del external_id  # a story's own id is enough
         told, work = list[Outcome](), list[Task | Milestone]([*tasks, *milestones])
         for own, each in zip(numbered(key, len(work)), work, strict=True):
-            write = Write(object=STORIES.object, key=own, kind="update", attributes=PLAN)
+            # a task is part of its project: it has no owner of its own
+            write = Write(object=STORIES.object, key=own, kind="update", attributes=())
             body, story = {STORIES.one: self._maps.plan(each)}, each.external_id or ""
             told.append(await self._told(write, "PUT", STORIES, story, body))
         return told

@@ -77,6 +77,26 @@ def requests(project: str, *roles: str) -> list[StaffingRequest]:
     ]
 
 
+async def test_of_a_story_that_exists_hours_and_days_are_planned_anew_and_nothing_else(
+    tenant, psa
+) -> None:
+    asks()
+    project = await rollout(psa)
+    task, _, milestone = await psa.create_tasks(project, TASKS, MILESTONES, "tasks-1")
+    more = Task(code="1", name="Renamed", external_id=task.external_id, planned_hours=Decimal(100))
+    later = Milestone(
+        code="m1", name="Moved", external_id=milestone.external_id, due_on=date(2026, 7, 31)
+    )
+
+    told = await psa.update_tasks(project, [more], [later], "plan-1")
+
+    stories = {str(each["id"]): each for each in await tenant.lists("stories")}
+    design, sign_off = stories[task.external_id], stories[milestone.external_id]
+    assert [each.external_id for each in told] == [task.external_id, milestone.external_id]
+    assert (design["title"], design["time_estimate_in_minutes"]) == ("Design", 6000)
+    assert (sign_off["title"], sign_off["due_date"]) == ("Design sign-off", "2026-07-31")
+
+
 async def test_a_clean_deal_is_six_calls(tenant, psa) -> None:
     asks()
     before = len(tenant.log)
