@@ -167,7 +167,7 @@ async def test_every_write_is_listed_and_none_is_made(
     assert written(plan) == [
         ("acme", "update customer", {"key": "customer-1"}),
         ("acme", "update customer", {"key": "customer-1"}),
-        ("acme", "create deal", {"of": "$planned:acme.customer#1", "project": "project-1"}),
+        ("acme", "create deal", {"of": "001B", "project": "project-1"}),
     ]
     assert plan.problems == ()
     assert {request.method for request in httpx_mock.get_requests()} == {"POST", "GET"}
