@@ -187,10 +187,13 @@ async def decided_deal(source: Source) -> str:
     rule, worth = rule_of(contract), shown(contract.current.value)
     if deal.state == "lost" and rule.lost == "reverse":
         return "reverse"
+    project = project_key(contract).partition("-")[2]
+    records = await current().runtime.store.read(customer_master.sources, "project", project)
+    known = ", ".join(f"{each.connection} {each.external_id}" for each in records)
     raise Rejected(
         "deal.on-hold",
         f"deal {deal.name!r} is {deal.state} in {source.connection} after its project began: "
-        f"the project, worth {worth}, is on hold",
+        f"the project ({known}), worth {worth}, is on hold",
         owner=rule.owner,
         remedy=f"win the deal again in {source.connection}, or abandon to cancel its project",
         source=source.connection,

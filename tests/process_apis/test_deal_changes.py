@@ -37,6 +37,9 @@ async def test_a_reopened_deal_puts_its_project_on_hold_until_it_is_won_again(fi
     assert stand(firm, key) == (ON_HOLD, "4", False)
     assert firm.salesforce.record(deal.id)["TL_Project_Status__c"] == "on hold"
     assert (item["code"], item["amount"]) == ("deal.on-hold", contract["versions"][0]["value"])
+    planned, booked = places(firm, key)
+    assert f"kantata {planned['id']}" in item["detail"]
+    assert f"netsuite {booked['id']}" in item["detail"]
 
     firm.salesforce.wins_again(deal)
 
