@@ -12,6 +12,7 @@ from contracts.events import ProjectChanged
 from tests.experience_apis.announced import activates_project, announce
 from tests.experience_apis.audience import DELIVERY, project
 from tests.firm import Firm
+from tests.process_apis.changing import held
 
 
 async def test_any_id_finds_the_project_with_what_it_is_in_each_system(
@@ -96,10 +97,10 @@ async def test_the_health_of_a_project_names_what_waits_for_people(
     run = await firm.run_of(deal)
     made = await activates_project(store, run)
     firm.salesforce.loses(deal)
-    held = await firm.work_item(code="deal.on-hold")
+    waits = await held(firm, deal)
     firm.salesforce.corrects(deal.customer_id, tax_code=None)
     firm.salesforce.wins_again(deal)
-    taxless = await firm.work_item(owner="finance-master-data")
+    taxless = await firm.work_item(deal, owner="finance-master-data")
 
     async def look() -> dict[str, Any]:
         return await project(firm, made.id, "/health")
@@ -107,7 +108,7 @@ async def test_the_health_of_a_project_names_what_waits_for_people(
     health = await firm.see(look, lambda seen: len(seen["open_work_items"]) > 1)
 
     assert {(each["id"], each["owner"]) for each in health["open_work_items"]} == {
-        (held["id"], "delivery-director"),
+        (waits["id"], "delivery-director"),
         (taxless["id"], "finance-master-data"),
     }
 
