@@ -164,7 +164,7 @@ def steward_of(
     owner: str,
     stewards: Mapping[str, str] | None = None,
 ) -> str:
-    """The role that looks after the value; `stewards` are metadata's, by object or kind of system."""
+    """The role that looks after the value; `stewards` are by object or by kind of system."""
     named = stewards or {}
     if role := named.get(object) or named.get(owner):
         return role
