@@ -51,8 +51,12 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     problem: Problem | None = None
 
 
+BILLING_SCHEDULES = "billing-schedule.create"
+"""A capability: an ERP without it follows one of its own schedules, which metadata names."""
+
+
 class About(msgspec.Struct, frozen=True, kw_only=True):
-    """Which vendor is behind a connection, and until when its pinned version lives."""
+    """Which vendor is behind a connection, until when its version lives, what else it can do."""
 
     vendor: str
     version: str | None = None
@@ -60,6 +64,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str | None = None
     connection: str | None = None
     docs: str | None = None
+    capabilities: dict[str, bool] = {}
 
 
 def operation(method: Method, path: str, *, status: int = 200) -> Callable[[Function], Function]:

@@ -18,12 +18,12 @@ from contracts.canonical.identity import Ref, Source
 from contracts.canonical.party import Contact, Customer
 from contracts.canonical.project import Project, ProjectState
 from contracts.errors import Misconfigured, NotFound, Rejected
-from contracts.ports import About
+from contracts.ports import BILLING_SCHEDULES, About
 from system_apis.netsuite.maps import Maps
 from system_apis.netsuite.suiteql import suiteql
 
 PORT = "erp"
-CAPABILITIES = {"billing-schedule.create": False}
+CAPABILITIES = {BILLING_SCHEDULES: False}
 """What an ERP may offer beyond its port: here schedules are chosen, their lines are ours."""
 
 Record = dict[str, Any]
@@ -45,8 +45,8 @@ class NetSuite:
         self._maps = Maps(metadata, http.name)
 
     async def about(self) -> About:
-        """Vendor, pinned version and the day it retires."""
-        return self._http.about()
+        """Vendor, pinned version and the day it retires; and what it can do beyond its port."""
+        return msgspec.structs.replace(self._http.about(), capabilities=CAPABILITIES)
 
     async def get_customer(self, external_id: str) -> Customer:
         """One customer, as the ERP knows it now."""

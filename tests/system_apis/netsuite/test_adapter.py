@@ -381,3 +381,4 @@ async def test_about_tells_who_is_behind_it(erp) -> None:
     about = await erp.about()
 
     assert (about.vendor, about.version, about.connection) == ("netsuite", "v1", "netsuite")
+    assert about.capabilities == {"billing-schedule.create": False}
