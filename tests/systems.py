@@ -302,6 +302,12 @@ class NetSuite(System):
         made = self._call("POST", f"{BOOKS}/customer", given)
         return made.headers["Location"].rpartition("/")[2]
 
+    def has_job(self, name: str, customer: str, **fields: Any) -> str:
+        """Someone has made a project of a customer, without our key; answers its id."""
+        parent = {"parent": {"id": customer}}
+        made = self._call("POST", f"{BOOKS}/job", {"companyName": name} | parent | fields)
+        return made.headers["Location"].rpartition("/")[2]
+
     def corrects(self, customer: str, **fields: Any) -> None:
         """Someone sets fields of a customer right, such as `tax_id=...` or `credit_hold=False`."""
         self._call("PATCH", f"{BOOKS}/customer/{customer}", booked(**fields))

@@ -49,7 +49,8 @@ BILLING = Kind("billing_milestones", "billing_milestone", "billing-line")
 RESOURCES = Kind(
     "workspace_resources", "workspace_resource", "staffing-request", {"include_unnamed": "true"}
 )
-REFERENCES = {"include": "external_references"}
+EXTERNAL = "external_references"
+REFERENCES = {"include": EXTERNAL}
 Made = dict[int, Record | ThroughlineError]
 Find = Callable[[], Awaitable[Ref | None]]
 
@@ -105,6 +106,32 @@ class Kantata:
     async def find_project(self, key: str) -> Ref | None:
         """The project that carries our key, if there is one."""
         return await self._find(WORKSPACES, key)
+
+    async def match_projects(self, project: Project) -> list[Ref]:
+        """Workspaces of its group, or of none, and of its title without a reference of ours."""
+        asked = {"matching": project.name, "include": f"{EXTERNAL},primary_workspace_group"}
+        group = project.customer.external_id if project.customer else None
+        return [
+            Ref(None, id_)
+            for id_, record, its in await self._listed(WORKSPACES, asked)
+            if its is None
+            and normal(record["title"]) == normal(project.name)
+            and str(record.get("primary_workspace_group_id") or group) == group
+        ]
+
+    async def adopt_project(self, external_id: str, project: Project, key: str) -> Ref:
+        """Our reference, state, budget and days on a workspace that was made by hand."""
+        found = await self.get_project(external_id)
+        if found.currency != project.currency:
+            told = f"project {external_id} is planned in {found.currency}, not {project.currency}"
+            raise Conflict("project.other-currency", told, source=self._http.name)
+        sent = ("key", "state", "budget", "starts_on", "ends_on")
+        worth = project.budget.total if project.budget else None
+        write = Write(
+            object=WORKSPACES.object, key=key, kind="update", attributes=sent, amount=worth
+        )
+        body = {WORKSPACES.one: self._maps.adopted(project, key)}
+        return await self._http.write(write, "PUT", "/workspaces/{}", external_id, body=body)
 
     async def update_project(self, external_id: str, project: Project, key: str) -> Ref:
         """State, budget and days of a project; its name and its work are the PSA's own by now."""
@@ -291,7 +318,7 @@ class Kantata:
         page, last = 0, 1
         while page < last:
             page += 1
-            params = {**kind.shown, **asked, **REFERENCES, "per_page": PAGE, "page": page}
+            params = {**kind.shown, **REFERENCES, **asked, "per_page": PAGE, "page": page}
             answer = await self._http.get(f"/{kind.many}", params=params)
             known += [
                 (str(each["id"]), each, key_of(answer, each)) for each in found(answer, kind.many)

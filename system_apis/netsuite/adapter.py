@@ -125,6 +125,22 @@ class NetSuite:
         )
         return await self._put(write, "job", body)
 
+    async def match_projects(self, project: Project) -> list[Ref]:
+        """Jobs of its customer and name without an external id."""
+        debtor = project.customer.external_id if project.customer else None
+        name = self._maps.job_name(project)
+        where = "customer = {} AND UPPER(companyname) = UPPER({}) AND externalid IS NULL"
+        query = suiteql(f"SELECT id FROM job WHERE {where} ORDER BY id", debtor or "", name)  # noqa: S608 - our words
+        rows, _ = await self._rows(query)
+        return [Ref(None, str(row["id"])) for row in rows]
+
+    async def adopt_project(self, external_id: str, project: Project, key: str) -> Ref:
+        """Our key, state, price and days on a job that was made by hand."""
+        body = self._maps.job_figures(project) | {"externalId": external_key(key)}
+        worth = project.budget.total if project.budget else None
+        write = Write(object="project", key=key, kind="update", attributes=("key",), amount=worth)
+        return await self._http.write(write, "PATCH", "/record/v1/job/{}", external_id, body=body)
+
     async def update_project(self, external_id: str, project: Project, key: str) -> Ref:
         """State, price and days of a job, after its contract has changed."""
         # as with the state alone: they are the job's own figures, a mirror of what others own

@@ -83,3 +83,71 @@ async def test_a_customer_who_is_billed_in_another_currency_is_found_before_anyt
     await firm.decides(item, "retry")  # the euro is among the customer's currencies now
 
     assert (await firm.run_of(deal))["state"] == "done"
+
+
+def with_a_project(firm: Firm) -> tuple[Deal, str, str]:
+    """A deal of a customer in the books whose project somebody made by hand, in both systems."""
+    deal = firm.salesforce.wins_deal(entity="DE", stage="Negotiation/Review")
+    name = f"Rollout {deal.id}"
+    firm.salesforce.corrects(deal.id, name=name)
+    tax_id = firm.salesforce.record(deal.customer_id)["TL_Tax_Id__c"]
+    customer = firm.netsuite.has_customer(name=f"By Hand {deal.id} AG", tax_id=tax_id)
+    planned, booked = firm.kantata.has_project(name), firm.netsuite.has_job(name, customer)
+    firm.kantata.changes_project(planned, currency="EUR")
+    firm.salesforce.wins_again(deal)
+    return deal, planned, booked
+
+
+def made_for(firm: Firm, deal: Deal) -> tuple[list[str], list[str]]:
+    """The projects of the deal's name in both systems."""
+    name = firm.salesforce.record(deal.id)["Name"]
+    planned = [each["id"] for each in firm.kantata.state()["workspaces"] if each["title"] == name]
+    booked = [each["id"] for each in firm.netsuite.state()["job"] if each["companyName"] == name]
+    return planned, booked
+
+
+async def test_a_project_that_was_made_by_hand_is_adopted_in_place_of_a_second_one(
+    firm: Firm,
+) -> None:
+    deal, planned, booked = with_a_project(firm)
+
+    first = await firm.work_item(deal, step="project_for")
+    assert (first["code"], first["adopts"]) == ("project.made-by-hand", "kantata")
+    assert planned in first["detail"]
+    await firm.decides(first, "adopt", record={"system": "kantata", "external_id": planned})
+    second = await firm.work_item(deal, step="booked_project_for")
+    assert (second["code"], second["adopts"]) == ("project.made-by-hand", "netsuite")
+    await firm.decides(second, "adopt", record={"system": "netsuite", "external_id": booked})
+    await firm.run_of(deal)
+
+    key = firm.salesforce.record(deal.id)["TL_Project_Key__c"]
+    workspace, job = firm.kantata.project(key), firm.netsuite.job(key)
+    assert (workspace["id"], job["id"]) == (planned, booked)
+    assert (workspace["price_in_cents"], job["jobPrice"]) == (4_280_000, 42800)
+    assert len(firm.kantata.staffing_requests(key)) == 2
+    assert made_for(firm, deal) == ([planned], [booked])
+
+
+async def test_who_retries_wants_a_project_beside_the_one_made_by_hand(firm: Firm) -> None:
+    deal, planned, booked = with_a_project(firm)
+
+    for step in ("project_for", "booked_project_for"):
+        await firm.decides(await firm.work_item(deal, step=step), "retry")
+    await firm.run_of(deal)
+
+    key = firm.salesforce.record(deal.id)["TL_Project_Key__c"]
+    assert firm.kantata.project(key)["id"] != planned
+    assert firm.netsuite.job(key)["id"] != booked
+
+
+async def test_a_project_adopted_by_a_wrong_number_is_asked_for_again(firm: Firm) -> None:
+    deal, planned, _ = with_a_project(firm)
+
+    item = await firm.work_item(deal, code="project.made-by-hand")
+    await firm.decides(item, "adopt", record={"system": "kantata", "external_id": "999999"})
+    missing = await firm.work_item(deal, code="project.not-found")
+    assert missing["adopts"] == "kantata"
+    await firm.decides(missing, "adopt", record={"system": "kantata", "external_id": planned})
+
+    await firm.work_item(deal, step="booked_project_for")
+    assert made_for(firm, deal)[0] == [planned]
