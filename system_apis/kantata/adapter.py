@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
+
+import msgspec
 
 from apis.runtime.caller import Outcome as Told
 from apis.runtime.caller import reported
@@ -76,9 +78,11 @@ class Kantata:
     ) -> Ref:
         """A group for the customer: the one of its name becomes ours, else there is a new one.
 
+        Names are unique: a customer whose name another one has is told apart by its place.
         What a group that is ours shows of its customer belongs to other systems: it stays.
         """
-        group = await self._named(customer.name, key)
+        group, name = await self._named(customer, key)
+        customer = msgspec.structs.replace(customer, name=name)
         write = creating(GROUPS, key, partial(self._find, GROUPS, key), customer.entity)
         body = self._maps.group(customer, key, contact)
         if group is None:
@@ -299,16 +303,18 @@ class Kantata:
                 known[key] = Ref(None, id_)
         return known
 
-    async def _named(self, name: str, key: str) -> str | None:
-        """The group of this name, ours or nobody's; a Conflict if it is another customer's."""
-        listed = await self._listed(GROUPS, {"matching": name})
-        same = [(id_, its) for id_, record, its in listed if normal(record["name"]) == normal(name)]
-        mine = [id_ for id_, its in same if its == key]
-        free = [id_ for id_, its in same if its is None]
-        if not mine and (len(free) > 1 or len(same) > len(free)):
-            told = f"the group {name} is another customer's already, or there are several"
-            raise Conflict("kantata.SEVERAL", told, source=self._http.name)
-        return next(iter(mine or free), None)
+    async def _named(self, customer: Customer, key: str) -> tuple[str | None, str]:
+        """The customer's group, ours or nobody's, and the first of its names that is free."""
+        listed = await self._listed(GROUPS, {"matching": customer.name})
+        if mine := [id_ for id_, _, its in listed if its == key]:
+            return mine[0], customer.name
+        taken = {normal(record["name"]): (id_, its) for id_, record, its in listed}
+        for name in names_of(customer, key):
+            group, its = taken.get(normal(name), (None, None))
+            if its is None:
+                return group, name
+        told = f"every name for {customer.name} is another customer's already"
+        raise Conflict("kantata.SEVERAL", told, source=self._http.name)
 
     async def _listed(
         self, kind: Kind, asked: Mapping[str, str]
@@ -369,6 +375,15 @@ def tried(make: Callable[..., Record], *args: Any) -> Record | ThroughlineError:
 def without_parent(task: Task) -> Rejected:
     """A task whose parent is nowhere."""
     return Rejected("task.parent-missing", f"task {task.code}: there is no {task.parent}")
+
+
+def names_of(customer: Customer, key: str) -> Iterator[str]:
+    """What a customer may be called: its name, with its city, its country, or last our key."""
+    yield customer.name
+    city = next((each.city for each in customer.addresses if each.city), None)
+    for more in (city, customer.country, key.rpartition("-")[2]):
+        if more:
+            yield f"{customer.name} ({more})"
 
 
 def normal(name: str) -> str:
