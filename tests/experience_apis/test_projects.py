@@ -99,7 +99,7 @@ async def test_the_health_of_a_project_names_what_waits_for_people(
     held = await firm.work_item(code="deal.on-hold")
     firm.salesforce.corrects(deal.customer_id, tax_code=None)
     firm.salesforce.wins_again(deal)
-    taxless = await firm.work_item(owner="finance-master-data")
+    taxless = await firm.work_item(deal, owner="finance-master-data")
 
     async def look() -> dict[str, Any]:
         return await project(firm, made.id, "/health")

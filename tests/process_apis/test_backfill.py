@@ -152,6 +152,8 @@ async def test_backfills_are_listed_the_newest_first_with_what_became_of_their_d
     assert mine["counts"]["found"] == len(earlier["DE"])
     asked_at = [datetime.fromisoformat(each["asked_at"]) for each in listed]
     assert asked_at == sorted(asked_at, reverse=True)
+    refused = await firm.call("GET", f"{BACKFILLS}/{done['id']}", params={"cursor": "page-2"})
+    assert (refused.status_code, refused.json()["errors"][0]["parameter"]) == (422, "cursor")
 
 
 async def test_asked_again_all_have_a_run_and_none_gets_another(

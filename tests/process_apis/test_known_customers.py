@@ -149,5 +149,6 @@ async def test_a_project_adopted_by_a_wrong_number_is_asked_for_again(firm: Firm
     assert missing["adopts"] == "kantata"
     await firm.decides(missing, "adopt", record={"system": "kantata", "external_id": planned})
 
-    await firm.work_item(deal, step="booked_project_for")
+    await firm.decides(await firm.work_item(deal, step="booked_project_for"), "retry")
+    await firm.run_of(deal)
     assert made_for(firm, deal)[0] == [planned]

@@ -27,18 +27,6 @@ async def test_a_cursor_that_is_no_pages_next_is_refused_by_its_name(
     assert (answer.status_code, error["parameter"]) == (422, "cursor")
 
 
-async def test_the_deals_of_a_backfill_have_their_own_cursors(firm: Firm) -> None:
-    body = {"system": "salesforce", "won_since": "2026-01-01", "entity": "US"}
-    begun = await firm.call("POST", f"{PROCESS}/backfills", json=body)
-    place = begun.headers["Location"]
-
-    refused = await firm.call("GET", place, params={"cursor": "page-2"})
-    await firm.call("POST", f"{place}/cancellations")
-
-    [error] = refused.json()["errors"]
-    assert (refused.status_code, error["parameter"]) == (422, "cursor")
-
-
 @pytest.mark.parametrize("queue", [ITEMS, "/experience/operations/v1/work-items"])
 @pytest.mark.parametrize("nobody", ["", "nobody", "kim@", "kim frey@northline.example"])
 async def test_work_is_given_to_a_person_by_their_address(
