@@ -148,7 +148,7 @@ def work(client: str, owner: str | None) -> None:
 
 @main.command()
 @click.option("--since", required=True, type=DAY, help="The first day on which they were won.")
-@click.option("--connection", default="salesforce", help="The CRM they were won in.")
+@click.option("--system", default="salesforce", help="The CRM they were won in.")
 @click.option("--entity", help="Only deals that this legal entity sold.")
 @click.option("--dry-run", is_flag=True, help="Show what would be started; start nothing.")
 @click.option("--client", default="demo", help="Which client of clients.json asks.")

@@ -164,8 +164,9 @@ def steward_of(
     owner: str,
     stewards: Mapping[str, str] | None = None,
 ) -> str:
-    """The role that looks after the value; `stewards` are metadata's roles per kind of system."""
-    if role := (stewards or {}).get(owner):
+    """The role that looks after the value; `stewards` are by object or by kind of system."""
+    named = stewards or {}
+    if role := named.get(object) or named.get(owner):
         return role
     row = row_of(object, attribute)
     if row.system == owner:

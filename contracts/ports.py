@@ -51,8 +51,12 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     problem: Problem | None = None
 
 
+BILLING_SCHEDULES = "billing-schedule.create"
+"""A capability: an ERP without it follows one of its own schedules, which metadata names."""
+
+
 class About(msgspec.Struct, frozen=True, kw_only=True):
-    """Which vendor is behind a connection, and until when its pinned version lives."""
+    """Which vendor is behind a connection, until when its version lives, what else it can do."""
 
     vendor: str
     version: str | None = None
@@ -60,6 +64,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str | None = None
     connection: str | None = None
     docs: str | None = None
+    capabilities: dict[str, bool] = {}
 
 
 def operation(method: Method, path: str, *, status: int = 200) -> Callable[[Function], Function]:
@@ -163,6 +168,14 @@ class Psa(Protocol):
     async def find_project(self, key: str) -> Ref | None:
         """The project that carries our key, if there is one."""
 
+    @operation("POST", "/projects/matches")
+    async def match_projects(self, project: Project) -> list[Ref]:
+        """Projects of its customer and name that carry no key of ours: made by hand."""
+
+    @operation("PUT", "/projects/{external_id}/key")
+    async def adopt_project(self, external_id: str, project: Project, key: str) -> Ref:
+        """Our key on a project that was made by hand, with state, budget and days as sold."""
+
     @operation("PUT", "/projects/{external_id}")
     async def update_project(self, external_id: str, project: Project, key: str) -> Ref:
         """State, budget and days of a project, after its contract has changed."""
@@ -244,6 +257,14 @@ class Erp(Protocol):
     @operation("POST", "/projects", status=201)
     async def create_project(self, project: Project, key: str) -> Ref:
         """The project as a job or dimension of the books, once per key."""
+
+    @operation("POST", "/projects/matches")
+    async def match_projects(self, project: Project) -> list[Ref]:
+        """Projects of its customer and name that carry no key of ours: made by hand."""
+
+    @operation("PUT", "/projects/{external_id}/key")
+    async def adopt_project(self, external_id: str, project: Project, key: str) -> Ref:
+        """Our key on a project that was made by hand, with state, budget and days as sold."""
 
     @operation("PUT", "/projects/{external_id}")
     async def update_project(self, external_id: str, project: Project, key: str) -> Ref:

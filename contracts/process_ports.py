@@ -7,7 +7,15 @@ from typing import Protocol
 
 from contracts.canonical.identity import Source
 from contracts.ports import operation
-from contracts.runs import Backfill, DecisionKind, Run, RunPage, WorkItem, WorkItemPage
+from contracts.runs import (
+    Backfill,
+    BackfillPage,
+    DecisionKind,
+    Run,
+    RunPage,
+    WorkItem,
+    WorkItemPage,
+)
 
 
 class DealToProject(Protocol):
@@ -27,9 +35,13 @@ class DealToProject(Protocol):
 
     @operation("POST", "/backfills", status=202)
     async def start_backfill(
-        self, connection: str, won_since: date, entity: str | None = None
+        self, system: str, won_since: date, entity: str | None = None
     ) -> Backfill:
         """Start what was won since a day, or answer the backfill that does so already."""
+
+    @operation("GET", "/backfills")
+    async def list_backfills(self, cursor: str | None = None) -> BackfillPage:
+        """Backfills without their deals, the newest first."""
 
     @operation("GET", "/backfills/{id}")
     async def get_backfill(self, id: str, cursor: str | None = None) -> Backfill:  # noqa: A002 - as above

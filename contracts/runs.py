@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -12,6 +12,15 @@ from contracts.canonical.moment import Moment
 from contracts.canonical.money import Money
 from contracts.errors import FieldError, Problem
 
+Person = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$",
+        max_length=200,
+        description="a person's e-mail address",
+        examples=["kim@northline.example"],
+    ),
+]
 RunState = Literal["queued", "running", "waiting", "done", "abandoned", "failed"]
 BackfillState = Literal["planned", "reading", "starting", "done", "cancelled"]
 BackfillOutcome = Literal["found", "already", "started", "waiting", "done", "refused"]
@@ -170,6 +179,7 @@ class BackfillCounts(msgspec.Struct, frozen=True, kw_only=True):
     """How many deals were found, and what became of them; `started` ones are at work."""
 
     found: int = 0
+    to_start: int = 0
     already: int = 0
     started: int = 0
     waiting: int = 0
@@ -185,7 +195,7 @@ class Backfill(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str | None = None
     state: BackfillState
-    connection: str
+    connection: str = msgspec.field(name="system")
     won_since: date
     entity: str | None = None
     requester: str | None = None
@@ -194,4 +204,11 @@ class Backfill(msgspec.Struct, frozen=True, kw_only=True):
     detail: str | None = None
     counts: BackfillCounts | None = None
     items: tuple[BackfillDeal, ...] = ()
+    next: str | None = None
+
+
+class BackfillPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Backfills without their deals, the newest first."""
+
+    items: tuple[Backfill, ...] = ()
     next: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -18,13 +19,13 @@ from apis.runtime.context import CURRENT, Call
 from apis.runtime.flow import Runtime
 from apis.runtime.metadata import crms
 from apis.runtime.runs import RUNS, moment
-from apis.runtime.store import find
+from apis.runtime.store import find, no_cursor, page_end
 from apis.runtime.work_items import WORK_ITEMS
 from contracts.canonical.deal import Deal, DealPage
 from contracts.canonical.identity import Source
 from contracts.errors import FieldError, NotFound, Rejected
 from contracts.ports import Crm
-from contracts.runs import Backfill, BackfillCounts, BackfillDeal, WorkItem
+from contracts.runs import Backfill, BackfillCounts, BackfillDeal, BackfillPage, WorkItem
 from process_apis.backfills import (
     AT_WORK,
     BACKFILLS,
@@ -41,6 +42,7 @@ from process_apis.backfills import (
 
 FLOW = "deal_to_project"
 PAGE = 100
+NUMBER = re.compile(r"[0-9]{1,9}")
 BECAME = sa.case(
     (DEALS.c.outcome != "started", DEALS.c.outcome),
     (AT_WORK, "started"),
@@ -70,7 +72,16 @@ def backfill_routes(api: str) -> list[Any]:
         headers = {"Location": f"/process/{api}/backfills/{id_}"}
         return Response(await runtime.store.read(view, id_, None), headers=headers)
 
-    return [start_backfill, get_backfill, cancel_backfill]
+    return [start_backfill, list_backfills, get_backfill, cancel_backfill]
+
+
+@get("/backfills", operation_id="listBackfills")
+async def list_backfills(
+    runtime: NamedDependency[Any], cursor: FromQuery[str | None] = None
+) -> BackfillPage:
+    """Backfills without their deals, the newest first."""
+    page: BackfillPage = await runtime.store.read(listed, cursor)
+    return page
 
 
 @get("/backfills/{id:str}", operation_id="getBackfill")
@@ -97,7 +108,7 @@ def accepted(ask: Ask, runtime: Runtime) -> None:
     metadata, errors = runtime.metadata, []
     if ask.connection not in (known := crms(metadata)):
         told = f"deals are won in {', '.join(known)}, not in {ask.connection[:40]!r}"
-        errors.append(FieldError(pointer="/connection", code="unknown", message=told))
+        errors.append(FieldError(pointer="/system", code="unknown", message=told))
     if ask.entity is not None and ask.entity not in metadata.entities:
         told = f"{ask.entity[:40]!r} is none of {', '.join(sorted(metadata.entities))}"
         errors.append(FieldError(pointer="/entity", code="unknown", message=told))
@@ -172,7 +183,9 @@ def view(connection: Connection, id_: str, cursor: str | None) -> Backfill:
     row = find(connection, BACKFILLS, id=id_)
     if row is None:
         raise NotFound("backfill.unknown", f"there is no backfill {id_}")
-    after = int(cursor) if cursor and cursor.isdecimal() else 0
+    if cursor is not None and not NUMBER.fullmatch(cursor):
+        raise no_cursor()
+    after = int(cursor or 0)
     asked = sa.select(DEALS, BECAME.label("became"), RUNS.c.state).select_from(JOINED)
     wanted = asked.where(mine(id_), DEALS.c.n > after).order_by(DEALS.c.n).limit(PAGE + 1)
     rows = connection.execute(wanted).all()
@@ -181,6 +194,21 @@ def view(connection: Connection, id_: str, cursor: str | None) -> Backfill:
         summary(connection, row),
         items=tuple(line(row.connection, each, why) for each in rows[:PAGE]),
         next=str(rows[PAGE - 1].n) if len(rows) > PAGE else None,
+    )
+
+
+def listed(connection: Connection, cursor: str | None) -> BackfillPage:
+    """A page of backfills; `cursor` is the last page's `next`."""
+    rows = BACKFILLS.c
+    asked = sa.select(BACKFILLS)
+    if cursor is not None:
+        asked = asked.where(sa.tuple_(rows.asked_at, rows.id) < sa.tuple_(*page_end(cursor)))
+    newest = asked.order_by(rows.asked_at.desc(), rows.id.desc()).limit(PAGE + 1)
+    found = connection.execute(newest).all()
+    end = found[PAGE - 1] if len(found) > PAGE else None
+    return BackfillPage(
+        items=tuple(summary(connection, row) for row in found[:PAGE]),
+        next=f"{end.asked_at}~{end.id}" if end else None,
     )
 
 
@@ -208,7 +236,7 @@ def summary(connection: Connection, row: Any) -> Backfill:
     ask, became = asked_of(row), sa.select(BECAME, sa.func.count()).select_from(JOINED)
     told = connection.execute(became.where(mine(row.id)).group_by(BECAME))
     counts = {name: count for name, count in told}  # noqa: C416 - rows are no pairs to a type checker
-    found = sum(counts.values())
+    counts = {"found": sum(counts.values()), "to_start": counts.pop("found", 0)} | counts
     return Backfill(
         id=row.id,
         state=row.state,
@@ -219,5 +247,5 @@ def summary(connection: Connection, row: Any) -> Backfill:
         asked_at=datetime.fromisoformat(row.asked_at),
         ended_at=moment(row.ended_at),
         detail=row.detail,
-        counts=BackfillCounts(**(counts | {"found": found})),
+        counts=BackfillCounts(**counts),
     )

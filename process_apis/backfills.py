@@ -85,7 +85,7 @@ BUSY = (
 class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Since which day deals were won, in which CRM, and for one legal entity or all."""
 
-    connection: str
+    connection: str = msgspec.field(name="system")
     won_since: date
     entity: str | None = None
 

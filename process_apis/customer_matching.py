@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -11,9 +11,10 @@ from apis.runtime.metadata import Matching
 from contracts.canonical.party import Address, Customer
 from contracts.errors import Conflict
 from process_apis.customer_master import plain_name
-from process_apis.deal_rules import FINANCE
+from process_apis.deal_rules import FINANCE, Finding
 
 SAME_TAX_NUMBER = 90
+OTHER_ENTITY, OTHER_CURRENCY = "customer.other-entity", "customer.other-currency"
 
 
 class Match(msgspec.Struct, frozen=True):
@@ -105,6 +106,48 @@ def unusable(found: Customer, system: str) -> Conflict:
         remedy=f"activate the customer in {system} and retry, or adopt the one that took its place",
         source=system,
     )
+
+
+def unbilled(wanted: Customer, found: Customer, system: str, *, taxed: bool) -> Iterator[Finding]:
+    """What the books lack of a customer that they know to bill this deal.
+
+    Whoever retries after the last two says that the books take both now: they refuse if not.
+    """
+    place = f"customer {found.name!r} ({found.external_id}) in {system}"
+    if taxed and not found.tax_code:
+        yield Finding(
+            "/customer/tax_code",
+            "customer.tax-code-missing",
+            f"{place} has no tax code, so no invoice can be taxed",
+            FINANCE,
+            f"enter the tax code on the customer in {system}, then retry",
+        )
+    if not found.country:
+        yield Finding(
+            "/customer/addresses",
+            "customer.billing-address-missing",
+            f"{place} has no billing address, so no invoice can be sent",
+            FINANCE,
+            f"enter the billing address on the customer in {system}, then retry",
+        )
+    if found.entity and wanted.entity not in {None, found.entity}:
+        yield Finding(
+            "/customer/entity",
+            OTHER_ENTITY,
+            f"{place} is billed by {found.entity}, and the deal is sold by {wanted.entity}",
+            FINANCE,
+            f"let {wanted.entity} bill the customer in {system} as well, then retry; or abandon,"
+            " and sell the deal by the other entity",
+        )
+    if found.currency and wanted.currency not in {None, found.currency}:
+        yield Finding(
+            "/customer/currency",
+            OTHER_CURRENCY,
+            f"{place} is billed in {found.currency}, and the deal is in {wanted.currency}",
+            FINANCE,
+            f"let the customer be billed in {wanted.currency} in {system} as well, then retry;"
+            " or abandon, and price the deal in the other currency",
+        )
 
 
 def on_hold(found: Customer, system: str) -> Conflict:

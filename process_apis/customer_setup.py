@@ -13,10 +13,19 @@ from apis.runtime.waits import involve
 from contracts.canonical.deal import Deal, DealFile
 from contracts.canonical.identity import Ref, Source
 from contracts.canonical.party import Contact, Customer
+from contracts.ownership import owner_of
 from contracts.ports import Crm
 from process_apis import customer_master
-from process_apis.customer_matching import Match, chosen, on_hold, unusable
-from process_apis.deal_rules import FINANCE
+from process_apis.customer_matching import (
+    OTHER_CURRENCY,
+    OTHER_ENTITY,
+    Match,
+    chosen,
+    on_hold,
+    unbilled,
+    unusable,
+)
+from process_apis.deal_rules import FINANCE, refused
 from process_apis.project_setup import DELIVERY, erp_of, linked, psa_of
 
 ACCOUNT = "account"
@@ -46,8 +55,8 @@ async def customers_in(erp: str, file: DealFile, customer: Customer) -> list[Cus
         in_question(each)
         match = await matched(each, found, erp)
         if match is not None:
-            if match.customer.credit_hold and each is wanted[0]:
-                raise on_hold(match.customer, erp)
+            if each is wanted[0]:
+                billable(each, match.customer, erp, file.deal)
             await linked("customer", each.id, Source(erp, match.customer.external_id or ""), match)
         known.append(booked(each, match))
     in_question(wanted[0])
@@ -99,6 +108,24 @@ async def matched(wanted: Customer, found: Sequence[Customer], erp: str) -> Matc
     if match.customer.state != "active":
         raise unusable(match.customer, erp)
     return match
+
+
+def billable(wanted: Customer, found: Customer, erp: str, deal: Deal) -> None:
+    """Refuse a customer of the books on whom this deal cannot be billed, before anything is."""
+    if found.credit_hold:
+        raise on_hold(found, erp)
+    running, metadata = current(), current().runtime.metadata
+    on, entity = running.runtime.clock.now().date(), metadata.entities[deal.entity or ""]
+    owner = owner_of("customer", "tax_code", deal.entity, on, metadata.ownership)
+    taxed = entity.tax_code_required and owner != "crm"  # whose value the books are given
+    findings = list(unbilled(wanted, found, erp, taxed=taxed))
+    if CURRENT.get().context.decided == "retry":
+        seen = running.subject.get("seen", ())
+        findings = [each for each in findings if each.code not in seen]
+    if findings:
+        told = [each.code for each in findings if each.code in {OTHER_ENTITY, OTHER_CURRENCY}]
+        running.subject = running.subject | {"seen": told}
+        raise refused(findings, erp)
 
 
 def booked(wanted: Customer, match: Match | None) -> Customer:
@@ -209,7 +236,7 @@ async def as_it_is(customer: Customer) -> Customer:
         key=customer.key,
         external_id=customer.external_id,
         entity=customer.entity,
-        currency=now.currency or customer.currency,
+        currency=customer.currency,
         extensions=customer.extensions,
     )
 
@@ -227,6 +254,6 @@ def keyed(customer: Customer, deal: Deal) -> Customer:
         external_id=None,
         parent=None,
         entity=deal.entity,
-        currency=customer.currency or (deal.value.currency if deal.value else None),
+        currency=deal.value.currency if deal.value else customer.currency,
         extensions=customer.extensions | {ACCOUNT: customer.external_id or ""},
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
 from decimal import Decimal
 
 import msgspec
 
-from apis.runtime.metadata import Entity, Metadata
+from apis.runtime.metadata import Entity, Metadata, effective_mapping, serving
 from contracts.canonical.contract import ApprovalLimit, cards_for
 from contracts.canonical.deal import Deal, DealFile, DealLine
 from contracts.canonical.identity import Source
@@ -17,11 +18,14 @@ from contracts.canonical.party import Customer
 from contracts.canonical.region import is_region
 from contracts.errors import FieldError, Rejected
 from process_apis.rates import card_rate
-from process_apis.templates import hours_of, packages_of
+from process_apis.templates import hours_of, packages_of, roles_of
 
 SALES = "sales-operations"
 FINANCE = "finance-master-data"
 STAFFING = "resource-management"
+INTEGRATION = "integration"
+SAID_BY = {"dimensions.department": "service_line", "dimensions.location": "region"}
+"""The field of a deal that a dimension of its project has its value from."""
 NAMES = {
     "entity": "the selling legal entity",
     "billing_model": "the billing model",
@@ -57,6 +61,7 @@ def checked(file: DealFile, metadata: Metadata, system: str) -> None:
         *untemplated(file.deal, metadata, system),
         *unrated(file.deal, metadata, system),
         *fiscal(file, metadata.entities, system),
+        *unlisted(file, metadata, system),
     ]
     if findings:
         raise refused(findings, system)
@@ -221,6 +226,59 @@ def unrated(deal: Deal, metadata: Metadata, system: str) -> Iterator[Finding]:
             FINANCE,
             "add the rate to the rate cards in the metadata, then retry",
         )
+
+
+def unlisted(file: DealFile, metadata: Metadata, system: str) -> Iterator[Finding]:
+    """Values that later steps write by code lists of the metadata, and that are on none."""
+    deal = file.deal
+    if deal.entity not in metadata.entities or deal.billing_model is None:
+        return
+    place = f"deal {deal.name!r} in {system}"
+    values = {name: list(each) for name, each in written(file, metadata)}
+    for kind in ("psa", "erp"):
+        connection = serving(metadata, kind, deal.entity, deal.closed_on or date.min)
+        for name, needed in values.items() if connection else ():
+            mapped = effective_mapping(metadata, connection or "", name, deal.entity)
+            for field, value in needed:
+                unsent = field in mapped.constants or mapped.fields.get(field, "") is None
+                if field not in mapped.codes or unsent or not value:
+                    continue
+                if value in mapped.codes[field].values():
+                    continue
+                said = SAID_BY.get(field, field.rpartition(".")[2])
+                told = f"{said.replace('_', ' ')} {value!r} of the {name.replace('_', ' ')}"
+                yield Finding(
+                    f"/{said}",
+                    "mapping.unknown-value",
+                    f"{place}: the {told} is on no code list of {connection}",
+                    INTEGRATION,
+                    f"add it to the mappings of {connection} in the metadata,"
+                    f" or correct the deal in {system}; then retry",
+                )
+
+
+def written(
+    file: DealFile, metadata: Metadata
+) -> Iterator[tuple[str, Iterable[tuple[str, str | None]]]]:
+    """What later steps say of each object in fields that may have code lists."""
+    deal, customer = file.deal, file.customer or Customer(name="")
+    entity = metadata.entities[deal.entity or ""]
+    common = {"entity": deal.entity, "currency": deal.value.currency if deal.value else None}
+    model = {"billing_model": deal.billing_model}
+    booked = {"department": deal.service_line, "location": deal.region, **entity.dimensions}
+    dimensions = {f"dimensions.{name}": value for name, value in booked.items()}
+    sold = {"region": deal.region, "service_line": deal.service_line}
+    taxed = {"tax_code": customer.tax_code, "payment_terms": customer.payment_terms}
+    yield "customer", (common | taxed).items()
+    yield "project", (common | model | sold | dimensions).items()
+    yield "billing_schedule", model.items()
+    units = msgspec.structs.asdict(entity.hours)
+    roles = {
+        role
+        for line, template in packages_of(deal, metadata)
+        for role in roles_of(line, template, units)
+    }
+    yield "staffing_request", [("role", role) for role in sorted(roles)]
 
 
 def fiscal(file: DealFile, entities: dict[str, Entity], system: str) -> Iterator[Finding]:

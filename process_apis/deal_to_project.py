@@ -65,13 +65,13 @@ async def deal_to_project(source: Source) -> Contract:
     customer = msgspec.structs.replace(customer, external_id=marked.external_id)
     debtor = await debtor_for(erp, parties)
     contract = await contract_for(source, file.deal, customer, approved)
-    projects = []
+    projects, known = [], booked_before(parties)
     if terms.psa:
-        projects.append(await project_in_psa(terms, file, customer, contract))
+        projects.append(await project_in_psa(terms, file, customer, contract, known))
     if debtor:
         for person in contacts_of(file, erp):
             await contact_in(erp, person, debtor)
-        projects.append(await project_in_erp(terms, file.deal, debtor, contract))
+        projects.append(await project_in_erp(terms, file.deal, debtor, contract, known))
     await project_key_for(source, contract, projects)
     return contract
 
@@ -100,12 +100,16 @@ async def debtor_for(erp: str, parties: list[Customer]) -> Ref | None:
 
 
 async def project_in_psa(
-    terms: DeliveryTerms, file: DealFile, customer: Customer, contract: Contract
+    terms: DeliveryTerms,
+    file: DealFile,
+    customer: Customer,
+    contract: Contract,
+    known: bool,  # noqa: FBT001 - who the flow found
 ) -> Project:
     """Where work is planned: the client, the project, its tasks, what is billed, who is needed."""
     psa = terms.psa or ""
     client = await delivered_customer(psa, customer, file)
-    project = await setup.project_for(psa, project_of(contract, file.deal, terms), client)
+    project = await setup.project_for(psa, project_of(contract, file.deal, terms), client, known)
     if won_again():
         return await followed_in_psa(project, contract, terms)
     project = await setup.work_breakdown_for(project)
@@ -115,16 +119,25 @@ async def project_in_psa(
 
 
 async def project_in_erp(
-    terms: DeliveryTerms, deal: Deal, debtor: Ref, contract: Contract
+    terms: DeliveryTerms,
+    deal: Deal,
+    debtor: Ref,
+    contract: Contract,
+    known: bool,  # noqa: FBT001 - who the flow found
 ) -> Project:
     """Where money is booked: the project under its customer, and the schedule it follows."""
     planned = project_of(contract, deal, terms)
-    project = await setup.booked_project_for(terms.erp or "", planned, debtor)
+    project = await setup.booked_project_for(terms.erp or "", planned, debtor, known)
     if won_again():
         await followed_in_erp(project, contract, terms)
         return project
     await setup.booked_schedule_for(project, schedule_of(contract, project, terms))
     return project
+
+
+def booked_before(parties: list[Customer]) -> bool:
+    """Whether the books knew the customer, so that its project may have been made by hand."""
+    return bool(parties) and parties[0].external_id is not None and not won_again()
 
 
 def won_again() -> bool:

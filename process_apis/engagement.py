@@ -61,7 +61,7 @@ def first_version(deal: Deal, value: Money, approved: Approved | None) -> Contra
     lines = tuple(
         ContractLine(
             number=number,
-            name=line.name,
+            name=own_name(line.name, deal.name),
             product_code=line.product_code,
             role=line.role,
             quantity=line.quantity,
@@ -82,6 +82,13 @@ def first_version(deal: Deal, value: Money, approved: Approved | None) -> Contra
         approved_at=approved.at,
         approval_limit=approved.limit,
     )
+
+
+def own_name(line: str | None, deal: str | None) -> str | None:
+    """What a line is called without its deal: some CRMs put the deal's name before it."""
+    if line is None or deal is None:
+        return line
+    return line.removeprefix(deal).strip(" -:") or line
 
 
 def project_of(contract: Contract, deal: Deal, terms: DeliveryTerms) -> Project:

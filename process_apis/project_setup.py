@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TypeVar
 
 import msgspec
 from sqlalchemy import Connection
 
 from apis.runtime import runs
+from apis.runtime.context import CURRENT
 from apis.runtime.flow import child_id, current, step, write_own
 from contracts.canonical.billing import BillingSchedule
 from contracts.canonical.contract import Contract, DeliveryTerms
 from contracts.canonical.deal import Deal
 from contracts.canonical.identity import Ref, Source
 from contracts.canonical.project import Project, ProjectState, StaffingRequest
-from contracts.errors import error_of
+from contracts.errors import Conflict, error_of
 from contracts.events import ProjectChanged
 from contracts.ports import Erp, Outcome, Psa
 from process_apis import customer_master
@@ -39,12 +41,47 @@ async def delivery_terms_for(deal: Deal) -> DeliveryTerms:
 
 
 @step(owner=STAFFING)
-async def project_for(psa: str, project: Project, client: Ref) -> Project:
+async def project_for(
+    psa: str,
+    project: Project,
+    client: Ref,
+    known: bool,  # noqa: FBT001 - steps take positions
+) -> Project:
     """The project where it is planned, once per contract; planned there is what was sold."""
     wanted = msgspec.structs.replace(project, customer=client)
+    await by_hand(psa, psa_of(psa), wanted, known=known)
     made = await psa_of(psa).create_project(wanted, project.key or "")
     await linked("project", project.id, Source(psa, made.external_id or ""))
     return msgspec.structs.replace(wanted, external_id=made.external_id, extensions={SYSTEM: psa})
+
+
+@project_for.adopt
+async def adopted_project(record: Source, _psa: str, project: Project, *_: object) -> None:
+    """A project that somebody made by hand is this one: it gets our key next."""
+    at = current().runtime.clock.now()
+    found = customer_master.Link(object="project", id=project.id or "", record=record, at=at)
+    await write_own("xref", partial(customer_master.link, alone=True), found)
+
+
+async def by_hand(name: str, system: Psa | Erp, project: Project, *, known: bool) -> None:
+    """A project that was made by hand gets our key if a person adopted it; else they are asked.
+
+    Only a customer who was `known` before this run can have one; who retries wants a new one.
+    """
+    decision = CURRENT.get().context.decided
+    what, _, adopted = (decision or "").partition(":")
+    if what == "adopt":
+        await system.adopt_project(adopted, project, project.key or "")
+    elif decision is None and known and not current().plan:
+        found = [each.external_id or "" for each in await system.match_projects(project)]
+        if found:
+            told = f"{name} has a project {project.name!r} of this customer already"
+            raise Conflict(
+                "project.made-by-hand",
+                f"{told}, made by hand: {', '.join(found)}",
+                remedy="adopt the one it is, or retry to make a new one",
+                source=name,
+            )
 
 
 @project_for.undo
@@ -108,12 +145,24 @@ async def cancelled_billing(schedule: BillingSchedule) -> None:
 
 
 @step(owner=FINANCE)
-async def booked_project_for(erp: str, project: Project, debtor: Ref) -> Project:
+async def booked_project_for(
+    erp: str,
+    project: Project,
+    debtor: Ref,
+    known: bool,  # noqa: FBT001 - as above
+) -> Project:
     """The project in the books, under the customer that pays for it."""
     wanted = msgspec.structs.replace(project, customer=debtor, external_id=None, extensions={})
+    await by_hand(erp, erp_of(erp), wanted, known=known)
     made = await erp_of(erp).create_project(wanted, project.key or "")
     await linked("project", project.id, Source(erp, made.external_id or ""))
     return msgspec.structs.replace(wanted, external_id=made.external_id, extensions={SYSTEM: erp})
+
+
+@booked_project_for.adopt
+async def adopted_job(record: Source, _erp: str, project: Project, *_: object) -> None:
+    """As with the PSA's: it gets our key next."""
+    await adopted_project(record, _erp, project)
 
 
 @booked_project_for.undo

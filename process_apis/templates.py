@@ -150,9 +150,21 @@ def named(line: ContractLine) -> str:
     return line.name or line.product_code or "Work"
 
 
-def role_of(line: ContractLine, hours: Decimal | None) -> str | None:
+def role_of(line: ContractLine | DealLine, hours: Decimal | None) -> str | None:
     """Who does what was sold: its role, else the product where it is sold by time."""
     return line.role or (line.product_code if hours else None)
+
+
+def roles_of(
+    line: DealLine, template: ProjectTemplate | None, units: dict[str, Decimal]
+) -> Iterator[str]:
+    """Who will be asked for: the roles of the tasks that plan hours."""
+    hours = hours_of(line.quantity, line.unit, units)
+    own = role_of(line, hours)
+    tasks = template.tasks if template else ()
+    planning = [each for each in tasks if each.hours or (each.share and hours)]
+    asked = [each.role or own for each in planning] if tasks else [own if hours else None]
+    yield from (role for role in asked if role)
 
 
 def hours_of(

@@ -23,10 +23,9 @@ from apis.runtime.work_items import (
 )
 from contracts.canonical.identity import Source
 from contracts.errors import Rejected
-from contracts.runs import DecisionKind, WorkItem, WorkItemPage
+from contracts.runs import DecisionKind, Person, WorkItem, WorkItemPage
 
 ItemState = Literal["open", "decided"]
-Person = Annotated[str, Meta(min_length=1, max_length=200, description="a person's e-mail address")]
 Words = Annotated[str, Meta(min_length=1, max_length=4000)]
 
 

@@ -54,6 +54,12 @@ class ContactUpsert(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     origin: Source
 
 
+class SoughtProject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A project that somebody may have made by hand."""
+
+    project: Project
+
+
 class KeyedProject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A project and our key for it."""
 
@@ -125,6 +131,20 @@ async def create_project(erp: ServedErp, data: JSONBody[KeyedProject]) -> Ref:
     return await erp.create_project(data.project, data.key)
 
 
+@post("/projects/matches", operation_id="matchProjects", status_code=200)
+async def match_projects(erp: ServedErp, data: JSONBody[SoughtProject]) -> list[Ref]:
+    """Projects of its customer and name that carry no key of ours: made by hand."""
+    return await erp.match_projects(data.project)
+
+
+@put("/projects/{external_id:str}/key", operation_id="adoptProject")
+async def adopt_project(
+    erp: ServedErp, external_id: FromPath[str], data: JSONBody[KeyedProject]
+) -> Ref:
+    """Our key on a project that was made by hand, with state, budget and days as sold."""
+    return await erp.adopt_project(external_id, data.project, data.key)
+
+
 @put("/projects/{external_id:str}", operation_id="updateProject")
 async def update_project(
     erp: ServedErp, external_id: FromPath[str], data: JSONBody[KeyedProject]
@@ -158,6 +178,8 @@ routes = [
     update_customer,
     upsert_contact,
     create_project,
+    match_projects,
+    adopt_project,
     update_project,
     set_project_state,
     create_billing_schedule,

@@ -23,6 +23,12 @@ class CustomerUpsert(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     contact: Contact | None = None
 
 
+class SoughtProject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A project that somebody may have made by hand."""
+
+    project: Project
+
+
 class KeyedProject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A project, and our key for it."""
 
@@ -104,6 +110,20 @@ async def get_project(psa: ServedPsa, external_id: FromPath[str]) -> Project:
 async def find_project(psa: ServedPsa, key: FromQuery[str]) -> Ref | None:
     """The project that carries our key, if there is one."""
     return await psa.find_project(key)
+
+
+@post("/projects/matches", operation_id="matchProjects", status_code=200)
+async def match_projects(psa: ServedPsa, data: JSONBody[SoughtProject]) -> list[Ref]:
+    """Projects of its customer and name that carry no key of ours: made by hand."""
+    return await psa.match_projects(data.project)
+
+
+@put("/projects/{external_id:str}/key", operation_id="adoptProject")
+async def adopt_project(
+    psa: ServedPsa, external_id: FromPath[str], data: JSONBody[KeyedProject]
+) -> Ref:
+    """Our key on a project that was made by hand, with state, budget and days as sold."""
+    return await psa.adopt_project(external_id, data.project, data.key)
 
 
 @put("/projects/{external_id:str}", operation_id="updateProject")
@@ -190,6 +210,8 @@ routes = [
     create_project,
     get_project,
     find_project,
+    match_projects,
+    adopt_project,
     update_project,
     set_project_state,
     create_tasks,

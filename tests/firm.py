@@ -18,7 +18,12 @@ PATIENCE_S = 30.0
 LOOK_S = 0.04
 RUNS = "/process/deal-to-project/v1/runs"
 ITEMS = "/process/work-queue/v1/work-items"
-ROLES = {"finance-master-data": "demo-finance", "delivery-director": "demo-approver"}
+ROLES = {
+    "finance-master-data": "demo-finance",
+    "delivery-director": "demo-approver",
+    "sales-operations": "demo-sales",
+    "delivery-operations": "demo-delivery",
+}
 
 
 class Firm:

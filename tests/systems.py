@@ -31,6 +31,8 @@ FIELDS = {
 }
 BOOK_FIELDS = {"name": "companyName", "tax_id": "vatRegNumber", "key": "externalId"}
 SUBSIDIARIES = {"US": "1", "UK": "2", "DE": "3"}
+TAX_ITEMS = {"US": "13", "UK": "12", "DE": "11"}
+COUNTRIES = {"US": "US", "UK": "GB", "DE": "DE"}
 NUMBERS = itertools.count(1)
 
 
@@ -294,9 +296,20 @@ class NetSuite(System):
         return found
 
     def has_customer(self, *, name: str, entity: str = "DE", **fields: Any) -> str:
-        """Someone has made a customer, such as `tax_id=..., credit_hold=True`; answers its id."""
-        body = booked(name=name, **fields) | {"subsidiary": {"id": SUBSIDIARIES[entity]}}
-        made = self._call("POST", f"{BOOKS}/customer", body)
+        """Someone has made a customer, such as `tax_id=..., credit_hold=True`; answers its id.
+
+        It can be billed, but for what is None, as in `taxItem=None`.
+        """
+        body = {"subsidiary": {"id": SUBSIDIARIES[entity]}, "taxItem": {"id": TAX_ITEMS[entity]}}
+        body |= {"addressBook": addressed(COUNTRIES[entity])} | booked(name=name, **fields)
+        given = {name: value for name, value in body.items() if value is not None}
+        made = self._call("POST", f"{BOOKS}/customer", given)
+        return made.headers["Location"].rpartition("/")[2]
+
+    def has_job(self, name: str, customer: str, **fields: Any) -> str:
+        """Someone has made a project of a customer, without our key; answers its id."""
+        parent = {"parent": {"id": customer}}
+        made = self._call("POST", f"{BOOKS}/job", {"companyName": name} | parent | fields)
         return made.headers["Location"].rpartition("/")[2]
 
     def corrects(self, customer: str, **fields: Any) -> None:
@@ -312,6 +325,11 @@ class NetSuite(System):
         asked = token_request(Account(self._url, self._url, "jwt", None, self._account), now)
         assert isinstance(asked, TokenRequest)
         return asked
+
+
+def addressed(country: str) -> Record:
+    """An address book with the address that bills go to."""
+    return {"items": [{"defaultBilling": True, "addressBookAddress": {"country": {"id": country}}}]}
 
 
 def booked(*, credit_hold: bool | None = None, **fields: Any) -> Record:

@@ -91,9 +91,8 @@ def progress(one: Backfill) -> Text:
 def tally(counts: BackfillCounts) -> str:
     """How many deals became what; what there is none of is not named."""
     told = msgspec.structs.asdict(counts)
-    some = [f"{told[name]} {name}" for name in counts.__struct_fields__[1:] if told[name]]
-    left = counts.found - sum(told[name] for name in counts.__struct_fields__[1:])
-    return ", ".join([f"{counts.found} found", *some, *([f"{left} to start"] if left else [])])
+    some = [f"{count} {name.replace('_', ' ')}" for name, count in told.items() if count]
+    return ", ".join(some) or "0 found"
 
 
 def report(one: Backfill) -> RenderableType:
@@ -122,5 +121,8 @@ def counted(plan: Backfill) -> BackfillCounts:
     """How many deals of a plan would become what."""
     told = [each.outcome for each in plan.items]
     return BackfillCounts(
-        found=len(told), already=told.count("already"), refused=told.count("refused")
+        found=len(told),
+        to_start=told.count("found"),
+        already=told.count("already"),
+        refused=told.count("refused"),
     )

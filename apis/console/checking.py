@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from apis.gateway.policy import (
 from apis.runtime.app import App, make_app
 from apis.runtime.clock import Clock
 from apis.runtime.deployment import loaded
+from apis.runtime.flow import Step
 from apis.runtime.limits import parse_limit
 from apis.runtime.metadata import Metadata, read_metadata
 from apis.runtime.metadata_findings import metadata_findings
@@ -31,6 +33,7 @@ from apis.runtime.typed_yaml import Finding
 from apis.runtime.worker import FLOWS
 from contracts import ports, process_ports
 from contracts.errors import Misconfigured
+from contracts.ownership import OWNERSHIP, THROUGHLINE
 from contracts.schemas import PUBLISHED, contracts, digest, manifest_of, text_of
 from contracts.versions import current
 
@@ -58,7 +61,8 @@ def configured(settings: Settings) -> tuple[Gateway | None, list[str]]:
         rows = [*metadata_findings(metadata, Clock().now().date()), *connection_findings(metadata)]
         if gateway is not None:
             rows += unserved(gateway, metadata)
-            found += [gateway.lines.told(*each) for each in unknown_to(metadata, gateway)]
+            theirs = [*unknown_to(metadata, gateway), *unowned(metadata, gateway)]
+            found += [gateway.lines.told(*each) for each in theirs]
         found += [lines.told(*each) for each in rows]
     return gateway, found
 
@@ -106,7 +110,7 @@ def unserved(gateway: Gateway, metadata: Metadata) -> Iterator[Finding]:
         if f"system/{name}" not in gateway.apis:
             yield ("connections", name), f"gateway.yaml has no apis.system.{name}"
     flows = {flow.name for flow in loaded(FLOWS)}
-    roles = {role for client in gateway.clients.values() for role in client.roles}
+    roles = roles_of(gateway)
     for section in ("approvals", "deal_changes"):
         for at, rule in enumerate(getattr(metadata, section)):
             if rule.flow not in flows:
@@ -115,6 +119,36 @@ def unserved(gateway: Gateway, metadata: Metadata) -> Iterator[Finding]:
             if roles and rule.owner not in roles:
                 told = f"no client in gateway.yaml has the role {rule.owner}"
                 yield (section, at, "owner"), told
+    for name, role in metadata.stewards.items():
+        if roles and role not in roles:
+            yield ("stewards", name), f"no client in gateway.yaml has the role {role}"
+
+
+def unowned(metadata: Metadata, gateway: Gateway) -> Iterator[Finding]:
+    """Whom flows and rules of ownership ask, and nobody is: their work items wait for ever."""
+    served = {kind for row in metadata.roles for kind in row.serves} | {THROUGHLINE}
+    asked = {each.owner: f"the step {each.name}" for each in steps()}
+    for row in OWNERSHIP:
+        if row.system in served:
+            role = metadata.stewards.get(row.object, row.steward)
+            asked.setdefault(role, f"the ownership of a {row.object}")
+    roles = roles_of(gateway)
+    for role, by in sorted(asked.items()):
+        if roles and role not in {*roles, *metadata.stewards.values()}:
+            yield ("clients",), f"none has the role {role}, which {by} asks"
+
+
+def steps() -> Iterator[Step[Any, Any]]:
+    """Every step that a flow can take: those of the modules that came with the flows."""
+    packages = {flow.function.__module__.partition(".")[0] for flow in loaded(FLOWS)}
+    for name, module in sorted(sys.modules.items()):
+        if name.partition(".")[0] in packages:
+            yield from (each for each in vars(module).values() if isinstance(each, Step))
+
+
+def roles_of(gateway: Gateway) -> set[str]:
+    """What the clients of the policy may decide on."""
+    return {role for client in gateway.clients.values() for role in client.roles}
 
 
 def unknown_to(metadata: Metadata, gateway: Gateway) -> Iterator[Finding]:

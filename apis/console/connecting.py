@@ -20,6 +20,8 @@ from contracts.canonical.country import COUNTRY_CODES
 from contracts.canonical.money import DECIMALS
 from contracts.errors import Misconfigured
 
+SCHEDULE = "billing_schedule"
+"""The map of which of its own schedules an ERP follows, where it makes none."""
 PATH = re.compile(r"^[A-Za-z_@][\w@:-]*(\.[\w@][\w@:-]*)*$", re.ASCII)
 
 
@@ -28,13 +30,14 @@ def connection_findings(metadata: Metadata) -> Iterator[Finding]:
     for name, connection in metadata.connections.items():
         folder = f"system_apis.{connection.vendor}"
         try:
-            port = import_module(f"{folder}.adapter").PORT
+            adapter = import_module(f"{folder}.adapter")
             mapping = import_module(f"{folder}.mapping")
         except ModuleNotFoundError as error:
             if not folder.startswith(error.name or folder):
                 raise
             yield ("connections", name, "vendor"), f"there is no vendor {connection.vendor}"
             continue
+        port = adapter.PORT
         told = listed(getattr(ports, port.capitalize()))
         for at, feed in enumerate(metadata.feeds):
             if feed.connection == name and feed.object not in told:
@@ -48,7 +51,10 @@ def connection_findings(metadata: Metadata) -> Iterator[Finding]:
         yield from _overrides(name, maps, metadata)
         layers = metadata.mappings.get(name, Layers())
         given = {each for _, objects in layers.each() for each in objects}
-        spare: frozenset[str] = getattr(mapping, "OPTIONAL", frozenset[str]()) - given
+        optional: frozenset[str] = getattr(mapping, "OPTIONAL", frozenset[str]())
+        if getattr(adapter, "CAPABILITIES", {}).get(ports.BILLING_SCHEDULES):
+            optional |= {SCHEDULE}
+        spare = optional - given
         needed = {each: by for each, by in maps.items() if each not in spare}
         yield from unmapped(name, port, needed, metadata)
 

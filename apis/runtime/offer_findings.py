@@ -27,6 +27,7 @@ def offer_findings(metadata: Metadata, on: date) -> Iterator[Finding]:
     yield from _untemplated(metadata, on)
     for at, card in enumerate(metadata.rate_cards):
         yield from _card(("rate_cards", at), card)
+        yield from _unsold(("rate_cards", at), card, metadata.templates)
 
 
 def _template(place: Place, template: ProjectTemplate) -> Iterator[Finding]:
@@ -65,6 +66,22 @@ def _untemplated(metadata: Metadata, on: date) -> Iterator[Finding]:
                 told.add(package)
                 place = ("templates", at, "packages", n)
                 yield place, f"no template takes {package} sold by {model} in {entity}"
+
+
+def _unsold(
+    place: Place, card: RateCard, templates: tuple[ProjectTemplate, ...]
+) -> Iterator[Finding]:
+    """A package has a price, and nothing says how it is delivered; a default takes any."""
+    if any(not template.packages for template in templates):
+        return
+    delivered = {package for template in templates for package in template.packages}
+    delivered |= {task.role for template in templates for task in template.tasks if task.role}
+    told: set[str] = set()
+    for n, rate in enumerate(card.rates):
+        if rate.role not in {*delivered, *told}:
+            told.add(rate.role)
+            here = (*place, "rates", n, "role")
+            yield here, f"it is never sold: no project template takes {rate.role}"
 
 
 def _card(place: Place, card: RateCard) -> Iterator[Finding]:

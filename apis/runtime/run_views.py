@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from apis.runtime.runs import RUNS, STEPS, WAITS, moment
-from apis.runtime.store import find
+from apis.runtime.store import find, page_end
 from apis.runtime.work_items import APPROVAL, WORK_ITEMS
 from contracts.canonical.identity import Source
 from contracts.runs import Run, RunPage, RunStep, Waiting, WorkItem
@@ -102,9 +102,8 @@ def listed(
     wanted: list[Any] = [RUNS.c.flow == flow]
     if records:
         wanted.append(RUNS.c.record.in_(records))
-    if cursor:
-        queued_at, _, last = cursor.partition("~")
-        wanted.append(sa.tuple_(RUNS.c.queued_at, RUNS.c.id) < sa.tuple_(queued_at, last))
+    if cursor is not None:
+        wanted.append(sa.tuple_(RUNS.c.queued_at, RUNS.c.id) < sa.tuple_(*page_end(cursor)))
     asked = sa.select(RUNS.c.id, RUNS.c.queued_at).where(*wanted)
     newest = asked.order_by(RUNS.c.queued_at.desc(), RUNS.c.id.desc()).limit(PAGE + 1)
     rows = connection.execute(newest).all()

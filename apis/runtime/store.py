@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -22,6 +23,7 @@ from sqlalchemy.pool import QueuePool
 
 from apis.runtime.commits import Commits
 from apis.runtime.turns import end_turns, take_turn, turns
+from contracts.errors import FieldError, Rejected
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -284,3 +286,27 @@ def seconds_now(dialect: str) -> Any:
         else "extract(epoch from clock_timestamp())"
     )
     return sa.literal_column(sql, sa.Float)
+
+
+def page_end(cursor: str) -> tuple[str, str]:
+    """The moment and the id of a page's last row, as its `next` says them; nothing else is one."""
+    at, mark, last = cursor.replace(" ", "+").partition("~")  # a plus that nobody encoded
+    try:
+        moment = datetime.fromisoformat(at)
+    except ValueError:
+        raise no_cursor() from None
+    if not mark or not last or moment.tzinfo is None:
+        raise no_cursor()
+    return at, last
+
+
+def no_cursor() -> Rejected:
+    """What no page has as its `next`."""
+    told = "it is no page's `next`"
+    return Rejected(
+        "validation-failed",
+        f"cursor: {told}",
+        errors=(FieldError(pointer="", parameter="cursor", code="invalid", message=told),),
+        owner="caller",
+        remedy="leave it out for the first page; for the others send `next` as it was answered",
+    )

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from apis.runtime import runs
 from apis.runtime.caller import UNCERTAIN
 from apis.runtime.outages import away
-from apis.runtime.work_items import APPROVAL, open_item
+from apis.runtime.work_items import APPROVAL, RETRIES_ALL, open_item
 from contracts.canonical.identity import Source
 from contracts.canonical.money import Money
 from contracts.errors import Problem
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 VENDOR_CODE = re.compile(r"([a-z0-9_-]+)\.([A-Z0-9_]+)")
 REFUSED = "vendor.rejected"
+CALLER = "caller"
+"""Whoever sent what could not be read: inside a flow that is ourselves."""
 REMEDY = "set the record right in its system, then retry; abandon if it is not to be"
 
 
@@ -129,7 +131,7 @@ def parked_item(running: Running, step: Step[Any, Any], problem: Problem) -> Wor
         code=code,
         title=f"{(problem.source or vendors[1]).capitalize()} refused" if vendors else titled(code),
         detail=problem.detail or problem.title,
-        owner=problem.owner or step.owner,
+        owner=RETRIES_ALL if problem.owner == CALLER else problem.owner or step.owner,
         remedy=problem.remedy or REMEDY,
         amount=price(running),
         record=record_of(running, problem),

@@ -40,7 +40,7 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True):
     `statuses` name and class an answer without a known code; `refused` is for any other 4xx.
     A code in `wraps` is classed by another one in its text, if there is one; `fields` is where the
     names of refused fields are. `told` is for a vendor that has no codes: it makes code, text and
-    fields of status and body.
+    fields of status and body. A code in `repeated` is a success: the vendor has that very write.
     """
 
     code: str
@@ -49,6 +49,7 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True):
     statuses: Mapping[int, tuple[str, type[ThroughlineError]]] = {}
     refused: type[ThroughlineError] = Rejected
     wraps: frozenset[str] = frozenset()
+    repeated: frozenset[str] = frozenset()
     fields: str = ""
     told: Callable[[int, Any], tuple[str, str, Sequence[str]]] | None = None
 
@@ -140,6 +141,8 @@ def classified(system: str, errors: Errors, answer: Body) -> ThroughlineError | 
     code, detail = (str(at(answer.value, path) or "") for path in (errors.code, errors.detail))
     if errors.told is not None:
         code, detail, fields = errors.told(answer.status, answer.value)
+    if code in errors.repeated:
+        return None
     error = error_for(system, errors, code, detail, status=answer.status, fields=fields)
     if isinstance(error, Transient):
         error.retry_after = retry_after(answer.headers) or error.retry_after

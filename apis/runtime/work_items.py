@@ -14,7 +14,7 @@ from sqlalchemy import Column, Connection, String, Text
 from apis.runtime import audit, runs
 from apis.runtime.context import Context
 from apis.runtime.events import publish
-from apis.runtime.store import insert_new, table
+from apis.runtime.store import insert_new, page_end, table
 from contracts.canonical.identity import Source
 from contracts.errors import Conflict, NotFound, Rejected
 from contracts.events import (
@@ -105,9 +105,9 @@ def list_items(
         wanted.append(WORK_ITEMS.c.state == state)
     if run_id:
         wanted.append(WORK_ITEMS.c.run_id == run_id)
-    if cursor:
-        since, _, last = cursor.partition("~")
-        wanted.append(sa.tuple_(WORK_ITEMS.c.since, WORK_ITEMS.c.id) > sa.tuple_(since, last))
+    if cursor is not None:
+        end = sa.tuple_(*page_end(cursor))
+        wanted.append(sa.tuple_(WORK_ITEMS.c.since, WORK_ITEMS.c.id) > end)
     asked = sa.select(WORK_ITEMS).where(*wanted).order_by(WORK_ITEMS.c.since, WORK_ITEMS.c.id)
     rows = connection.execute(asked.limit(PAGE + 1)).all()
     items = tuple(msgspec.json.decode(row.body, type=WorkItem) for row in rows[:PAGE])

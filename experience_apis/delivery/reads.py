@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from apis.runtime.context import Rows
-from apis.runtime.store import Store
+from apis.runtime.store import Store, page_end
 from contracts.canonical.identity import Source
 from contracts.canonical.money import Money, rounded
 from contracts.canonical.project import Project
@@ -68,9 +68,9 @@ def page_of(connection: Connection, wanted: Wanted, rows: Rows | None) -> Projec
     for column in ("entity", "state", "customer"):
         if value := getattr(wanted, column):
             asked = asked.where(PROJECTS.c[column] == value)
-    if wanted.cursor:
-        at, _, last = wanted.cursor.partition("~")
-        asked = asked.where(sa.tuple_(PROJECTS.c.activated_at, PROJECTS.c.id) < sa.tuple_(at, last))
+    if wanted.cursor is not None:
+        last = sa.tuple_(*page_end(wanted.cursor))
+        asked = asked.where(sa.tuple_(PROJECTS.c.activated_at, PROJECTS.c.id) < last)
     newest = asked.order_by(PROJECTS.c.activated_at.desc(), PROJECTS.c.id.desc()).limit(PAGE + 1)
     found = connection.execute(newest).all()
     end = found[PAGE - 1] if len(found) > PAGE else None

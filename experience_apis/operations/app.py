@@ -22,7 +22,7 @@ from apis.runtime.app import App, caller, make_app
 from apis.runtime.flow import Runtime
 from contracts.canonical.identity import Source
 from contracts.process_ports import WorkQueue
-from contracts.runs import DecisionKind, WorkItem, WorkItemPage
+from contracts.runs import DecisionKind, Person, WorkItem, WorkItemPage
 from experience_apis.operations.desk import Desk
 from experience_apis.operations.reads import Reads
 from experience_apis.operations.views import Journey
@@ -38,7 +38,7 @@ Read = NamedDependency[SkipValidation[Reads]]
 class AssignItem(Struct, frozen=True, forbid_unknown_fields=True):
     """Who takes the item on; nobody gives it back to its role."""
 
-    assignee: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    assignee: Person | None = None
 
 
 class CommentItem(Struct, frozen=True, forbid_unknown_fields=True):

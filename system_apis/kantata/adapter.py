@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+import msgspec
+
 from apis.runtime.caller import Outcome as Told
 from apis.runtime.caller import reported
 from apis.runtime.metadata import Metadata
@@ -16,16 +18,11 @@ from contracts.canonical.identity import Ref
 from contracts.canonical.money import Money
 from contracts.canonical.party import Contact, Customer
 from contracts.canonical.project import Milestone, Project, ProjectState, StaffingRequest, Task
-from contracts.errors import (
-    Conflict,
-    NotFound,
-    Rejected,
-    ThroughlineError,
-    Transient,
-)
+from contracts.errors import Conflict, NotFound, Rejected, ThroughlineError, Transient
 from contracts.ports import About, Outcome
 from system_apis.kantata.envelope import SERVICE, Batch, Record, found, key_of, pages
 from system_apis.kantata.maps import Maps
+from system_apis.kantata.names import names_of, normal
 
 PORT = "psa"
 PAGE = 200
@@ -49,7 +46,8 @@ BILLING = Kind("billing_milestones", "billing_milestone", "billing-line")
 RESOURCES = Kind(
     "workspace_resources", "workspace_resource", "staffing-request", {"include_unnamed": "true"}
 )
-REFERENCES = {"include": "external_references"}
+EXTERNAL = "external_references"
+REFERENCES = {"include": EXTERNAL}
 Made = dict[int, Record | ThroughlineError]
 Find = Callable[[], Awaitable[Ref | None]]
 
@@ -75,9 +73,11 @@ class Kantata:
     ) -> Ref:
         """A group for the customer: the one of its name becomes ours, else there is a new one.
 
+        Names are unique: a customer whose name another one has is told apart by its place.
         What a group that is ours shows of its customer belongs to other systems: it stays.
         """
-        group = await self._named(customer.name, key)
+        group, name = await self._named(customer, key)
+        customer = msgspec.structs.replace(customer, name=name)
         write = creating(GROUPS, key, partial(self._find, GROUPS, key), customer.entity)
         body = self._maps.group(customer, key, contact)
         if group is None:
@@ -105,6 +105,32 @@ class Kantata:
     async def find_project(self, key: str) -> Ref | None:
         """The project that carries our key, if there is one."""
         return await self._find(WORKSPACES, key)
+
+    async def match_projects(self, project: Project) -> list[Ref]:
+        """Workspaces of its group, or of none, and of its title without a reference of ours."""
+        asked = {"matching": project.name, "include": f"{EXTERNAL},primary_workspace_group"}
+        group = project.customer.external_id if project.customer else None
+        return [
+            Ref(None, id_)
+            for id_, record, its in await self._listed(WORKSPACES, asked)
+            if its is None
+            and normal(record["title"]) == normal(project.name)
+            and str(record.get("primary_workspace_group_id") or group) == group
+        ]
+
+    async def adopt_project(self, external_id: str, project: Project, key: str) -> Ref:
+        """Our reference, state, budget and days on a workspace that was made by hand."""
+        found = await self.get_project(external_id)
+        if found.currency != project.currency:
+            told = f"project {external_id} is planned in {found.currency}, not {project.currency}"
+            raise Conflict("project.other-currency", told, source=self._http.name)
+        sent = ("key", "state", "budget", "starts_on", "ends_on")
+        worth = project.budget.total if project.budget else None
+        write = Write(
+            object=WORKSPACES.object, key=key, kind="update", attributes=sent, amount=worth
+        )
+        body = {WORKSPACES.one: self._maps.adopted(project, key)}
+        return await self._http.write(write, "PUT", "/workspaces/{}", external_id, body=body)
 
     async def update_project(self, external_id: str, project: Project, key: str) -> Ref:
         """State, budget and days of a project; its name and its work are the PSA's own by now."""
@@ -290,16 +316,18 @@ class Kantata:
                 known[key] = Ref(None, id_)
         return known
 
-    async def _named(self, name: str, key: str) -> str | None:
-        """The group of this name, ours or nobody's; a Conflict if it is another customer's."""
-        listed = await self._listed(GROUPS, {"matching": name})
-        same = [(id_, its) for id_, record, its in listed if normal(record["name"]) == normal(name)]
-        mine = [id_ for id_, its in same if its == key]
-        free = [id_ for id_, its in same if its is None]
-        if not mine and (len(free) > 1 or len(same) > len(free)):
-            told = f"the group {name} is another customer's already, or there are several"
-            raise Conflict("kantata.SEVERAL", told, source=self._http.name)
-        return next(iter(mine or free), None)
+    async def _named(self, customer: Customer, key: str) -> tuple[str | None, str]:
+        """The customer's group, ours or nobody's, and the first of its names that is free."""
+        listed = await self._listed(GROUPS, {"matching": customer.name})
+        if mine := [id_ for id_, _, its in listed if its == key]:
+            return mine[0], customer.name
+        taken = {normal(record["name"]): (id_, its) for id_, record, its in listed}
+        for name in names_of(customer, key):
+            group, its = taken.get(normal(name), (None, None))
+            if its is None:
+                return group, name
+        told = f"every name for {customer.name} is another customer's already"
+        raise Conflict("kantata.SEVERAL", told, source=self._http.name)
 
     async def _listed(
         self, kind: Kind, asked: Mapping[str, str]
@@ -309,7 +337,7 @@ class Kantata:
         page, last = 0, 1
         while page < last:
             page += 1
-            params = {**kind.shown, **asked, **REFERENCES, "per_page": PAGE, "page": page}
+            params = {**kind.shown, **REFERENCES, **asked, "per_page": PAGE, "page": page}
             answer = await self._http.get(f"/{kind.many}", params=params)
             known += [
                 (str(each["id"]), each, key_of(answer, each)) for each in found(answer, kind.many)
@@ -360,8 +388,3 @@ def tried(make: Callable[..., Record], *args: Any) -> Record | ThroughlineError:
 def without_parent(task: Task) -> Rejected:
     """A task whose parent is nowhere."""
     return Rejected("task.parent-missing", f"task {task.code}: there is no {task.parent}")
-
-
-def normal(name: str) -> str:
-    """A name as names are compared."""
-    return " ".join(name.casefold().split())

@@ -70,6 +70,10 @@ class Maps:
             body["price"] = number(project.budget.total.amount)
         return whole(body)
 
+    def adopted(self, project: Project, key: str) -> Record:
+        """What a workspace that was made by hand gets: our reference and what was sold."""
+        return sent(self.figures(project), "Project", key)
+
     def state(self, state: ProjectState) -> Record:
         """A project's state, as the tenant calls it."""
         return whole(self._of("project").write({"state": state}))

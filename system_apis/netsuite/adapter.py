@@ -18,12 +18,12 @@ from contracts.canonical.identity import Ref, Source
 from contracts.canonical.party import Contact, Customer
 from contracts.canonical.project import Project, ProjectState
 from contracts.errors import Misconfigured, NotFound, Rejected
-from contracts.ports import About
+from contracts.ports import BILLING_SCHEDULES, About
 from system_apis.netsuite.maps import Maps
 from system_apis.netsuite.suiteql import suiteql
 
 PORT = "erp"
-CAPABILITIES = {"billing-schedule.create": False}
+CAPABILITIES = {BILLING_SCHEDULES: False}
 """What an ERP may offer beyond its port: here schedules are chosen, their lines are ours."""
 
 Record = dict[str, Any]
@@ -45,8 +45,8 @@ class NetSuite:
         self._maps = Maps(metadata, http.name)
 
     async def about(self) -> About:
-        """Vendor, pinned version and the day it retires."""
-        return self._http.about()
+        """Vendor, pinned version and the day it retires; and what it can do beyond its port."""
+        return msgspec.structs.replace(self._http.about(), capabilities=CAPABILITIES)
 
     async def get_customer(self, external_id: str) -> Customer:
         """One customer, as the ERP knows it now."""
@@ -124,6 +124,22 @@ class NetSuite:
             amount=project.budget.total if project.budget else None,
         )
         return await self._put(write, "job", body)
+
+    async def match_projects(self, project: Project) -> list[Ref]:
+        """Jobs of its customer and name without an external id."""
+        debtor = project.customer.external_id if project.customer else None
+        name = self._maps.job_name(project)
+        where = "customer = {} AND UPPER(companyname) = UPPER({}) AND externalid IS NULL"
+        query = suiteql(f"SELECT id FROM job WHERE {where} ORDER BY id", debtor or "", name)  # noqa: S608 - our words
+        rows, _ = await self._rows(query)
+        return [Ref(None, str(row["id"])) for row in rows]
+
+    async def adopt_project(self, external_id: str, project: Project, key: str) -> Ref:
+        """Our key, state, price and days on a job that was made by hand."""
+        body = self._maps.job_figures(project) | {"externalId": external_key(key)}
+        worth = project.budget.total if project.budget else None
+        write = Write(object="project", key=key, kind="update", attributes=("key",), amount=worth)
+        return await self._http.write(write, "PATCH", "/record/v1/job/{}", external_id, body=body)
 
     async def update_project(self, external_id: str, project: Project, key: str) -> Ref:
         """State, price and days of a job, after its contract has changed."""

@@ -12,6 +12,7 @@ import msgspec
 
 from apis.runtime.mapping import Map, Overrides
 from apis.runtime.metadata import Metadata, PerEntity, effective_mapping
+from apis.runtime.wire import at
 from contracts.canonical.billing import BillingSchedule
 from contracts.canonical.party import Address, Contact, Customer
 from contracts.canonical.project import Project, ProjectState
@@ -135,6 +136,11 @@ class Maps:
                 remedy="map the dimension to a custom field of the job in the metadata",
             )
         return fields.write(project) | booking(project.state)
+
+    def job_name(self, project: Project) -> str:
+        """A project's name as its job has it."""
+        fields = self._maps.own(project.entity).project
+        return str(at(fields.write({"name": project.name}), fields.path("name")))
 
     def job_figures(self, project: Project) -> Record:
         """What follows a contract; customer, subsidiary, currency and dimensions stay."""

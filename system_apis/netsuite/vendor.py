@@ -91,6 +91,7 @@ NETSUITE = Vendor(
         code="o:errorDetails.0.o:errorCode",
         detail="o:errorDetails.0.detail",
         fields="o:errorDetails.0.o:errorPath",
+        repeated=frozenset({"IDEMPOTENCY_ERROR"}),  # with the first job's address: it is looked up
         statuses={
             404: ("NONEXISTENT_ID", NotFound),
             429: ("TOO_MANY_REQUESTS", Throttled),  # too many at once, and no Retry-After
@@ -108,7 +109,6 @@ NETSUITE = Vendor(
             "NONEXISTENT_ID": NotFound,
             "DUP_EXT_ID": Conflict,
             "UNIQUE_CUST_ID_REQD": Conflict,
-            "IDEMPOTENCY_ERROR": Conflict,  # the job of the first call: no call here is async
             "INVALID_CONTENT": Rejected,
             "INVALID_VALUE": Rejected,
             "MISSING_REQD_FIELD": Rejected,

@@ -253,8 +253,8 @@ GATEWAY = [
         "apis.process.deal-to-project.scopes.runs.stop: this scope opens no operation",
     ),
     (
-        f"{STARTS}        runs.read: [listRuns, getRun, getBackfill]",
-        f"{STARTS}        runs.read: [listRuns, getBackfill]",
+        f"{STARTS}        runs.read: [listRuns, getRun, listBackfills, getBackfill]",
+        f"{STARTS}        runs.read: [listRuns, listBackfills, getBackfill]",
         "apis.process.deal-to-project.scopes: operation getRun has no scope",
     ),
     (

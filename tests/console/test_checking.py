@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from apis.console.checking import contract_problems, differences, findings
 from apis.runtime.settings import Settings
@@ -43,6 +44,31 @@ def test_both_files_are_told_at_once(settings: Settings, tmp_path: Path) -> None
     found = findings(msgspec.structs.replace(settings, gateway=gateway, entities=entities))
 
     assert [each.split(":")[0] for each in found] == ["gateway.yaml", "entities.yaml"]
+
+
+@pytest.mark.parametrize("role", ["sales-operations", "delivery-operations"])
+def test_a_role_that_flows_ask_and_no_client_has_is_named(
+    settings: Settings, tmp_path: Path, role: str
+) -> None:
+    gateway = edited(tmp_path, "gateway.yaml", f"roles: [{role}]", "roles: [nobody]")
+    entities = edited(tmp_path, "apis/entities.yaml", "  deal: sales-operations\n", "")
+
+    found = findings(msgspec.structs.replace(settings, gateway=gateway, entities=entities))
+
+    assert len(found) == 1
+    assert f"clients: none has the role {role}, which the step " in found[0]
+
+
+def test_a_steward_that_no_client_is_is_named_where_the_metadata_says_it(
+    settings: Settings, tmp_path: Path
+) -> None:
+    entities = edited(
+        tmp_path, "apis/entities.yaml", "contract: delivery-director", "contract: legal"
+    )
+
+    [found] = findings(msgspec.structs.replace(settings, entities=entities))
+
+    assert found.endswith("stewards.contract: no client in gateway.yaml has the role legal")
 
 
 def test_a_missing_file_is_named(settings: Settings, tmp_path: Path) -> None:

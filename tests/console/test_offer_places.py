@@ -58,6 +58,11 @@ OFFERS = [
         "templates.5.packages.0: no template takes CONS-TRAINING sold by time_and_materials in US",
     ),
     # rate cards
+    (
+        "role: CONS-TRAINING, region: AMER",
+        "role: CONS-AUDIT, region: AMER",
+        "rate_cards.0.rates.8.role: it is never sold: no project template takes CONS-AUDIT",
+    ),
     ("code: uk-standard", "code: us-standard", "rate_cards.1: says again what rate_cards.0 says"),
     (
         "entity: US\n    rates:",

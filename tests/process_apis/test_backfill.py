@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ async def firm(house: House, earlier: Earlier) -> AsyncIterator[Firm]:
 
 async def ask(firm: Firm, entity: str | None, **query: str) -> dict[str, Any]:
     """Someone asks for a backfill."""
-    body = {"connection": "salesforce", "won_since": SINCE, "entity": entity}
+    body = {"system": "salesforce", "won_since": SINCE, "entity": entity}
     answer = await firm.call("POST", BACKFILLS, json=body, params=query)
     told: dict[str, Any] = answer.raise_for_status().json()
     return told
@@ -129,13 +130,30 @@ async def test_each_deal_has_its_outcome_and_what_is_in_its_way(
     assert named(told, "waiting") == [second.id]
     assert named(told, "done") == ids(others)
     assert told["counts"] == {
-        "found": 4, "already": 1, "started": 0, "waiting": 1, "done": 2, "refused": 0
+        "found": 4, "to_start": 0, "already": 1, "started": 0, "waiting": 1, "done": 2, "refused": 0
     }  # fmt: skip
     [waits] = [each for each in told["items"] if each["outcome"] == "waiting"]
     assert waits["reason"].startswith("finance-master-data: ")
     assert "tax code" in waits["reason"]
     assert waits["run_id"] == (await firm.runs_of(second))[0]["id"]
     assert [await firm.runs_of(deal) for deal in earlier["long ago"]] == [[]]
+
+
+async def test_backfills_are_listed_the_newest_first_with_what_became_of_their_deals(
+    firm: Firm, earlier: Earlier
+) -> None:
+    done = await ended(firm, await ask(firm, "DE"))
+
+    listed = (await firm.call("GET", BACKFILLS)).raise_for_status().json()["items"]
+
+    [mine] = [each for each in listed if each["id"] == done["id"]]
+    assert (mine["system"], mine["state"], mine["items"]) == ("salesforce", "done", [])
+    assert mine["counts"] == done["counts"]
+    assert mine["counts"]["found"] == len(earlier["DE"])
+    asked_at = [datetime.fromisoformat(each["asked_at"]) for each in listed]
+    assert asked_at == sorted(asked_at, reverse=True)
+    refused = await firm.call("GET", f"{BACKFILLS}/{done['id']}", params={"cursor": "page-2"})
+    assert (refused.status_code, refused.json()["errors"][0]["parameter"]) == (422, "cursor")
 
 
 async def test_asked_again_all_have_a_run_and_none_gets_another(
@@ -265,7 +283,7 @@ def kill(house: House, owner: str) -> None:
 @pytest.mark.parametrize(
     ("change", "pointer"),
     [
-        ({"connection": "kantata"}, "/connection"),
+        ({"system": "kantata"}, "/system"),
         ({"entity": "FR"}, "/entity"),
         ({"won_since": "2031-01-01"}, "/won_since"),
     ],
@@ -273,7 +291,7 @@ def kill(house: House, owner: str) -> None:
 async def test_what_cannot_be_asked_for_is_refused(
     firm: Firm, change: dict[str, str], pointer: str
 ) -> None:
-    body = {"connection": "salesforce", "won_since": SINCE} | change
+    body = {"system": "salesforce", "won_since": SINCE} | change
     answer = await firm.call("POST", BACKFILLS, json=body)
 
     assert (answer.status_code, answer.json()["code"]) == (422, "validation-failed")

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from apis.runtime.metadata import Entity, Metadata
+from apis.runtime.mapping import Overrides
+from apis.runtime.metadata import Entity, Layers, Metadata, Serving
 from contracts.canonical.contract import ApprovalLimit, ProjectTemplate, Rate, RateCard
 from contracts.canonical.deal import Deal, DealFile, DealLine
 from contracts.canonical.identity import Source
@@ -25,6 +26,7 @@ from process_apis.deal_rules import (
     duplicate,
     fiscal,
     priced,
+    unlisted,
     unrated,
     untemplated,
 )
@@ -220,3 +222,62 @@ def test_two_accounts_of_one_company_are_both_named() -> None:
         " customer 'Elbtal GmbH' (account 001A in salesforce)"
     )
     assert "the same name and country as a customer that is known already" in by_name.detail
+
+
+LISTED = {
+    "books": Layers(
+        base={
+            "project": Overrides(codes={"dimensions.location": {"2": "EMEA"}}),
+            "customer": Overrides(
+                codes={"currency": {"4": "EUR"}, "tax_code": {"11": "DE-VAT-19"}}
+            ),
+        }
+    ),
+    "plans": Layers(base={"staffing_request": Overrides(codes={"role": {"501": "ARCHITECT"}})}),
+}
+MAPPED = msgspec.structs.replace(
+    METADATA,
+    roles=(Serving(serves={"psa": "plans", "erp": "books"}),),
+    mappings=LISTED,
+)
+DAYS = DealLine(product_code="CONS", quantity=Decimal(2), unit="day", total=eur("300.00"))
+
+
+def unlisted_of(a_deal: Deal, **customer: Any) -> list[Finding]:
+    file = DealFile(deal=a_deal, customer=Customer(name="Acme", **customer))
+    return list(unlisted(file, MAPPED, "salesforce"))
+
+
+def test_what_every_code_list_knows_passes() -> None:
+    assert unlisted_of(deal(), tax_code="DE-VAT-19") == []
+
+
+@pytest.mark.parametrize(
+    ("a_deal", "pointer", "told"),
+    [
+        (
+            deal(region="APAC"),
+            "/region",
+            "the region 'APAC' of the project is on no code list of books",
+        ),
+        (deal(value=Money(Decimal(300), "CHF")), "/currency", "the currency 'CHF' of the customer"),
+        (
+            deal(lines=(DAYS,)),
+            "/role",
+            "the role 'CONS' of the staffing request is on no code list of plans",
+        ),
+    ],
+)
+def test_what_a_later_step_could_not_write_is_found_with_the_deal(
+    a_deal: Deal, pointer: str, told: str
+) -> None:
+    [finding] = unlisted_of(a_deal)
+
+    assert (finding.pointer, finding.code) == (pointer, "mapping.unknown-value")
+    assert (finding.owner, told in finding.message) == ("integration", True)
+
+
+def test_a_tax_code_that_the_books_do_not_list_is_found_with_the_deal() -> None:
+    [finding] = unlisted_of(deal(), tax_code="DE-VAT-7")
+
+    assert "is on no code list of books" in finding.message

@@ -21,7 +21,7 @@ from contracts.canonical.deal import BillingModel, Deal, DealLine
 from contracts.canonical.identity import Source
 from contracts.canonical.money import Money, total
 from contracts.canonical.party import Customer
-from process_apis.engagement import months, project_of, schedule_of, sold, staffing_of
+from process_apis.engagement import months, own_name, project_of, schedule_of, sold, staffing_of
 
 TERMS = DeliveryTerms(
     sold_on=date(2026, 1, 20),
@@ -92,6 +92,19 @@ def test_no_cent_is_lost_between_deal_budget_and_billing(
     assert project.budget.total == schedule.total == sale.value
     assert line_total_problem(project.budget.total, project.budget.lines) is None
     assert line_total_problem(schedule.total, schedule.lines) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("ERP rollout Senior Consultant", "Senior Consultant"),
+        ("Senior Consultant", "Senior Consultant"),
+        ("ERP rollout", "ERP rollout"),
+        (None, None),
+    ],
+)
+def test_a_line_is_called_without_the_name_of_its_deal(line: str | None, told: str | None) -> None:
+    assert own_name(line, "ERP rollout") == told
 
 
 def test_time_and_materials_are_billed_as_they_are_worked() -> None:

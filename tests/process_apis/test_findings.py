@@ -89,3 +89,21 @@ async def test_what_a_deal_lacks_is_asked_of_its_owner_and_retry_sees_it(
     await firm.decides(item, "retry")
 
     assert (await firm.run_of(deal))["state"] == "done"
+
+
+async def test_a_region_that_the_books_do_not_list_is_found_before_anything_is_written(
+    firm: Firm,
+) -> None:
+    deal = firm.salesforce.wins_deal(stage="Negotiation/Review")
+    firm.salesforce.corrects(deal.id, TL_Region__c="APAC")
+    firm.salesforce.wins_again(deal)
+
+    item = await firm.work_item(deal, owner="integration")
+    assert (item["code"], item["step"]) == ("mapping.unknown-value", "accepted_deal")
+    assert "the region 'APAC' of the project is on no code list of netsuite" in item["detail"]
+    assert readable(item)
+    assert firm.salesforce.record(deal.customer_id)["TL_Customer_Key__c"] is None
+    firm.salesforce.corrects(deal.id, TL_Region__c="AMER")
+    await firm.decides(item, "retry")
+
+    assert (await firm.run_of(deal))["state"] == "done"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from contracts.canonical.billing import BillingLine
@@ -182,14 +183,29 @@ async def test_a_customer_with_another_name_by_now_is_not_made_twice(tenant, psa
     assert len(await tenant.lists("workspace_groups")) == 1
 
 
-async def test_a_name_that_another_customer_of_ours_has_is_for_a_person(tenant, psa) -> None:
+async def test_two_customers_of_one_name_are_told_apart_by_their_place(tenant, psa) -> None:
     asks()
-    await psa.upsert_customer("customer-1", ELBTAL)
+    namesakes = [ELBTAL, ELBTAL, msgspec.structs.replace(ELBTAL, addresses=(), country="AT")]
 
-    with pytest.raises(Conflict, match=r"kantata\.SEVERAL"):
-        await psa.upsert_customer("customer-2", ELBTAL)
+    made = [await psa.upsert_customer(f"customer-{n}", each) for n, each in enumerate(namesakes)]
+    asks(request_key="run-2/step")
+    again = [await psa.upsert_customer(f"customer-{n}", each) for n, each in enumerate(namesakes)]
 
-    assert len(await tenant.lists("workspace_groups")) == 1
+    groups = {each["id"]: each["name"] for each in await tenant.lists("workspace_groups")}
+    assert made == again
+    assert [groups[each.external_id] for each in made] == [
+        *("Elbtal 1 GmbH", "Elbtal 1 GmbH (Hamburg)", "Elbtal 1 GmbH (AT)")
+    ]
+
+
+async def test_a_project_that_is_planned_in_another_currency_is_not_adopted(tenant, psa) -> None:
+    known = await tenant.makes("workspaces", title=ROLLOUT.name, currency="USD")
+    asks()
+
+    with pytest.raises(Conflict, match=r"project\.other-currency"):
+        await psa.adopt_project(known, ROLLOUT, "project-1")
+
+    assert await tenant.keys("workspaces") == []
 
 
 async def test_a_project_is_written_and_read_back(tenant, psa) -> None:

@@ -229,6 +229,20 @@ async def test_who_owns_the_name_is_metadata(account, store, tmp_path) -> None:
     assert (await account.reads(f"customer/{customer}"))["companyName"] == CUSTOMER.name
 
 
+async def test_the_name_of_an_adopted_customer_stays_where_finance_owns_it(
+    account, store, tmp_path
+) -> None:
+    owner = {"object": "customer", "attribute": "name", "system": "erp"}
+    erp = on(URL, account.http, store, tmp_path, ownership=[owner])
+    customer = await account.customer("old-key", companyName="Nordlicht Holding")
+    asks()
+
+    await erp.update_customer(customer, CUSTOMER, "customer-1", Source("salesforce", "001A"))
+
+    known = await account.reads(f"customer/{customer}")
+    assert (known["companyName"], known["externalId"]) == ("Nordlicht Holding", "customer-1")
+
+
 async def test_a_contact_is_made_and_brought_up_to_date_at_our_key(account, erp) -> None:
     company = await account.customer()
     person = Contact(name="Ada Frey", email="ada@elbtal.example", customer=Ref(None, company))
@@ -381,3 +395,4 @@ async def test_about_tells_who_is_behind_it(erp) -> None:
     about = await erp.about()
 
     assert (about.vendor, about.version, about.connection) == ("netsuite", "v1", "netsuite")
+    assert about.capabilities == {"billing-schedule.create": False}

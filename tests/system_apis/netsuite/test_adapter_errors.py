@@ -61,7 +61,6 @@ TABLE: list[tuple[int, Any, type[ThroughlineError], str]] = [
     (404, None, NotFound, "NONEXISTENT_ID"),
     (400, told("DUP_EXT_ID"), Conflict, "DUP_EXT_ID"),
     (400, told("UNIQUE_CUST_ID_REQD"), Conflict, "UNIQUE_CUST_ID_REQD"),
-    (400, told("IDEMPOTENCY_ERROR"), Conflict, "IDEMPOTENCY_ERROR"),
     (400, told("INVALID_CONTENT"), Rejected, "INVALID_CONTENT"),
     (400, told("USER_ERROR"), Rejected, "USER_ERROR"),
     (400, told("SOMETHING_NEW"), Rejected, "SOMETHING_NEW"),
@@ -145,6 +144,22 @@ async def test_a_record_whose_place_is_not_told_is_looked_up(
     assert ref.external_id == "8812"
     query = json.loads(httpx_mock.get_requests()[-1].content)["q"]
     assert query == "SELECT id FROM customer WHERE externalid = 'customer-1' ORDER BY id"
+
+
+async def test_a_write_whose_idempotency_key_was_used_before_has_succeeded(
+    store: Store, httpx_mock: HTTPXMock, tmp_path
+) -> None:
+    job = {"Location": f"{REST}/async/v1/job/77"}
+    again = told("IDEMPOTENCY_ERROR") | {"title": "Conflict"}
+    httpx_mock.add_response(url=NEW, status_code=400, json=again, headers=job)
+    httpx_mock.add_response(url=SUITEQL_URL, json={"items": [{"links": [], "id": "8812"}]})
+
+    async with answered(store, tmp_path, httpx_mock) as erp:
+        asks()
+        ref = await erp.create_customer(CUSTOMER, "customer-1")
+
+    [row] = await rows(store)
+    assert (ref.external_id, row.state, row.external_id) == ("8812", "done", "8812")
 
 
 async def test_a_record_that_is_neither_told_nor_found_yet_stays_open(
