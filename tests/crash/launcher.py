@@ -67,11 +67,11 @@ class Knife:
         with (self.folder / f"trail-{arm['token']}.jsonl").open("a+b", buffering=0) as trail:
             fcntl.flock(trail, fcntl.LOCK_EX)
             trail.seek(0)
-            lines = [json.loads(line) for line in trail.readlines()]
-            met = 1 + sum((line["role"], line["plain"]) == (self.role, name) for line in lines)
+            known = f'"role": "{self.role}", "plain": {json.dumps(name)},'.encode()
+            met = 1 + trail.read().count(known)
             told = f"{name}#{met}" if met > 1 else name
-            line = {"role": self.role, "pid": os.getpid(), "at": time.time(), "name": told}
-            trail.write(json.dumps(line | {"plain": name}).encode() + b"\n")
+            line = {"role": self.role, "plain": name, "name": told, "pid": os.getpid()}
+            trail.write(json.dumps(line | {"at": time.time()}).encode() + b"\n")
         return told
 
     def _claimed(self, arm: dict[str, Any]) -> Path | None:

@@ -18,7 +18,7 @@ from tests.crash import launcher
 HEAVY = (
     *("apis.cli", "apis.runtime.serving", "apis.runtime.sandbox", "apis.runtime.migrations"),
     *("process_apis.starts", "process_apis.feeds", "process_apis.work_queue", "system_apis.app"),
-    *("system_apis.crm", "system_apis.psa", "system_apis.erp", "psycopg", "uvloop"),
+    *("system_apis.crm", "system_apis.psa", "system_apis.erp", "psycopg", "uvloop", "httpcore"),
     *(
         f"system_apis.{vendor}.{part}"
         for vendor in ("salesforce", "kantata", "netsuite")
