@@ -146,6 +146,8 @@ class Sandbox:
             await self._lifespan(receive, send)
             return
         call = await received(scope, receive)
+        if call is None:  # half a request is none: nothing is done, nobody is told
+            return
         if call.path.startswith(("/__sandbox__/", "/__clock__")):
             await sent(send, self._back_door(call), asyncio.sleep)
             return

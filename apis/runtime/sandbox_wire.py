@@ -86,11 +86,13 @@ class Refusal(Exception):
         raise NotImplementedError
 
 
-async def received(scope: Scope, receive: Receive) -> Call:
-    """The whole request."""
+async def received(scope: Scope, receive: Receive) -> Call | None:
+    """The whole request, or None when its sender went away in the middle of it."""
     body, more = b"", True
     while more:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         body += message.get("body", b"")
         more = message.get("more_body", False)
     return Call(

@@ -6,6 +6,7 @@ import gzip
 from base64 import b64encode
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from apis.runtime.sandbox import Kit
 from apis.runtime.sandbox_faults import BOMB, FLOOD, Drift, Fault, spoiled
 from apis.runtime.sandbox_sessions import Sessions
-from apis.runtime.sandbox_wire import Answer, Call, Refusal
+from apis.runtime.sandbox_wire import Answer, Call, Refusal, received
 
 
 @pytest.fixture
@@ -117,3 +118,20 @@ def test_a_bomb_is_small_until_it_is_unpacked() -> None:
     assert (answer.status, answer.headers["content-encoding"]) == (200, "gzip")
     assert len(answer.body) < BOMB / 100
     assert len(gzip.decompress(answer.body)) == BOMB
+
+
+@pytest.mark.parametrize(("end", "whole"), [("http.request", True), ("http.disconnect", False)])
+async def test_half_a_request_is_none(end: str, whole: bool) -> None:  # noqa: FBT001 - a case
+    scope = {
+        "method": "POST",
+        "path": "/token",
+        "query_string": b"",
+        "headers": [],
+        "scheme": "http",
+    }
+    parts = [{"type": "http.request", "body": b"half", "more_body": True}, {"type": end}]
+
+    async def receive() -> Any:
+        return parts.pop(0)
+
+    assert (await received(scope, receive) is not None) == whole
