@@ -9,102 +9,33 @@ Exit code 0 only when every kill hit and the oracle found nothing.
 from __future__ import annotations
 
 import argparse
+import resource
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 
-from tests.crash import matrix, scenarios
-from tests.crash.harness import Firm, firm
+from tests.crash import lane, scenarios
+from tests.crash.harness import Stuck
 from tests.crash.launcher import bound_to_parent
-from tests.crash.oracle import Facts, gathered, violations
-from tests.crash.plants import PLANTS, self_test
 from tests.crash.report import Report, say
 from tests.servers import ROOT, CannotStartError, fresh_database, postgres
 
 STORES = ("sqlite", "postgresql")
-CLEAN = ("plain", "fed", "approved", "abandoned")
-FIRST = 1000
-TRIES = (1000, 5000, 6000, 7000)
-QUIET_S = 20.0
-
-
-def settled(deployed: Firm, expected: dict[str, str]) -> Facts:
-    """The facts once feeds and relays have caught up, or as they are when they do not."""
-    deployed.whole()
-    end = time.monotonic() + QUIET_S
-    while True:
-        time.sleep(1.5)
-        facts = gathered(deployed, expected)
-        if time.monotonic() > end or not violations(facts):
-            return facts
-
-
-def prove(deployed: Firm, report: Report, asked: argparse.Namespace) -> None:
-    """Count, plant, kill, and let the oracle judge."""
-    matrix.told(deployed, "plain", FIRST)  # the first one signs in and connects
-    trails = {story: matrix.told(deployed, story, n) for n, story in enumerate(CLEAN, 1)}
-    expected = deployed.expected
-    rows = matrix.rows_of(trails)
-    report.counted(rows)
-    report.tested(self_test(settled(deployed, expected)), len(PLANTS))
-    owners: dict[str, str] = {}
-    for row in rows:
-        option = f"--row {row.number}"
-        if (asked.row or asked.scenario or asked.up) and row.number not in asked.row:
-            continue
-        began = time.monotonic()
-        for first in TRIES:
-            deal = deployed.deal(first + row.number, **matrix.OPTIONS.get(row.story, {}))
-            expected[deal], owners[deal] = matrix.ENDS.get(row.story, "done"), option
-            wrong = matrix.play(deployed, row, deal)
-            if not wrong.startswith(matrix.MISSED):
-                break
-            report.tried_again += 1  # a feed or a lost lease came first: not this row's boundary
-        report.kills += not wrong
-        report.row(str(row), option, wrong, time.monotonic() - began)
-    for number, (name, scenario) in enumerate(scenarios.SCENARIOS.items()):
-        if (asked.row or asked.scenario or asked.up) and name not in asked.scenario:
-            continue
-        began = time.monotonic()
-        scene = scenarios.Scene(deployed, FIRST * 2 + number * 50, trails)
-        wrong = scene.play(scenario)
-        expected |= scene.expected
-        owners |= dict.fromkeys(scene.expected, f"--scenario {name}")
-        report.kills += scene.kills
-        option = f"--scenario {name}"
-        report.row(scenario.__doc__ or "", option, wrong, time.monotonic() - began)
-    facts = settled(deployed, expected)
-    report.verdict(facts, violations(facts), owners)
-
-
-def alone(store: str, database_url: str | None, report: Report) -> None:
-    """`throughline up`, killed as a whole and started again: one home, one process."""
-    with firm(store, database_url, split=False) as deployed:
-        expected, owners = {}, {}
-        for number, row in enumerate(matrix.UP, 1):
-            began, deal = time.monotonic(), deployed.deal(number)
-            expected[deal], owners[deal] = "done", "--up"
-            wrong = matrix.play(deployed, row, deal)
-            report.kills += not wrong
-            report.row(str(row), "--up", wrong, time.monotonic() - began)
-        facts = settled(deployed, expected)
-        report.verdict(facts, violations(facts), owners)
-        deployed.keep = bool(report.failures)
-        report.logs(deployed.home)
 
 
 def one_store(store: str, fresh: Callable[[], str | None], asked: argparse.Namespace) -> bool:
     """Everything on one store; True when all of it holds."""
     report = Report(store)
-    if not asked.up:
-        with firm(store, fresh()) as deployed:
-            prove(deployed, report, asked)
-            deployed.keep = bool(report.failures)
-            report.logs(deployed.home)
-    if asked.up or not (asked.row or asked.scenario):
-        alone(store, fresh(), report)
+    try:
+        if not asked.up:
+            lane.split(store, fresh(), report, asked)
+        if asked.up or not (asked.row or asked.scenario):
+            lane.alone(store, fresh(), report)
+    except Stuck as error:
+        report.row("a firm", "", str(error), 0)
+    report.total()
     return not report.failures
 
 
@@ -122,8 +53,15 @@ def both() -> int:
             process.terminate()
             process.wait()
     verdict = "FAILED" if any(codes) else "passed"
-    say(f"crash matrix: {verdict} in {time.monotonic() - began:.0f} s")
+    spent = f"{time.monotonic() - began:.0f} s, {processors_s():.0f} s of processors"
+    say(f"crash matrix: {verdict} in {spent}")
     return max(codes)
+
+
+def processors_s() -> float:
+    """What everything that has ended has cost, PostgreSQL included."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,7 +1,7 @@
 """One process of the product under the knife: `python -m tests.crash.launcher worker --name a`.
 
-Counts the boundaries of the armed deal (write transactions, calls sent, answers received) and dies,
-stops or waits at the one that is armed. Nothing of our own code is replaced: only a method of
+Counts the boundaries of the armed deals (write transactions, calls sent, answers received) and
+dies, stops or waits at the one that is armed. Nothing of our own code is replaced: only a method of
 SQLAlchemy's connection and one of httpx's transport are wrapped.
 """
 
@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +41,14 @@ class Knife:
         self.folder = folder
         self.role = role
         self._lock = threading.Lock()
-        self._read: tuple[int, dict[str, Any]] = (0, {})
+        self._read: tuple[int, list[dict[str, Any]]] = (0, [])
 
-    def armed(self) -> dict[str, Any]:
-        """The arm of now; an empty one when nothing is armed."""
+    def armed(self) -> list[dict[str, Any]]:
+        """The arms of now, one a deal."""
         try:
             stamp = (self.folder / "arm.json").stat().st_mtime_ns
         except FileNotFoundError:
-            return {}
+            return []
         with self._lock:
             if stamp != self._read[0]:
                 self._read = (stamp, json.loads((self.folder / "arm.json").read_text()))
@@ -56,7 +57,7 @@ class Knife:
     def meet(self, arm: dict[str, Any], name: str) -> None:
         """A boundary of the armed deal: note it, and act if it is the one."""
         told = self._noted(arm, name)
-        if arm.get("role") != self.role or arm.get("name") not in (told, f"{name}#*"):
+        if arm.get("role") != self.role or not {told, f"{name}#*"} & names_of(arm):
             return
         hit = self._claimed(arm)
         if hit is not None:
@@ -109,6 +110,12 @@ class Knife:
             (self.folder / f"caller-{arm['token']}").write_text(str(os.getpid()))
 
 
+def names_of(arm: dict[str, Any]) -> set[str]:
+    """The boundaries an arm is pointed at: one, several or none."""
+    name = arm.get("name", [])
+    return {name} if isinstance(name, str) else set(name)
+
+
 def working_for() -> tuple[str, str]:
     """The run and step whose work goes on here, if any."""
     call = CURRENT.get(None)
@@ -134,11 +141,23 @@ def named(wrote: list[tuple[str, str]]) -> str:
     step = next((step for step, _ in wrote if step), "engine")
     if tables <= SHOWN and (step == "engine" or "outbox" not in tables):
         return "engine: shown"
+    if "happenings" in tables:
+        return "engine: read models"
     return f"{step}: {'+'.join(sorted(tables - {'steps'}))}"
 
 
+def boundaries(
+    wrote: list[tuple[str, str, str]], arms: list[dict[str, Any]]
+) -> Iterator[tuple[dict[str, Any], str]]:
+    """The name of a transaction for each armed deal that it wrote for."""
+    for arm in arms:
+        mine = [(step, table) for deal, step, table in wrote if deal == arm["deal"]]
+        if mine:
+            yield arm, named(mine)
+
+
 def watch_commits(knife: Knife) -> None:
-    """Every transaction that wrote for the armed deal has a boundary before and one after."""
+    """Every transaction that wrote for an armed deal has a boundary before and one after."""
 
     @sa.event.listens_for(sa.Engine, "begin")
     def began(connection: Connection) -> None:
@@ -146,43 +165,45 @@ def watch_commits(knife: Knife) -> None:
 
     @sa.event.listens_for(sa.Engine, "before_cursor_execute")
     def ran(connection: Connection, _c: Any, statement: str, given: Any, *_: Any) -> None:
-        groups: list[list[tuple[str, str]]] = connection.info.setdefault("crash", [[]])
+        groups: list[list[tuple[str, str, str]]] = connection.info.setdefault("crash", [[]])
         if statement.startswith("SAVEPOINT"):  # one of several that are committed together
             groups.append([])
         elif statement.startswith("ROLLBACK TO"):
             groups[-1].clear()
-        elif (found := WRITES.match(statement)) and (arm := knife.armed()):
-            run_id, step = working_for()
-            if arm["deal"] in run_id or arm["deal"] in repr(given):
-                groups[-1].append((step, table_of(found.group(2), repr(given))))
+        elif (found := WRITES.match(statement)) and (arms := knife.armed()):
+            (run_id, step), values = working_for(), repr(given)
+            deals = [arm["deal"] for arm in arms if arm["deal"] in run_id + values]
+            wrote = table_of(found.group(2), values)
+            groups[-1] += [(deal, step, wrote) for deal in deals]
 
     plain = Connection._commit_impl
 
     def commit(self: Connection) -> None:
-        groups, arm = self.info.get("crash") or [], knife.armed()
+        groups, arms = self.info.get("crash") or [], knife.armed()
         self.info["crash"] = [[]]
-        names = [named(group) for group in groups if group] if arm else []
-        for name in names:
+        names = [pair for group in groups for pair in boundaries(group, arms)]
+        for arm, name in names:
             knife.meet(arm, f"before commit of {name}")
         plain(self)
-        for name in names:
+        for arm, name in names:
             knife.meet(arm, f"after commit of {name}")
 
     Connection._commit_impl = commit  # type: ignore[method-assign]  # the only place before and after
 
 
 def watch_calls(knife: Knife) -> None:
-    """Every call for the armed deal has a boundary before it leaves and one when it is answered."""
+    """Every call for an armed deal has a boundary before it leaves and one when it is answered."""
     plain = httpx.AsyncHTTPTransport.handle_async_request
 
     async def call(self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
-        arm, (run_id, step) = knife.armed(), working_for()
-        mine = arm and arm["deal"] in run_id and "oauth2" not in request.url.path
-        if mine:
+        run_id, step = working_for()
+        mine = [arm for arm in knife.armed() if arm["deal"] in run_id]
+        arm = None if "/oauth" in request.url.path else next(iter(mine), None)
+        if arm:
             knife.calls(arm)
             knife.meet(arm, f"send of {step}: {request.method}")
         answer = await plain(self, request)
-        if mine:
+        if arm:
             knife.meet(arm, f"answer to {step}: {request.method}")
         return answer
 

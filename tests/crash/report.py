@@ -6,11 +6,11 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from tests.crash.harness import LEASE_S
+from tests.crash import books, oracle
+from tests.crash.facts import Facts
+from tests.crash.harness import LEASE_S, Firm
 from tests.crash.matrix import Row
-from tests.crash.oracle import Facts, calls_repeated, effects_repeated
 
 
 def say(text: str = "") -> None:
@@ -27,8 +27,14 @@ class Report:
     began: float = field(default_factory=time.monotonic)
     boundaries: int = 0
     rows: int = 0
-    kills: int = 0
+    deals: int = 0
+    kills: Counter[str] = field(default_factory=Counter)
     tried_again: int = 0
+    isolated: int = 0
+    calls_repeated: int = 0
+    effects_repeated: int = 0
+    found: int = 0
+    fired: Counter[tuple[str, str]] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     again: list[str] = field(default_factory=list)
 
@@ -39,7 +45,7 @@ class Report:
         kinds = Counter(f"{role} {name.split()[0]}" for role, name in names)
         told = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
         say(f"{self.store}: {self.boundaries} boundaries: {told}")
-        say(f"{self.store}: {len(rows)} rows to play, leases of {LEASE_S} s")
+        say(f"{self.store}: {len(rows)} rows, leases of {LEASE_S} s")
 
     def tested(self, wrong: list[str], plants: int) -> None:
         """What the oracle's own test showed."""
@@ -54,35 +60,49 @@ class Report:
     def row(self, name: str, option: str, wrong: str, seconds: float) -> None:
         """One row or scenario that has been played."""
         self.rows += 1
-        if wrong:
-            self.failures.append(f"{name}: {wrong}")
-            self.again.append(f"python -m tests.crash --store {self.store} {option}")
-            say(f"  FAILED {name}: {wrong}")
-            say(f"         again: {self.again[-1]}")
-        else:
-            say(f"  {option:<34} {seconds:5.1f} s  {name}")
+        if not wrong:
+            say(f"  {self.store:<10} {option:<34} {seconds:5.1f} s  {name}")
+            return
+        self.failures.append(f"{name}: {wrong}")
+        self.again.append(f"python -m tests.crash --store {self.store} {option}")
+        say(f"  FAILED {name}: {wrong}")
+        say(f"         again: {self.again[-1]}")
 
-    def verdict(
-        self, facts: Facts, found: list[tuple[str, str, str]], owners: dict[str, str]
+    def judged(
+        self, firm: Firm, facts: Facts, found: list[tuple[str, str, str]], owners: dict[str, str]
     ) -> None:
-        """What the oracle found, each with the row it belongs to."""
-        for invariant, where, what in found:
-            option = next((row for deal, row in owners.items() if deal in where), "")
-            again = f"python -m tests.crash --store {self.store} {option}"
-            self.failures.append(f"{invariant}: {where}: {what}")
-            if not option or again not in self.again:  # a row that failed is told once
-                say(f"  VIOLATION {invariant}: {where}: {what}")
-                say(f"            again: {again}")
-                self.again.append(again)
+        """What the oracle found in one firm, each violation with the row it belongs to."""
+        self.deals += len(facts.expected)
+        self.found += len(found)
+        self.fired += firm.fired
+        self.isolated += firm.isolated
+        self.calls_repeated += oracle.calls_repeated(facts)
+        things = Counter((*oracle.things(facts), *books.things(facts)))
+        self.effects_repeated += things.total() - len(things)
+        for violation in found:
+            self._told(violation, owners)
+
+    def _told(self, violation: tuple[str, str, str], owners: dict[str, str]) -> None:
+        invariant, where, what = violation
+        option = next((row for deal, row in owners.items() if deal in where), "")
+        again = f"python -m tests.crash --store {self.store} {option}"
+        self.failures.append(f"{invariant}: {where}: {what}")
+        if not option or again not in self.again:  # a row that failed is told once
+            say(f"  VIOLATION {invariant}: {where}: {what}")
+            say(f"            again: {again}")
+            self.again.append(again)
+
+    def total(self) -> None:
+        """The summary of the store."""
+        kills = ", ".join(f"{count} {whose}" for whose, count in sorted(self.kills.items()))
+        fired = ", ".join(
+            f"{count} {fault} at {vendor}" for (vendor, fault), count in sorted(self.fired.items())
+        )
+        say(f"{self.store}: kills that hit {self.kills.total()} ({kills}), faults fired {fired}")
         say(
-            f"{self.store}: boundaries {self.boundaries}, rows {self.rows},"
-            f" kills that hit {self.kills} (tried again {self.tried_again}),"
-            f" deals {len(facts.expected)}, calls repeated {calls_repeated(facts)},"
-            f" effects repeated {effects_repeated(facts)}, violations {len(found)},"
+            f"{self.store}: boundaries {self.boundaries}, rows {self.rows}"
+            f" (tried again {self.tried_again}, isolated by a busy machine {self.isolated}),"
+            f" deals {self.deals}, calls repeated {self.calls_repeated},"
+            f" effects repeated {self.effects_repeated}, violations {self.found},"
             f" failures {len(self.failures)}, {time.monotonic() - self.began:.0f} s"
         )
-
-    def logs(self, home: Path) -> None:
-        """Where to look when something failed."""
-        if self.failures:
-            say(f"{self.store}: logs in {home}")

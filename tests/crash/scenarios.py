@@ -9,34 +9,63 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
+
 from tests.crash import matrix
-from tests.crash.harness import DEADLINE_S, LEASE_S, WORKERS, Firm, Stuck
+from tests.crash.facts import PEOPLES, WRITES
+from tests.crash.harness import (
+    DEADLINE_S,
+    LEASE_S,
+    PATIENCE_S,
+    VENDORS,
+    WORKERS,
+    WRITE_LEASE_S,
+    Firm,
+    Stuck,
+)
 
 RACES = 5
 STARTS = 4
 DEATHS = 4
+LONG_S = 2.5 * PATIENCE_S
+MADE_IN = {
+    "kantata": {
+        "delivered_customer": "workspace_groups.create",
+        "project_for": "workspaces.create",
+        "work_breakdown_for": "stories.create",
+        "billing_schedule_for": "billing_milestones.create",
+        "staffing_requests_for": "workspace_resources.create",
+    },
+    "netsuite": {"billed_customer": "customer.upsert", "booked_project_for": "job.upsert"},
+}
+SILENT_S = {"salesforce": DEADLINE_S + 1, "kantata": 0, "netsuite": 0}
+"""How long a vendor whose reply is lost says nothing before it hangs up."""
+HIDDEN_S = WRITE_LEASE_S + 0.6
+"""So that the first look-up misses what was written."""
 
 
 class Scene:
     """One scenario on one deployment: its deals, how they must end, who died."""
 
-    def __init__(self, firm: Firm, first: int, trails: dict[str, list[dict[str, Any]]]) -> None:
+    def __init__(self, firm: Firm, first: int, trails: matrix.Trails) -> None:
         self.firm = firm
-        self.expected: dict[str, str] = {}
+        self.deals: list[str] = []
         self.kills = 0
         self._next = first
         self._trails = trails
 
-    def deal(self, **options: Any) -> str:
+    def deal(self, ends: str = "done", **options: Any) -> str:
         """A deal of this scenario, still open."""
         self._next += 1
         deal = self.firm.deal(self._next, **options)
-        self.expected[deal] = "done"
+        self.firm.expected[deal] = ends
+        self.deals.append(deal)
         return deal
 
-    def boundary(self, story: str, *parts: str) -> str:
-        """The name of the first boundary of a story that has all these parts."""
-        names: Iterator[str] = (line["name"] for line in self._trails[story])
+    def boundary(self, story: str, *parts: str, role: str = "worker") -> str:
+        """The name of a process's first boundary of a story that has all these parts."""
+        trail = self._trails[story]
+        names: Iterator[str] = (line["name"] for line in trail if line["role"] == role)
         return next(name for name in names if all(part in name for part in parts))
 
     def won(self, deal: str, **arm: Any) -> str:
@@ -51,20 +80,18 @@ class Scene:
         try:
             self.firm.whole()
             scenario(self)
-        except (Stuck, AssertionError, KeyError, StopIteration) as error:
+        except (Stuck, AssertionError, KeyError, StopIteration, httpx.HTTPError) as error:
             return f"{type(error).__name__}: {error}"
         finally:
             self.firm.disarm()
-            self.firm.faults()
+            for vendor in VENDORS:
+                self.firm.faults(vendor)
             self.firm.processes.signal(signal.SIGCONT)
         return ""
 
-    def writes(self, deal: str) -> int:
-        """How many writes the vendor has seen for a deal and its account."""
-        path = self.firm.home / "sandboxes/salesforce.jsonl"
-        mine = (deal, self.firm.accounts[deal])
-        lines = path.read_text().splitlines()
-        return sum('"PATCH"' in line and any(each in line for each in mine) for line in lines)
+    def writes(self) -> int:
+        """How many writes the vendors have seen so far."""
+        return sum(len(writes_at(self.firm, vendor)) for vendor in VENDORS)
 
     def all_workers(self) -> None:
         """Wait until every worker of the pool is there."""
@@ -73,18 +100,47 @@ class Scene:
         self.firm.until("all workers", lambda: all(map(ready, WORKERS)))
 
 
+def writes_at(firm: Firm, vendor: str) -> list[tuple[str, bool]]:
+    """The operations by which anyone has written at a vendor, in order, and whether we did."""
+    return [
+        (line["operation"], vendor != VENDORS[0] or line["key"] is not None)
+        for line in firm.log(vendor)
+        if line["phase"] == "received" and line["operation"] not in PEOPLES
+        if line["operation"].rpartition(".")[2] in WRITES
+    ]
+
+
 def lost_replies(scene: Scene) -> None:
-    """the reply of every vendor write is lost after the vendor committed"""
-    firm, deal = scene.firm, scene.deal()
-    lost = {"nth": 1, "fault": "timeout-after-commit", "seconds": DEADLINE_S + 1}
-    firm.win(deal)
-    firm.faults(
-        {"operation": "Account.update", **lost}, {"operation": "Opportunity.update", **lost}
-    )
-    firm.begin(deal)
-    firm.reaches(deal, "done")
-    fired = [fault.get("fired") for fault in firm.planned()]
-    assert fired == [1, 1], f"faults fired: {fired}"
+    """the reply of every write at every vendor is lost after the vendor committed"""
+    _lost_replies(scene, "plain", "done")
+
+
+def lost_replies_of_the_undo(scene: Scene) -> None:
+    """an abandoned run: the reply of every write at every vendor is lost, also of those undone"""
+    _lost_replies(scene, "abandoned", "abandoned")
+
+
+def _lost_replies(scene: Scene, story: str, ends: str) -> None:
+    """A clean deal shows the writes; then another one loses the reply of each of them."""
+    firm, options = scene.firm, matrix.OPTIONS.get(story, {})
+    before = {vendor: len(writes_at(firm, vendor)) for vendor in VENDORS}
+    deal = scene.deal(ends, **options)
+    matrix.STORIES[story](firm, deal)
+    firm.reaches(deal, ends)
+    done = {vendor: writes_at(firm, vendor)[count:] for vendor, count in before.items()}
+    deal = scene.deal(ends, **options)
+    for vendor in VENDORS:
+        lost = {"fault": "timeout-after-commit", "seconds": SILENT_S[vendor]}
+        names = [name for name, _ in done[vendor]]
+        ours = [(name, n) for n, (name, mine) in enumerate(done[vendor], 1) if mine]
+        plan = [{"operation": name, "nth": names[:n].count(name), **lost} for name, n in ours]
+        firm.faults(vendor, *plan)
+    matrix.STORIES[story](firm, deal)
+    firm.reaches(deal, ends, seconds=LONG_S)
+    for vendor in VENDORS:
+        fired = firm.faults(vendor)
+        assert fired, f"nothing was written at {vendor}"
+        assert set(fired) == {1}, f"faults fired at {vendor}: {fired}"
 
 
 def hidden(scene: Scene) -> None:
@@ -93,15 +149,41 @@ def hidden(scene: Scene) -> None:
     name = scene.boundary("plain", "send of accepted_deal")
     token = firm.arm(deal, role="worker", name=name)
     firm.win(deal)
-    firm.faults({"operation": "Opportunity.search", "fault": "hide", "seconds": 1.5})
+    firm.faults("salesforce", {"operation": "Opportunity.search", "fault": "hide", "seconds": 1.5})
     firm.begin(deal)
     item = firm.item(deal)
     scene.kills += len(firm.hits(token))
-    firm.faults()
+    firm.faults("salesforce")
     time.sleep(1.6)
     assert firm.decide(item, "retry") < 300, "retry was refused"
     firm.reaches(deal, "done")
     assert firm.hits(token), "its kill did not hit"
+
+
+def hidden_in_psa(scene: Scene) -> None:
+    """each record the PSA makes is hidden from search, and who asked for it dies unanswered"""
+    _hidden(scene, "kantata")
+
+
+def hidden_in_erp(scene: Scene) -> None:
+    """each record the ERP makes is hidden from search, and who asked for it dies unanswered"""
+    _hidden(scene, "netsuite")
+
+
+def _hidden(scene: Scene, vendor: str) -> None:
+    """The system process dies with the answer to each create: the record has to be looked up."""
+    firm, deal = scene.firm, scene.deal()
+    made = MADE_IN[vendor]
+    answers = [scene.boundary("plain", f"answer to {step}: P", role="system") for step in made]
+    token = firm.arm(deal, role="system", name=answers, times=len(answers))
+    hide = {"fault": "hide", "seconds": HIDDEN_S}
+    firm.faults(vendor, *({"operation": name, **hide} for name in made.values()))
+    matrix.plain(firm, deal)
+    firm.reaches(deal, "done", seconds=LONG_S)
+    hits, fired = len(firm.hits(token)), firm.faults(vendor)
+    assert hits == len(answers), f"{hits} of {len(answers)} kills hit"
+    assert all(fired), f"faults fired: {fired}"
+    scene.kills += hits
 
 
 def decided_in_the_gap(scene: Scene) -> None:
@@ -145,12 +227,12 @@ def _zombie(scene: Scene, name: str) -> None:
     token = scene.won(deal, role="worker", name=name, action="stop")
     pid = firm.hit(token)["pid"]
     firm.reaches(deal, "done")
-    seen = scene.writes(deal)
+    seen = scene.writes()
     os.kill(pid, signal.SIGCONT)
     code = firm.until("the end of the zombie", lambda: matrix.gone(firm, pid), 10 * LEASE_S)
     assert code == "70", f"the zombie ended with {code}"
     time.sleep(0.5)
-    assert scene.writes(deal) == seen, "the zombie wrote"
+    assert scene.writes() == seen, "the zombie wrote"
     scene.kills += 1
 
 
@@ -187,7 +269,9 @@ def one_new_customer(scene: Scene) -> None:
     """two deals of one new customer are won at once"""
     firm = scene.firm
     deals = [scene.deal(entity="UK", customer="same") for _ in range(2)]
-    assert firm.accounts[deals[0]] == firm.accounts[deals[1]], "not the same customer"
+    assert firm.sold[deals[0]].ids["account"] == firm.sold[deals[1]].ids["account"], (
+        "not the same customer"
+    )
     for deal in deals:
         firm.win(deal)
     with ThreadPoolExecutor(2) as threads:
@@ -227,7 +311,8 @@ def poison(scene: Scene) -> None:
 SCENARIOS: dict[str, Callable[[Scene], None]] = {
     each.__name__.replace("_", "-"): each
     for each in (
-        *(lost_replies, hidden, decided_in_the_gap, decided_in_the_gap_and_killed),
+        *(lost_replies_of_the_undo, lost_replies, hidden_in_psa, hidden_in_erp, hidden),
+        *(decided_in_the_gap, decided_in_the_gap_and_killed),
         *(zombie_before_its_write, zombie_after_its_write, two_reapers),
         *(racing, one_new_customer, poison),
     )
