@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from argparse import Namespace
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.crash import matrix, scenarios
 from tests.crash.facts import Facts, gathered
@@ -119,7 +119,7 @@ def alone(store: str, url: str | None, report: Report) -> None:
     """`throughline up`, killed as a whole and started again: one home, one process."""
     with firm(store, url, split=False) as deployed:
         lane = Lane(deployed, report)
-        for row in matrix.UP:
-            lane.row(row, "--up")
+        for number, row in enumerate(matrix.UP, 1):
+            lane.row(replace(row, number=number), "--up")
             lane.ended()
         lane.judged()
