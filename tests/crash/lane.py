@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from tests.crash import matrix, scenarios
 from tests.crash.facts import Facts, gathered
-from tests.crash.harness import SLOW, Firm, firm
+from tests.crash.harness import Firm, firm
 from tests.crash.matrix import Row, Struck
 from tests.crash.plants import PLANTS, self_test, violations
 from tests.crash.report import Report, say
@@ -18,7 +18,7 @@ CLEAN = ("plain", "fed", "approved", "abandoned")
 WARM_UP = 900
 TRIES = (1000, 5000, 6000, 7000)
 SCENES = 2000
-QUIET_S = 30.0 * SLOW
+QUIET_S = 30.0
 BEHIND = 3
 """How many deals go on behind a row; more could lose four workers each, and would be isolated."""
 

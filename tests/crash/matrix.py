@@ -9,12 +9,12 @@ from typing import Any
 
 import httpx
 
-from tests.crash.harness import SLOW, Firm, Stuck
+from tests.crash.harness import Firm, Stuck
 
 Trails = dict[str, list[dict[str, Any]]]
 APPROVED: dict[str, Any] = {"price": 3000}
 TELLINGS = 5
-SHOWN_S = 1.0 + 0.5 * SLOW
+SHOWN_S = 1.5
 LOOKS = 20
 LOOK_EVERY_S = 2.5
 MISSED = "its hit"
@@ -187,7 +187,7 @@ def strike(firm: Firm, row: Row, deal: str) -> Struck | str:
         token = firm.arm(deal, role=row.role, name=row.name, action=row.action)
         STORIES[row.story](firm, deal)
         hit = hit_of(firm, deal, token)
-        code = firm.until("the end of the victim", lambda: gone(firm, hit["pid"]), 10 * SLOW)
+        code = firm.until("the end of the victim", lambda: gone(firm, hit["pid"]), 10)
     except (Stuck, KeyError, IndexError, httpx.HTTPError) as error:
         firm.disarm(deal)
         return str(error)
@@ -215,7 +215,7 @@ def finish(firm: Firm, struck: Struck) -> str:
         firm.reaches(struck.deal, firm.expected[struck.deal])
         if "after" not in struck.row.name or "workflow_output" not in struck.row.name:
             # that was the very last boundary; after any other one something must follow
-            firm.until("anything after the kill", lambda: later(firm, struck), 6 * SLOW)
+            firm.until("anything after the kill", lambda: later(firm, struck), 15)
     except (Stuck, KeyError, IndexError, httpx.HTTPError) as error:
         return f"{error} (hit: {struck.pid})"
     finally:
