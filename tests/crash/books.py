@@ -138,14 +138,11 @@ def one_schedule(facts: Facts) -> Found:
 
 def work(facts: Facts, deal: str, stories: list[Row]) -> Found:
     """Each phase of each line that was sold, with its hours, and the milestone of a fixed price."""
-    name, sold = (
-        facts.sold[deal].fields["deal"]["Name"],
-        zip(roles(facts, deal), facts.lines(deal), strict=True),
-    )
+    sold = zip(roles(facts, deal), facts.lines(deal), strict=True)
     wanted: dict[str, int | None] = {"Accepted": None}
     for role, line in sold:
         minutes = Decimal(str(line["Quantity"])) * 60
-        wanted |= {f"{name} {role}: {phase}": int(minutes * PHASES[phase]) for phase in PHASES}
+        wanted |= {f"{role}: {phase}": int(minutes * PHASES[phase]) for phase in PHASES}
     found = [(each["title"], each.get("time_estimate_in_minutes")) for each in stories]
     if sorted(found, key=str) != sorted(wanted.items(), key=str):
         yield deal, f"planned work {found}"

@@ -6,6 +6,7 @@ must be true in the vendors is in `books.py`. The names I1, I2 ... are those of 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -20,9 +21,12 @@ STEPS = (
     *("staffing_requests_for", "booked_project_for", "booked_schedule_for", "project_key_for"),
 )
 KEPT = (
-    *("booked_schedule_for", "work_breakdown_for", "delivered_customer", "billed_customer"),
-    *("billed_customer", "customer_key_for", "customers_in", "validated_customer", "accepted_deal"),
+    *("netsuite project", "kantata project", "Throughline contract", "netsuite billing schedule"),
+    *("kantata task", "kantata customer", "netsuite customer", "salesforce customer"),
+    *("it stays noted which customer of the books this is", "Throughline customer"),
+    "the deal keeps its number with us",
 )
+NUMBERS = re.compile(r" \w*\d.*$")
 EVENTS = (
     *("run.started", "customer.validated", "contract.activated", "project.activated", "run.ended"),
 )
@@ -92,7 +96,7 @@ def steps_explained(facts: Facts) -> Found:
             if step["work_item_id"] and not step["decision"]:
                 yield deal, f"nobody decided {step['name']}"
     for deal in facts.ended("abandoned"):
-        kept = [each.partition(":")[0] for each in facts.run(deal).get("kept", ())]
+        kept = [NUMBERS.sub("", each) for each in facts.run(deal).get("kept", ())]
         if tuple(kept) != KEPT:
             yield deal, f"it says that it keeps {kept}"
 
