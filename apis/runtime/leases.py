@@ -164,17 +164,21 @@ class Leases:
 async def lead(
     leases: Leases, name: str, every: float, work: Callable[[], Awaitable[object]]
 ) -> None:
-    """Do `work` every so many seconds (real time) while this process holds the lease `name`."""
+    """Do `work` every so many seconds (real time) while this process holds the lease `name`.
+
+    Who does not hold it asks for it less often: every claim is a write.
+    """
     while True:
+        leading = False
         try:
-            if await leases.claim(name):
+            if leading := await leases.claim(name):
                 await work()
         except asyncio.CancelledError:
             raise
         except Exception as error:  # a leader outlives what it meets: it is logged and tried again
             log.exception("leader.failed", leader=name, error=type(error).__name__)
             await asyncio.sleep(FAILED_S)
-        await asyncio.sleep(every)
+        await asyncio.sleep(every if leading else max(every, leases.ttl / 4))
 
 
 async def wake(store: Store, engine: Engine, clock: Clock) -> int:
