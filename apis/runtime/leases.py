@@ -79,6 +79,14 @@ def holder(connection: Connection, name: str) -> str | None:
     return connection.execute(sa.select(LEASES.c.owner).where(mine)).scalar_one_or_none()
 
 
+def of_others(connection: Connection, owner: str) -> dict[str, float]:
+    """The leases that somebody else holds now, and for how many seconds more."""
+    now = database_now(connection)
+    theirs = sa.and_(LEASES.c.owner != owner, LEASES.c.until >= now)
+    rows = connection.execute(sa.select(LEASES.c.name, LEASES.c.until).where(theirs))
+    return {name: until - now for name, until in rows}
+
+
 def live_workers(connection: Connection) -> set[str]:
     """The owners whose worker lease has not expired."""
     now = database_now(connection)
@@ -94,6 +102,8 @@ class Leases:
         self._store = store
         self.ttl = ttl
         self._held: dict[str, float] = {}
+        self._taken: dict[str, float] = {}
+        self._looked_at = float("-inf")
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._renewing, name="leases", daemon=True)
         self._vital: set[str] = set()
@@ -124,14 +134,25 @@ class Leases:
         return sorted(name for name in self._vital if not self.held(name))
 
     async def claim(self, name: str) -> bool:
-        """Become the holder of `name` if it is free."""
+        """Become the holder of `name` if it is free, which is looked up for all names together."""
         if self.held(name):
             return True
+        await self._look()
         began = time.monotonic()
+        if began < self._taken.get(name, 0.0):
+            return False
         if await self._store.write(claim, name, self.owner, self.ttl):
             self._held[name] = began + self.ttl
             return True
         return False
+
+    async def _look(self) -> None:
+        """See what others hold, now and then: to claim is a write, and most leases are taken."""
+        began = time.monotonic()
+        if began - self._looked_at >= self.ttl / 4:
+            self._looked_at = began
+            others = await self._store.read(of_others, self.owner)
+            self._taken = {name: began + left for name, left in others.items()}
 
     def _renewing(self) -> None:
         while not self._ends.wait(self.ttl / 4):
@@ -164,21 +185,17 @@ class Leases:
 async def lead(
     leases: Leases, name: str, every: float, work: Callable[[], Awaitable[object]]
 ) -> None:
-    """Do `work` every so many seconds (real time) while this process holds the lease `name`.
-
-    Who does not hold it asks for it less often: every claim is a write.
-    """
+    """Do `work` every so many seconds (real time) while this process holds the lease `name`."""
     while True:
-        leading = False
         try:
-            if leading := await leases.claim(name):
+            if await leases.claim(name):
                 await work()
         except asyncio.CancelledError:
             raise
         except Exception as error:  # a leader outlives what it meets: it is logged and tried again
             log.exception("leader.failed", leader=name, error=type(error).__name__)
             await asyncio.sleep(FAILED_S)
-        await asyncio.sleep(every if leading else max(every, leases.ttl / 4))
+        await asyncio.sleep(every)
 
 
 async def wake(store: Store, engine: Engine, clock: Clock) -> int:
