@@ -49,6 +49,7 @@ from contracts.ports import About
 __all__ = ["Errors", "Pages", "Vendor", "VendorHttp"]
 LONGEST_WAIT_S = 2.0
 DOUBT_S = 600.0
+ENDED_S = 60.0
 JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 
 ENCODE = msgspec.json.Encoder(decimal_format="number").encode
@@ -259,9 +260,18 @@ class VendorHttp(Caller):
             token = await self._token(token, deadline)
             answer = await self._once(asked, token, deadline)
             error = classified(self.vendor.name, self.vendor.errors, answer)
+            if error is not None and self._expired(answer, error):
+                error = self._ended(error)
         if error is not None:
             raise self._judged(error)
         return answer
+
+    def _ended(self, error: ThroughlineError) -> ThroughlineError:
+        """A new token refused as well: where calls worked a moment ago, somebody ended it."""
+        if not 0 <= self._clock.timestamp() - self._worked_at < ENDED_S:
+            return error
+        told = f"{error.detail} (twice, a new token too, though calls worked a moment ago)"
+        return Transient(error.code, told, source=error.source)
 
     def _judged(self, error: ThroughlineError) -> ThroughlineError:
         """The error, or the overload that a doubtful one is taken for while we know better."""

@@ -88,6 +88,24 @@ async def test_a_call_signs_in_again_once(store: Store, httpx_mock: HTTPXMock) -
     assert len(httpx_mock.get_requests(url=THINGS)) == 2
 
 
+async def test_a_new_token_that_another_session_ended_is_no_wrong_login(
+    store: Store, httpx_mock: HTTPXMock
+) -> None:
+    asks()
+    hands_out_tokens(httpx_mock)
+    httpx_mock.add_response(url=THINGS, json={})
+    httpx_mock.add_response(url=THINGS, status_code=401, json=EXPIRED)
+    httpx_mock.add_response(url=THINGS, status_code=401, json=EXPIRED)
+    httpx_mock.add_response(url=THINGS, json={"ok": True})
+
+    async with acme(store) as vendor:
+        await vendor.http.get("/things")
+        with pytest.raises(Transient, match=r"acme\.EXPIRED.*a moment ago"):
+            await vendor.http.get("/things")
+
+        assert await vendor.http.get("/things") == {"ok": True}
+
+
 async def test_another_refusal_is_no_reason_to_sign_in_again(
     store: Store, httpx_mock: HTTPXMock
 ) -> None:
