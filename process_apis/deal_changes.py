@@ -29,10 +29,9 @@ from process_apis import project_setup as setup
 from process_apis.amendments import amended, followed_in_erp, followed_in_psa, in_step
 from process_apis.deal_rules import SALES, shown
 from process_apis.deal_to_project import accepted_deal, approved_deal, crm, project_key
-from process_apis.feeds import standing
+from process_apis.feeds import FLOW, standing
 from process_apis.runs import run_routes
 
-FLOW = "deal_to_project"
 STEPS: list[Step[Any, Any]] = [
     each
     for module in (deal_to_project, setup, amendments)

@@ -15,6 +15,7 @@ from apis.runtime.events import publish
 from apis.runtime.flow import Runtime
 from apis.runtime.metadata import Feed
 from apis.runtime.outages import away, back, is_away
+from apis.runtime.run_views import latest_of
 from apis.runtime.store import find, insert_new, table
 from apis.runtime.work_items import open_item
 from contracts.canonical.deal import Deal, DealPage, Gap
@@ -25,6 +26,8 @@ from contracts.ports import Crm
 from contracts.runs import WorkItem, WorkRecord
 from process_apis.customer_master import golden
 
+FLOW = "deal_to_project"
+"""What a won deal starts."""
 FEED_STATE = table(
     "process",
     "feed_state",
@@ -208,6 +211,8 @@ def sighted(connection: Connection, system: str, deal: Deal, now: datetime) -> N
     turned = deal.state != state
     if deal.state == "won" and turned:
         turn += 1
+    elif turned:
+        turn = max(turn, unseen(connection, Source(system, external_id), deal))
     terms = terms_of(deal)
     values = {"state": deal.state, "turn": turn, "changed_at": changed_at, "terms": terms}
     if row is None:
@@ -230,6 +235,13 @@ def sighted(connection: Connection, system: str, deal: Deal, now: datetime) -> N
     if row is not None and (turned or anew or changed_at != row.changed_at):
         changed = DealChanged(connection=system, deal=deal, turn=turn, reopened=turned, terms=anew)
         announce(connection, "deal.changed", changed, now)
+
+
+def unseen(connection: Connection, source: Source, deal: Deal) -> int:
+    """The turn of a win that was over before anybody read it, told by the run it was given."""
+    run = latest_of(connection, FLOW, source)
+    over = run is not None and (deal.state == "lost" or run.state == "done")
+    return int(run.turn) if over else 0
 
 
 def terms_of(deal: Deal) -> str:

@@ -33,10 +33,14 @@ TurnOf = Callable[[Connection, str, Source], int]
 Planned = Callable[[Runtime, Flow, Source, Any], Awaitable[Plan]]
 
 
+class Asked(Source, frozen=True, forbid_unknown_fields=True):
+    """The record a run is asked for: its connection and its id there."""
+
+
 class StartRun(Struct, frozen=True, forbid_unknown_fields=True):
     """The deal whose run is asked for."""
 
-    deal: Source
+    deal: Asked
 
 
 def run_routes(this: Flow, api: str, turn_of: TurnOf) -> list[ControllerRouterHandler]:
@@ -49,16 +53,15 @@ def run_routes(this: Flow, api: str, turn_of: TurnOf) -> list[ControllerRouterHa
         dry_run: FromQuery[bool] = False,  # noqa: FBT002 - a query parameter
     ) -> Response[Run | Plan]:
         """Start the flow for a deal, or answer the run it has; `dry_run` shows what it would do."""
-        accepted(data.deal, runtime)
+        source = Source(data.deal.connection, data.deal.external_id)
+        accepted(source, runtime)
         if dry_run:
-            asked = await runtime.store.read(starting, runtime, this, data.deal, turn_of)
+            asked = await runtime.store.read(starting, runtime, this, source, turn_of)
             begun = await runtime.store.read(runs.foreseen, asked)
             ended = not begun.new and begun.state not in runs.OPEN  # nothing would run
-            plan = (
-                Plan() if ended else await planned(runtime, this, data.deal, caller(), begun.run_id)
-            )
+            plan = Plan() if ended else await planned(runtime, this, source, caller(), begun.run_id)
             return Response(plan, status_code=HTTP_200_OK)
-        begun, run = await runtime.store.write(begin, runtime, this, data.deal, turn_of)
+        begun, run = await runtime.store.write(begin, runtime, this, source, turn_of)
         return started(begun, run, f"/process/{api}/runs")
 
     @get("/runs", operation_id="listRuns")
@@ -98,7 +101,8 @@ async def run_of(runtime: Runtime, this: Flow, run_id: str) -> Run:
     """A run of this flow; NotFound for any other."""
     run = await runtime.store.read(view, run_id)
     if run is None or run.flow != this.name:
-        raise NotFound("run.unknown", f"there is no run {run_id}")
+        told, remedy = f"there is no run {run_id}", "take the id from `GET /runs`, or start the run"
+        raise NotFound("run.unknown", told, owner="caller", remedy=remedy)
     return run
 
 

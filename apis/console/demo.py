@@ -36,6 +36,7 @@ from contracts.canonical.identity import Source
 from contracts.errors import ThroughlineError
 from contracts.runs import Run
 
+LAST_PORT = 65_535
 DONE, NOT_DONE, NO_PORT = 0, 1, 2
 CLIENT, OURS = "demo", "Throughline"
 FEED_S = 15.0
@@ -59,12 +60,20 @@ class Asked(NamedTuple):
         """`THROUGHLINE_HOME`, `THROUGHLINE_ENTITIES`, `PORT`, `SANDBOX_PORT`, `ONCE`, `DEAL`."""
         return cls(
             home=Path(env.get("THROUGHLINE_HOME") or "./var").resolve(),
-            port=int(env.get("PORT") or "8080"),
-            sandbox_port=int(env.get("SANDBOX_PORT") or "9101"),
+            port=port_of(env, "PORT", 8080),
+            sandbox_port=port_of(env, "SANDBOX_PORT", 9101),
             entities=Path(env.get("THROUGHLINE_ENTITIES") or "apis/entities.yaml"),
             once=env.get("ONCE", "") not in {"", "0"},
             new=env.get("DEAL") == "new",
         )
+
+
+def port_of(env: Mapping[str, str], name: str, default: int) -> int:
+    """A port of the environment; PortHeldError for what is none."""
+    text = env.get(name) or str(default)
+    if not text.isdigit() or not 0 < int(text) <= LAST_PORT:
+        raise PortHeldError(f"{name}={text[:20]} is no port: choose one from 1 to {LAST_PORT}")
+    return int(text)
 
 
 class World(NamedTuple):
@@ -83,9 +92,10 @@ class NotDoneError(Exception):
 
 def run_demo(env: Mapping[str, str]) -> int:
     """Run the demo: 0 done, 1 not done and why, 2 a port is held by another program."""
-    asked, screen = Asked.from_env(env), console()
-    (asked.home / "run").mkdir(parents=True, exist_ok=True)
+    screen = console()
     try:
+        asked = Asked.from_env(env)
+        (asked.home / "run").mkdir(parents=True, exist_ok=True)
         return asyncio.run(until_stopped(asked, env, screen))
     except PortHeldError as held:
         say(str(held))

@@ -80,13 +80,19 @@ def announce(connection: Connection, name: str, payload: Any, at: datetime) -> N
     publish(connection, "process", event)
 
 
+def unknown(item_id: str) -> NotFound:
+    """There is no such item, or none that this caller may see."""
+    told, remedy = f"there is no work item {item_id}", "take the id from the list of work items"
+    return NotFound("work-item.unknown", told, owner="caller", remedy=remedy)
+
+
 def get_item(connection: Connection, item_id: str) -> WorkItem:
     """One work item; NotFound if there is none."""
     body = connection.execute(
         sa.select(WORK_ITEMS.c.body).where(WORK_ITEMS.c.id == item_id)
     ).scalar()
     if body is None:
-        raise NotFound("work-item.unknown", f"there is no work item {item_id}")
+        raise unknown(item_id)
     return msgspec.json.decode(body, type=WorkItem)
 
 
@@ -130,7 +136,7 @@ def locked(connection: Connection, item_id: str) -> Any:
     mine = sa.select(WORK_ITEMS).where(WORK_ITEMS.c.id == item_id)
     row = connection.execute(mine.with_for_update()).first()
     if row is None:
-        raise NotFound("work-item.unknown", f"there is no work item {item_id}")
+        raise unknown(item_id)
     return row
 
 
@@ -251,9 +257,13 @@ def may_decide(connection: Connection, item: WorkItem, deciding: Deciding) -> No
         raise Rejected(
             "work-item.decision-not-offered",
             f"this item takes {', '.join(offered)}, not {deciding.decision}",
+            owner="caller",
+            remedy=f"decide one of: {', '.join(offered)}",
         )
     if deciding.decision == "reject" and not deciding.comment.strip():
-        raise Rejected("work-item.comment-missing", "reject needs a comment that says why")
+        told = "reject needs a comment that says why"
+        remedy = "send the reason as `comment`"
+        raise Rejected("work-item.comment-missing", told, owner="caller", remedy=remedy)
     may_act(item, deciding.by, anyone=deciding.decision == "retry")
     if deciding.decision == "adopt":
         may_adopt(item, deciding.record)
@@ -296,6 +306,8 @@ def may_act(item: WorkItem, by: Context, *, anyone: bool) -> None:
         raise Rejected(
             "work-item.not-yours",
             f"this is for someone with the role {item.owner}",
+            owner=item.owner,
+            remedy=f"let someone with the role {item.owner} decide it",
             status=FORBIDDEN,
         )
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from apis.runtime.context import Rows
 from apis.runtime.store import Store, find
+from apis.runtime.work_items import unknown
 from contracts.canonical.identity import Source
 from contracts.canonical.money import Money
 from contracts.errors import NotFound
@@ -68,7 +69,7 @@ class Reads:
     async def may_see(self, item_id: str) -> None:
         """NotFound for an item of rows that are not this client's."""
         if self._rows is not None and not await self._store.read(visible, [item_id], self._rows):
-            raise NotFound("work-item.unknown", f"there is no work item {item_id}")
+            raise unknown(item_id)
 
 
 def visible(connection: Connection, ids: list[str], rows: Rows | None) -> set[str]:

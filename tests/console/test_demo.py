@@ -125,6 +125,14 @@ def test_a_port_of_somebody_else_ends_with_2_and_says_what_to_do(
     assert not ended.stdout
 
 
+@pytest.mark.parametrize("variable", ["PORT", "SANDBOX_PORT"])
+def test_what_is_no_port_ends_with_2_and_says_so(env: dict[str, str], variable: str) -> None:
+    ended = run(env | {variable: "abc"})
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert f"{variable}=abc is no port: choose one from 1 to 65535" in ended.stderr
+
+
 def test_a_system_that_is_elsewhere_has_no_sandbox(env: dict[str, str]) -> None:
     real = "https://30000.suitetalk.api.netsuite.com"
     named = {"NETSUITE_URL": real, "SALESFORCE_URL": "http://localhost:9101"}

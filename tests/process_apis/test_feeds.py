@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from apis.runtime import migrations
 from apis.runtime.events import OUTBOXES
 from apis.runtime.metadata import Feed
-from apis.runtime.store import Store
+from apis.runtime.runs import RUNS
+from apis.runtime.store import Store, insert_new
 from contracts.canonical.deal import Deal as Sighting
 from contracts.canonical.deal import DealPage
 from contracts.errors import Throttled, Transient
@@ -69,6 +70,32 @@ def test_each_time_a_deal_turns_to_won_is_a_turn_of_its_own(store: Store) -> Non
     told = seen(store, ("won", 1), ("lost", 2), ("won", 3))
 
     assert told == [("deal.won", 1), ("deal.lost", 1), ("deal.won", 2)]
+
+
+@pytest.mark.parametrize("before", [[], [("open", 0)]], ids=["never seen", "seen open"])
+@pytest.mark.parametrize(
+    ("after", "state"), [("lost", "done"), ("lost", "waiting"), ("open", "done")]
+)
+def test_a_win_that_was_over_before_the_feed_read_it_was_a_turn(
+    store: Store, before: list[tuple[str, int]], after: str, state: str
+) -> None:
+    run = {"id": "run", "flow": "deal_to_project", "turn": 1, "state": state, "context": "{}"}
+    place = {"connection": "salesforce", "record": "006A", "queued_at": NOON.isoformat()}
+    store.write_now(lambda connection: insert_new(connection, RUNS, **run, **place))
+
+    told = seen(store, *before, (after, 2), ("won", 3))
+
+    assert told[-1] == ("deal.won", 2)
+
+
+def test_a_run_that_was_asked_for_before_the_deal_was_won_is_that_of_its_first_win(
+    store: Store,
+) -> None:
+    run = {"id": "run", "flow": "deal_to_project", "turn": 1, "state": "waiting", "context": "{}"}
+    place = {"connection": "salesforce", "record": "006A", "queued_at": NOON.isoformat()}
+    store.write_now(lambda connection: insert_new(connection, RUNS, **run, **place))
+
+    assert seen(store, ("open", 1), ("won", 2))[-1] == ("deal.won", 1)
 
 
 def test_a_feed_begins_at_its_first_start_and_stays_there(store: Store) -> None:
