@@ -17,6 +17,7 @@ from litestar.types import ControllerRouterHandler
 
 from apis.runtime.clients import CALLS, PLANNED, WROTE, Receive, Scope, Send
 from apis.runtime.context import CURRENT, SCOPE_KEY, Call, Context, trace_id_of
+from apis.runtime.lean import LeanRequest, LeanResponse
 from apis.runtime.log import get_logger
 from apis.runtime.refusals import field_errors
 from apis.runtime.tokens import InternalTokens
@@ -146,6 +147,8 @@ def make_app(
             HTTPException: on_refusal,
         },
         openapi_config=OpenAPIConfig(title=title, version=version, description=description or None),
+        request_class=LeanRequest,
+        response_class=LeanResponse,
         debug=False,
         logging_config=None,
     )

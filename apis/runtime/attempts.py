@@ -41,7 +41,8 @@ class Tries(msgspec.Struct, frozen=True, kw_only=True):
     """How often a step has been tried, from recorded outcomes only.
 
     `count` and `began` are of the step's whole life; the rest begins again with a decision, and
-    `unavailable` with every other answer.
+    `unavailable` with every other answer. `away` names each connection it has found away, for
+    whoever gets through to tell: another answer in between must not leave an outage standing.
     """
 
     count: int = 0
@@ -50,7 +51,7 @@ class Tries(msgspec.Struct, frozen=True, kw_only=True):
     unavailable: int = 0
     since: datetime | None = None
     decided: str | None = None
-    away: str | None = None
+    away: tuple[str, ...] = ()
 
 
 async def attempt(
@@ -73,8 +74,8 @@ async def attempt(
     try:
         running.show(seq, shown(step, "running", began, tries))
         outcome: dict[str, Any] = {"ok": running.runtime.records.dump(await step.function(*args))}
-        if tries.away:
-            await running.runtime.store.write(back, tries.away, running.runtime.clock.now())
+        for system in tries.away:
+            await running.runtime.store.write(back, system, running.runtime.clock.now())
     except ThroughlineError as error:
         outcome = refusal(error, tries, running.runtime.clock.now())
     except sa.exc.OperationalError:
@@ -143,6 +144,7 @@ def waits(
 
 def after(tries: Tries, outcome: dict[str, Any]) -> Tries:
     """The tries after an outcome that made the step wait."""
+    away = system_of(outcome["problem"])
     return Tries(
         count=tries.count + 1,
         began=began_at(tries, outcome),
@@ -150,13 +152,14 @@ def after(tries: Tries, outcome: dict[str, Any]) -> Tries:
         unavailable=tries.unavailable + 1 if outcome["problem"].get("kind") == "Unavailable" else 0,
         since=datetime.fromisoformat(outcome["since"]),
         decided=tries.decided,
-        away=system_of(outcome["problem"]),
+        away=tries.away if away is None or away in tries.away else (*tries.away, away),
     )
 
 
 def again(tries: Tries, outcome: dict[str, Any], decided: str) -> Tries:
     """The tries after a person decided on an outcome that parked the step."""
-    return Tries(count=tries.count + 1, began=began_at(tries, outcome), decided=decided)
+    began = began_at(tries, outcome)
+    return Tries(count=tries.count + 1, began=began, decided=decided, away=tries.away)
 
 
 def began_at(tries: Tries, outcome: dict[str, Any]) -> datetime:

@@ -17,6 +17,7 @@ import httpx
 import msgspec
 
 from apis.runtime.context import CURRENT, SCOPE_KEY, Call, Context
+from apis.runtime.lean import BODY_KEY
 from apis.runtime.tokens import InternalTokens
 from contracts.errors import Problem, ThroughlineError, Transient, Unavailable, error_of
 from contracts.ports import Operation, operations
@@ -175,6 +176,7 @@ def scope_of(method: str, path: str, query: str, body: bytes, context: Context) 
         "server": ("throughline", 0),
         "state": {},
         SCOPE_KEY: context,
+        BODY_KEY: body,
     }
 
 

@@ -308,6 +308,7 @@ async def test_a_system_that_stays_away_is_told_once_to_whoever_looks_after_it(
     refused = [call for call in system.calls() if call.get("status") == 503]
     system.works_again()
     await finish(firm, deals, seconds=30)
+    assert await told() == []
 
     minutes = datetime.fromisoformat(refused[-1]["at"]) - datetime.fromisoformat(refused[0]["at"])
     assert len(refused) <= 2 * minutes.total_seconds() / 30 + 10

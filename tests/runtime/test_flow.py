@@ -15,6 +15,7 @@ from apis.runtime.attempts import Tries, refusal
 from apis.runtime.clock import Clock
 from apis.runtime.flow import Abandoned
 from apis.runtime.leases import bury
+from apis.runtime.outages import is_away
 from apis.runtime.work_items import list_items
 from contracts.canonical.money import Money
 from contracts.errors import (
@@ -283,17 +284,37 @@ async def test_a_step_whose_tier_is_away_waits_longer_each_time_and_goes_on_soon
     run_id = await bench.starts("three_steps", "A")
     began = bench.clock.now()
 
+    run = await ends_while_time_passes(bench, run_id)
+
+    assert run.steps[1].attempts == 21
+    passed = (bench.clock.now() - began).total_seconds()
+    assert 1 + 2 + 4 + 8 + 16 + 15 * 30 <= passed < 500
+
+
+async def test_an_outage_is_over_for_whoever_gets_through_whatever_went_wrong_in_between(
+    bench: Bench,
+) -> None:
+    away = Unavailable("acme.maintenance", "closed", source="acme", retry_after=60)
+    REFUSALS["second A"] = [away, Transient("acme.failed", "it broke", source="acme")]
+    run_id = await bench.starts("three_steps", "A")
+    await bench.until(run_id, "waiting")
+    assert await bench.store.read(is_away, "acme")
+
+    await ends_while_time_passes(bench, run_id)
+
+    assert not await bench.store.read(is_away, "acme")
+
+
+async def ends_while_time_passes(bench: Bench, run_id: str) -> Run:
+    """The run when it is done; whatever it waits for is due at once."""
+
     async def later() -> Run:
         run = await bench.run(run_id)
         if run.waiting and run.waiting.due_at and run.waiting.due_at > bench.clock.now():
             bench.clock.set(run.waiting.due_at)
         return run
 
-    run = await bench.see(later, lambda run: run.state == "done")
-
-    assert run.steps[1].attempts == 21
-    passed = (bench.clock.now() - began).total_seconds()
-    assert 1 + 2 + 4 + 8 + 16 + 15 * 30 <= passed < 500
+    return await bench.see(later, lambda run: run.state == "done")
 
 
 @pytest.mark.parametrize(("tried", "pause"), [(0, 1), (1, 2), (5, 32), (6, 60), (5_000, 60)])
