@@ -100,7 +100,9 @@ class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 class Backfilling:
-    """Every backfill of this deployment, carried out by one leader."""
+    """Every backfill of this deployment, carried out by one leader; `due` says when, in SQL."""
+
+    due = sa.exists().where(BACKFILLS.c.state.in_(OPEN))
 
     def __init__(self, runtime: Runtime, begin: Begin) -> None:
         self._runtime = runtime

@@ -47,7 +47,7 @@ class Deployment:
         self.gateway = policy_of(settings)
         self.metadata = Metadata.load(settings.entities)
         self.store = Store(settings.database_url)
-        self.engine = Engine(settings.database_url)
+        self.engine = Engine(settings.database_url, poll_s=settings.queue_every_s)
         self.clock = Clock()
         self.tokens = InternalTokens(settings.internal_key)
         self.redis: Redis | None = (

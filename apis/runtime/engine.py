@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, Serializer
 from sqlalchemy import Connection, event
 
+from apis.runtime.settings import QUEUE_EVERY_S
 from apis.runtime.store import BUSY_S, engine_for
 from apis.runtime.turns import turns, writes_in_turn
 
@@ -26,8 +27,7 @@ QUEUE = "flows"
 SUSPECTS = "suspects"
 VERSION = "1"
 NAME = "throughline"
-POLL_S = 0.1
-SUSPECTS_POLL_S = 0.5
+SUSPECTS_POLL_S = 1.0
 CONCURRENCY = 20
 FlowFunction = Callable[[Any], Awaitable[Any]]
 
@@ -68,8 +68,9 @@ class Pending(msgspec.Struct, frozen=True):
 class Engine:
     """Enqueue, resume and cancel from any process; `launch` makes this one run flows."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, poll_s: float = QUEUE_EVERY_S) -> None:
         self._url = url
+        self._poll_s = poll_s
         self._database = journal_database(url)
         self._client: DBOSClient | None = None
         self._threads = ThreadPoolExecutor(2, "engine")
@@ -78,14 +79,14 @@ class Engine:
     @property
     def needs(self) -> str:
         """What `migrate` brings about, in a word: when it is the same there is nothing to do."""
-        return f"dbos {version('dbos')}, queues {CONCURRENCY} {POLL_S} {SUSPECTS_POLL_S}"
+        return f"dbos {version('dbos')}, queues {CONCURRENCY} {self._poll_s} {SUSPECTS_POLL_S}"
 
     def migrate(self) -> None:
         """Make or lift the engine's own tables; once per deployment, before any process starts."""
         logging.getLogger("dbos").setLevel(logging.WARNING)
         DBOS.migrate(self._url)
         register = self.client.register_queue
-        register(QUEUE, worker_concurrency=CONCURRENCY, polling_interval_sec=POLL_S)
+        register(QUEUE, worker_concurrency=CONCURRENCY, polling_interval_sec=self._poll_s)
         register(SUSPECTS, global_concurrency=1, polling_interval_sec=SUSPECTS_POLL_S)
 
     def _config(self, owner: str) -> Any:

@@ -12,7 +12,16 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy import BigInteger, Column, Connection, Integer, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    String,
+    Table,
+    Text,
+)
 
 from apis.runtime.store import Store, find, insert_all_new, insert_new, new_row, table
 from contracts.events import Event
@@ -57,7 +66,6 @@ INBOX = table(
 )
 
 
-WAITING = {tier: sa.select(outbox.c.seq).limit(1) for tier, outbox in OUTBOXES.items()}
 OLDEST = {
     tier: sa.select(outbox).order_by(outbox.c.seq).limit(BATCH) for tier, outbox in OUTBOXES.items()
 }
@@ -140,9 +148,9 @@ def logged(tier: str, body: str) -> dict[str, Any]:
     }
 
 
-def waiting(connection: Connection, tier: str) -> bool:
-    """Whether a tier's outbox holds anything; a cheap read before `relay` takes the write lock."""
-    return connection.execute(WAITING[tier]).first() is not None
+def outbox_holds(tier: str) -> ColumnElement[bool]:
+    """In SQL whether a tier's outbox holds anything: `relay` would take the write lock."""
+    return sa.exists().select_from(OUTBOXES[tier])
 
 
 def unread(
@@ -189,6 +197,13 @@ class Projection(msgspec.Struct, frozen=True):
     types: tuple[str, ...]
     apply: Apply
     together: int = 1
+
+
+def behind(projection: Projection) -> ColumnElement[bool]:
+    """In SQL whether the log holds anything that a projection has not passed."""
+    mine = sa.select(CURSORS.c.seq).where(CURSORS.c.reader == projection.reader)
+    passed = sa.func.coalesce(mine.scalar_subquery(), 0)
+    return sa.exists().where(LOG.c.seq > passed, LOG.c.type.in_(projection.types))
 
 
 async def consume(store: Store, projection: Projection) -> int:

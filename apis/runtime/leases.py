@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 import sqlalchemy as sa
-from sqlalchemy import Column, Connection, Float, Integer, String
+from sqlalchemy import Column, ColumnElement, Connection, Float, Integer, String
 
 from apis.runtime import runs
 from apis.runtime.clock import Clock
@@ -196,6 +196,12 @@ async def lead(
             log.exception("leader.failed", leader=name, error=type(error).__name__)
             await asyncio.sleep(FAILED_S)
         await asyncio.sleep(every)
+
+
+def to_wake(now: ColumnElement[str]) -> ColumnElement[bool]:
+    """In SQL whether any run has waited for long enough, or has its decision."""
+    due = sa.exists().where(WAITS.c.state == "open", WAITS.c.due_at <= now)
+    return sa.or_(due, sa.exists().where(WAITS.c.state == "decided"))
 
 
 async def wake(store: Store, engine: Engine, clock: Clock) -> int:

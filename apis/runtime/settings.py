@@ -11,6 +11,9 @@ import msgspec
 
 from apis.runtime.metadata import Feed
 
+QUEUE_EVERY_S = 0.1
+"""An idle worker looks so often for runs that are queued, at about half a millisecond a look."""
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Where state lives, who listens where, and which files rule."""
@@ -29,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lease_s: float
     search_lag_s: float | None
     feed_every_s: float | None
+    queue_every_s: float
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -60,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             feed_every_s=float(env["THROUGHLINE_FEED_EVERY"])
             if env.get("THROUGHLINE_FEED_EVERY")
             else None,
+            queue_every_s=float(env.get("THROUGHLINE_QUEUE_EVERY", QUEUE_EVERY_S)),
         )
 
     def feed(self, feed: Feed) -> Feed:

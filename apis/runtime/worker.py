@@ -10,10 +10,12 @@ from sqlalchemy import Connection
 
 from apis.runtime import audit
 from apis.runtime.deployment import Deployment, loaded
-from apis.runtime.events import BATCH, OUTBOXES, consume, relay, waiting
+from apis.runtime.events import BATCH, OUTBOXES, behind, consume, outbox_holds, relay
 from apis.runtime.flow import Flow, runner
-from apis.runtime.leases import FAILED_S, REAPER, Leases, bury, lead, reap, wake
+from apis.runtime.leases import FAILED_S, REAPER, Leases, bury, lead, reap, to_wake, wake
 from apis.runtime.outages import report
+from apis.runtime.rounds import NOW, Duty, Rounds
+from apis.runtime.store import Store
 
 SOON_S = 0.2
 SEAL_S = 1.0
@@ -42,26 +44,40 @@ async def start_worker(deployment: Deployment) -> None:
     )
     for feed in deployment.metadata.feeds:
         await loaded(READER)(runtime, feed).begin()
+    rounds = Rounds(deployment.store, leases, deployment.clock, duties(deployment))
+    deployment.spawn(rounds.go(SOON_S))
     for name, every, work in leaderships(deployment, leases):
         deployment.spawn(lead(leases, name, every, work))
+
+
+def duties(deployment: Deployment) -> list[Duty]:
+    """What waits in the database for the one process that does it."""
+    store, engine, clock = deployment.store, deployment.engine, deployment.clock
+    runtime = deployment.runtime()
+    readers = [loaded(STARTS)(runtime), *loaded(PROJECTIONS)]
+    backfills = loaded(BACKFILLS)(runtime)
+    return [
+        Duty("waker", to_wake(NOW), lambda: wake(store, engine, clock)),
+        Duty("backfills", backfills.due, backfills.tick),
+        *(
+            Duty(f"reader/{each.reader}", behind(each), partial(consume, store, each))
+            for each in readers
+        ),
+        *(Duty(f"relay/{tier}", outbox_holds(tier), relaying(store, tier)) for tier in OUTBOXES),
+    ]
 
 
 def leaderships(
     deployment: Deployment, leases: Leases
 ) -> list[tuple[str, float, Callable[[], Awaitable[object]]]]:
-    """Each thing that one process at a time does, and how often."""
+    """What one process at a time does by the clock, and how often."""
     store, engine, clock = deployment.store, deployment.engine, deployment.clock
     runtime = deployment.runtime()
-    readers = [loaded(STARTS)(runtime), *loaded(PROJECTIONS)]
     jobs: list[tuple[str, float, Callable[[], Awaitable[object]]]] = [
-        ("waker", SOON_S, lambda: wake(store, engine, clock)),
         ("failures", FAILED_S, lambda: bury(store, engine, clock)),
         (REAPER, min(2.0, leases.ttl / 5), lambda: reap(store, engine, leases, clock)),
         ("outages", OUTAGES_S, lambda: report(store, clock)),
-        ("backfills", SOON_S, loaded(BACKFILLS)(runtime).tick),
     ]
-    jobs += [(f"reader/{each.reader}", SOON_S, partial(consume, store, each)) for each in readers]
-    jobs += [(f"relay/{tier}", SOON_S, relaying(deployment, tier)) for tier in OUTBOXES]
     for feed in deployment.metadata.feeds:
         reader = loaded(READER)(runtime, deployment.settings.feed(feed))
         jobs.append((f"feed/{feed.connection}/{feed.object}", SOON_S, reader.tick))
@@ -72,13 +88,12 @@ def leaderships(
     return [*jobs, *sealers]
 
 
-def relaying(deployment: Deployment, tier: str) -> Callable[[], Awaitable[object]]:
-    """Copy a tier's outbox to the log whenever it holds something."""
+def relaying(store: Store, tier: str) -> Callable[[], Awaitable[object]]:
+    """Copy a tier's outbox to the log until it is empty."""
 
     async def work() -> None:
-        more = await deployment.store.read(waiting, tier)
-        while more:
-            more = await deployment.store.write(relay, tier) == BATCH
+        while await store.write(relay, tier) == BATCH:
+            pass
 
     return work
 

@@ -31,7 +31,8 @@ SEARCH_LAG_S = WRITE_LEASE_S + 2
 LOOK_S = 0.05
 ASK_S = 0.25
 """How often a file is looked at, and how often the gateway is asked."""
-FEED_S = 1
+FEED_S, QUEUE_S = 1, 0.3
+"""A firm has three workers, and several firms share two cores: idle ones must cost little."""
 START_S = 60.0
 EXPIRED = 401
 PATIENCE_S = 60.0
@@ -103,6 +104,7 @@ class Firm:
             "THROUGHLINE_DATABASE_URL": self.database_url,
             "THROUGHLINE_ENV": "test",
             "THROUGHLINE_LEASE": str(LEASE_S),
+            "THROUGHLINE_QUEUE_EVERY": str(QUEUE_S),
             "THROUGHLINE_SEARCH_LAG": str(SEARCH_LAG_S),
             "THROUGHLINE_FEED_EVERY": str(FEED_S),
             "THROUGHLINE_ENTITIES": str(self._entities()),
