@@ -44,6 +44,17 @@ from experience_apis.tables import (
 OURS = "throughline"
 ENDED = ("done", "abandoned", "failed")
 Facts = dict[str, str | int | None]
+STATE = sa.bindparam("_state", type_=sa.String)
+PROGRESSED = (
+    sa.update(RUNS)
+    .where(RUNS.c.id == sa.bindparam("_id"), RUNS.c.state.not_in(ENDED))
+    .values(
+        state=STATE,
+        since=sa.case((RUNS.c.state == STATE, RUNS.c.since), else_=sa.bindparam("_since")),
+        waiting=sa.bindparam("waiting"),
+    )
+)
+"""What is over stays as it ended; a state that goes on began when it began."""
 ITEMS_OF_JOURNEY = sa.update(WORK_ITEMS).where(
     WORK_ITEMS.c.run_id.in_(sa.select(RUNS.c.id).where(RUNS.c.subject == sa.bindparam("_subject")))
 )
@@ -58,6 +69,7 @@ class Rows:
         self._records: list[dict[str, Any]] = []
         self._steps: list[dict[str, Any]] = []
         self._happenings: list[dict[str, Any]] = []
+        self._progress: list[dict[str, Any]] = []
 
     def names(self, subject: str, *known: str | None) -> None:
         """Ids by which the journey is found."""
@@ -87,6 +99,17 @@ class Rows:
             for seq, step in steps.items()
         ]
 
+    def progressed(self, payload: RunProgressed, at: datetime) -> None:
+        """A run as it is now, and since when it is so."""
+        waiting = payload.waiting
+        row = {
+            "_id": payload.run_id,
+            "_state": payload.state,
+            "_since": (waiting.since if waiting else at).isoformat(),
+            "waiting": msgspec.json.encode(waiting).decode() if waiting else None,
+        }
+        self._progress.append(row)
+
     def happened(self, event: Event, subject: str, facts: Facts) -> None:
         """What people read of an event."""
         told = {name: str(value) for name, value in facts.items() if value not in (None, "")}
@@ -105,6 +128,8 @@ class Rows:
         merge_all(self.connection, RECORDS, self._records)
         put_all(self.connection, STEPS, self._steps)
         insert_all_new(self.connection, HAPPENINGS, self._happenings)
+        if self._progress:
+            self.connection.execute(PROGRESSED, self._progress)
 
 
 def follow(connection: Connection, events: Sequence[Event]) -> None:
@@ -161,15 +186,7 @@ def run_started(rows: Rows, payload: RunStarted, at: datetime) -> Taken:
 def run_progressed(rows: Rows, payload: RunProgressed, at: datetime) -> Taken:
     """A run went on or waits; one that is over stays as it ended."""
     rows.steps(payload.run_id, payload.steps)
-    row, waiting = find(rows.connection, RUNS, id=payload.run_id), payload.waiting
-    if row is not None and row.state not in ENDED:
-        since = waiting.since.isoformat() if waiting else at.isoformat()
-        values = {
-            "state": payload.state,
-            "since": row.since if row.state == payload.state else since,
-            "waiting": msgspec.json.encode(waiting).decode() if waiting else None,
-        }
-        change(rows.connection, RUNS, {"id": row.id}, **values)
+    rows.progressed(payload, at)
     steps = ", ".join(f"{step.name} {step.state}" for step in payload.steps.values())
     return payload.run_id, {"state": payload.state, "steps": steps}
 

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from tests.crash import lane, scenarios
 from tests.crash.harness import Stuck
@@ -23,20 +24,29 @@ from tests.crash.report import Report, say
 from tests.servers import ROOT, CannotStartError, fresh_database, postgres
 
 STORES = ("sqlite", "postgresql")
+FIRMS = 2
+"""So many play on one store at once: each mostly waits for leases to lapse."""
 
 
 def one_store(store: str, fresh: Callable[[], str | None], asked: argparse.Namespace) -> bool:
-    """Everything on one store; True when all of it holds."""
-    report = Report(store)
-    try:
-        if not asked.up:
-            lane.split(store, fresh(), report, asked)
-        if asked.up or not (asked.row or asked.scenario):
-            lane.alone(store, fresh(), report)
-    except Stuck as error:
-        report.row("a firm", "", str(error), 0)
-    report.total()
-    return not report.failures
+    """Everything on one store, by several firms at once; True when all of it holds."""
+    some, plan, total = bool(asked.row or asked.scenario), lane.Plan(asked), Report(store)
+    with ThreadPoolExecutor(FIRMS) as firms:
+        playing = [] if asked.up else [
+            firms.submit(lane.split, store, fresh(), plan) for _ in range(1 if some else FIRMS)
+        ]  # fmt: skip
+        if asked.up or not some:
+            playing.append(firms.submit(lane.alone, store, fresh()))
+        try:
+            for each in as_completed(playing):
+                try:
+                    total.add(each.result())
+                except Stuck as error:
+                    total.row("a firm", "", str(error), 0)
+        finally:
+            plan.stop()
+    total.total()
+    return not total.failures
 
 
 def both() -> int:

@@ -1,11 +1,14 @@
-"""One firm that plays rows one after another; a deal that was hit goes on behind the next row."""
+"""Firms that play rows, each one after another; a deal that was hit goes on behind the next row."""
 
 from __future__ import annotations
 
+import threading
 import time
 from argparse import Namespace
 from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from tests.crash import matrix, scenarios
 from tests.crash.facts import Facts, gathered
@@ -46,7 +49,6 @@ class Lane:
 
     def counted(self) -> list[Row]:
         """Count the boundaries in clean runs, and test the oracle on them; answers the rows."""
-        matrix.told(self.firm, "plain", WARM_UP)  # the first one signs in and connects
         self.trails = {story: matrix.told(self.firm, story, n) for n, story in enumerate(CLEAN, 1)}
         rows = matrix.rows_of(self.trails)
         self.report.counted(rows)
@@ -102,24 +104,68 @@ class Lane:
             say(f"{self.report.store}: logs in {self.firm.home}")
 
 
-def split(store: str, url: str | None, report: Report, asked: Namespace) -> None:
-    """A firm in split form: every part a process, three workers."""
-    with firm(store, url) as deployed:
-        lane, some = Lane(deployed, report), asked.row or asked.scenario
-        for row in lane.counted():
+Job = Callable[[Lane], None]
+
+
+class Plan:
+    """What is left to be played on one store, by as many firms as there are."""
+
+    def __init__(self, asked: Namespace) -> None:
+        self._asked = asked
+        self._lock = threading.Lock()
+        self._trails: matrix.Trails = {}
+        self._left: deque[Job] = deque()
+
+    def join(self, lane: Lane) -> None:
+        """The first firm counts the boundaries; the others take its word for them."""
+        with self._lock:
+            if not self._trails:
+                self._left += self._jobs(lane.counted())
+                self._trails = lane.trails
+        lane.trails = self._trails
+
+    def _jobs(self, rows: list[Row]) -> Iterator[Job]:
+        asked, some = self._asked, self._asked.row or self._asked.scenario
+        for row in rows:
             if row.number in asked.row or not some:
-                lane.row(row, f"--row {row.number}")
+                yield partial(Lane.row, row=row, option=f"--row {row.number}")
         for number, name in enumerate(scenarios.SCENARIOS):
             if name in asked.scenario or not some:
-                lane.scenario(number, name)
+                yield partial(Lane.scenario, number=number, name=name)
+
+    def stop(self) -> None:
+        """Play nothing more."""
+        self._left.clear()
+
+    def jobs(self) -> Iterator[Job]:
+        """One after another, each for one firm."""
+        while True:
+            try:
+                yield self._left.popleft()
+            except IndexError:
+                return
+
+
+def split(store: str, url: str | None, plan: Plan) -> Report:
+    """A firm in split form, every part a process, three workers: its share of the plan."""
+    report = Report(store)
+    with firm(store, url) as deployed:
+        lane = Lane(deployed, report)
+        matrix.told(deployed, "plain", WARM_UP)  # the first one signs in and connects
+        plan.join(lane)
+        for job in plan.jobs():
+            job(lane)
         lane.judged()
+    return report
 
 
-def alone(store: str, url: str | None, report: Report) -> None:
+def alone(store: str, url: str | None) -> Report:
     """`throughline up`, killed as a whole and started again: one home, one process."""
+    report = Report(store)
     with firm(store, url, split=False) as deployed:
         lane = Lane(deployed, report)
         for number, row in enumerate(matrix.UP, 1):
             lane.row(replace(row, number=number), "--up")
             lane.ended()
         lane.judged()
+    return report

@@ -12,6 +12,11 @@ from tests.crash.facts import Facts
 from tests.crash.harness import LEASE_S, Firm
 from tests.crash.matrix import Row
 
+SUMMED = (
+    *("rows", "deals", "kills", "tried_again", "isolated", "calls_repeated", "effects_repeated"),
+    *("found", "fired", "failures", "again"),
+)
+
 
 def say(text: str = "") -> None:
     """One line, at once."""
@@ -21,7 +26,7 @@ def say(text: str = "") -> None:
 
 @dataclass
 class Report:
-    """What one store showed."""
+    """What one firm showed, or all of one store."""
 
     store: str
     began: float = field(default_factory=time.monotonic)
@@ -91,6 +96,12 @@ class Report:
             say(f"  VIOLATION {invariant}: {where}: {what}")
             say(f"            again: {again}")
             self.again.append(again)
+
+    def add(self, part: Report) -> None:
+        """Take in what one firm showed."""
+        self.boundaries = max(self.boundaries, part.boundaries)
+        for name in SUMMED:
+            setattr(self, name, getattr(self, name) + getattr(part, name))
 
     def total(self) -> None:
         """The summary of the store."""
