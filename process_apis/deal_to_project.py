@@ -48,7 +48,7 @@ from process_apis.customer_setup import (
 )
 from process_apis.deal_rules import FINANCE, SALES, above_limit, checked, shown
 from process_apis.engagement import project_of, schedule_of, sold, staffing_of
-from process_apis.feeds import turn_of
+from process_apis.feeds import sought_s, turn_of
 from process_apis.rates import beside_cards
 from process_apis.runs import run_routes
 
@@ -148,11 +148,20 @@ def won_again() -> bool:
 @step(owner=SALES, keep="the deal keeps its number with us")
 async def accepted_deal(source: Source) -> DealFile:
     """The deal as it was won, read at one moment and found complete; it has our ids."""
-    file = await crm(source).get_deal_file(source.external_id)
+    file = await deal_file(source)
     about(amount=file.deal.value, entity=file.deal.entity)
     await about_customer(source, file)
     checked(file, current().runtime.metadata, source.connection)
     return await identified(source, file)
+
+
+async def deal_file(source: Source) -> DealFile:
+    """The deal as the CRM has it; it may have told us of a deal that its search does not show."""
+    try:
+        return await crm(source).get_deal_file(source.external_id)
+    except NotFound as error:
+        error.sought_s = await current().runtime.store.read(sought_s, "deal", source)
+        raise
 
 
 async def identified(source: Source, file: DealFile) -> DealFile:
@@ -235,7 +244,7 @@ async def decided_file(source: Source, file: DealFile) -> DealFile:
     decision = CURRENT.get().context.decided
     if decision is None:
         return file
-    file = await crm(source).get_deal_file(source.external_id)
+    file = await deal_file(source)
     what, _, account = decision.partition(":")
     if what == "adopt":
         file = msgspec.structs.replace(file, customer=await crm(source).get_customer(account))
@@ -340,13 +349,8 @@ def activated(connection: Connection, run_id: str, contract: Contract, deal_id: 
     kept = customer_master.keep_contract(connection, contract, deal_id)
     at = contract.activated_at
     assert at is not None  # noqa: S101 - set by `sold`
-    runs.announce(
-        connection,
-        "contract.activated",
-        ContractActivated(contract=kept, run_id=run_id),
-        run_id,
-        at,
-    )
+    payload = ContractActivated(contract=kept, run_id=run_id)
+    runs.announce(connection, "contract.activated", payload, run_id, at)
     return kept
 
 

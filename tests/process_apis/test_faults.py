@@ -48,6 +48,25 @@ async def test_a_reply_that_is_lost_after_the_write_changes_nothing_more(firm: F
     assert len(await firm.runs_of(deal)) == 1
 
 
+async def test_a_deal_that_a_search_does_not_show_yet_is_looked_for_again(firm: Firm) -> None:
+    deal = firm.salesforce.wins_deal()
+    firm.salesforce.fails("Opportunity.search", "hide", nth=1, seconds=20)
+
+    await firm.starts(deal)
+    await firm.see(lambda: firm.runs_of(deal), looks_again)
+    [run] = await firm.in_time(lambda: firm.all_done(deal), seconds=2)
+
+    assert [told["fired"] for told in firm.salesforce.works_again()] == [1]
+    assert run["steps"][0]["attempts"] > 1
+    assert not [step for step in run["steps"] if step["work_item_id"]]
+
+
+def looks_again(runs: list[dict[str, Any]]) -> bool:
+    """Whether the run's first step has found nothing as yet."""
+    steps = runs[0]["steps"] if runs else []
+    return bool(steps) and steps[0]["state"] == "waiting"
+
+
 async def test_a_third_of_all_calls_throttled_loses_none_of_twenty_deals(firm: Firm) -> None:
     faults = [
         {"operation": operation, "fault": "throttle", "rate": 0.3, "seed": n}
