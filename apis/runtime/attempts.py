@@ -32,7 +32,7 @@ ATTEMPTS = 16
 PATIENCE = timedelta(hours=1)
 LONGEST_S = 300.0
 LONGEST_UNAVAILABLE_S = 30.0
-THROTTLED_S = 1.0
+THROTTLED_S = 0.5
 LONGEST_THROTTLED_S = 60.0
 LONGEST_UNSEEN_S = 8.0
 """Each attempt is a row: a budget that is spent for a moment must not be asked a hundred times."""

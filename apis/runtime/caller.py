@@ -40,6 +40,8 @@ from contracts.errors import (
 ADOPT = "adopt:"
 UNCERTAIN = "UNCERTAIN"
 """The reason of a refusal to send again what was never confirmed: a person looks it up."""
+IN_FLIGHT_S = 0.5
+"""Another write of the same record is mostly over long before its lease is."""
 PROCESS = "svc:process"
 """Who acts when a flow calls, for whoever started it."""
 Outcome = Ref | ThroughlineError
@@ -164,7 +166,8 @@ class Caller:
             return Ref(None, held.external_id)
         if held.act == "wait":
             told = f"{write.object} {write.key} is being written already"
-            raise Throttled(self._code("WRITE_IN_FLIGHT"), told, retry_after=held.wait_s)
+            pause = min(held.wait_s, IN_FLIGHT_S)
+            raise Throttled(self._code("WRITE_IN_FLIGHT"), told, retry_after=pause)
         if write.kind == "create" and decided.startswith(ADOPT):
             return await self._settled(sending, Ref(None, decided.removeprefix(ADOPT)), None)
         if held.act == "ask":

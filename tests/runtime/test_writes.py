@@ -261,7 +261,7 @@ async def test_a_kill_between_the_answer_and_the_ledger_adds_no_record(
         await lapses(store)
         found = await create(vendor, shelf)
 
-    assert 0 < raised.value.retry_after <= 11
+    assert 0 < raised.value.retry_after <= 1  # it may be over at any moment, whatever its lease
     assert (found, shelf.posts) == (Ref(None, "thing-1"), 1)
 
 
