@@ -14,6 +14,7 @@ from apis.runtime.context import CURRENT, Call, Context
 from apis.runtime.metadata import Connection
 from apis.runtime.owners import Owners
 from apis.runtime.store import Store
+from apis.runtime.wire import lost, unlisted
 from apis.runtime.writes import (
     LEASE_MARGIN_S,
     Claim,
@@ -105,7 +106,14 @@ class Caller:
         call.planned.append({"system": self.name, "operation": operation, "body": plain})
         return Ref(None, there or f"$planned:{self.name}.{write.object}#{len(call.planned)}")
 
-    def _sending(self, call: Call, write: Write, body: Any) -> Sending:
+    def _sending(
+        self,
+        call: Call,
+        write: Write,
+        body: Any,
+        at: datetime | None = None,
+        operation: str = "",
+    ) -> Sending:
         call.writes += 1
         return Sending(
             connection=self.name,
@@ -113,8 +121,9 @@ class Caller:
             context=call.context,
             n=call.writes,
             body=body,
-            at=self._clock.now(),
+            at=at or self._clock.now(),
             lease_s=self.connection.deadline_s + LEASE_MARGIN_S,
+            operation=operation,
         )
 
     async def _earlier(self, sending: Sending, there: str | None = None) -> Ref | None:
@@ -161,6 +170,9 @@ class Caller:
     async def _known(self, sending: Sending, held: Claim) -> Ref | None:
         """What the ledger says an earlier sending became; None when it is to be sent now."""
         write, decided = sending.write, sending.context.decided or ""
+        if held.before and sending.operation:
+            call, calls = lost(self.name, sending.operation, held.before), CURRENT.get().calls
+            calls += [call] if unlisted(call, calls) else []
         if held.act == "done":
             self._wrote(write, held.external_id)
             return Ref(None, held.external_id)

@@ -44,6 +44,7 @@ async def test_a_reply_that_is_lost_after_the_write_changes_nothing_more(firm: F
 
     key = firm.salesforce.record(deal.id)["TL_Project_Key__c"]
     assert run["steps"][-1]["attempts"] == 2
+    assert [call["status"] for call in run["steps"][-1]["calls"]] == [None, 204]
     assert key.startswith("project-")
     assert len(await firm.runs_of(deal)) == 1
 
