@@ -21,7 +21,7 @@ from apis.gateway.exchange import Exchange, Outside
 from apis.gateway.guard import (
     JSON,
     MALFORMED,
-    NO_STORE,
+    PUBLIC,
     ASGIApp,
     Header,
     Message,
@@ -266,21 +266,21 @@ class Gateway:
         await exchange.problem(self._outside.told(problem_of(error)))
 
     async def _healthz(self, exchange: Exchange, *_: Any) -> Refusal | None:
-        await exchange.reply(200, b'{"status":"alive"}', JSON, NO_STORE)
+        await exchange.reply(200, b'{"status":"alive"}')
         return None
 
     async def _readyz(self, exchange: Exchange, *_: Any) -> Refusal | None:
         if missing := await self._edge.ready():
             return Refusal("unavailable", f"Not ready: {', '.join(missing)}.", RETRY)
-        await exchange.reply(200, b'{"status":"ready"}', JSON, NO_STORE)
+        await exchange.reply(200, b'{"status":"ready"}')
         return None
 
     async def _jwks(self, exchange: Exchange, *_: Any) -> Refusal | None:
-        await exchange.reply(200, msgspec.json.encode(self._edge.tokens.jwks()))
+        await exchange.reply(200, msgspec.json.encode(self._edge.tokens.jwks()), JSON, PUBLIC)
         return None
 
     async def _metadata(self, exchange: Exchange, *_: Any) -> Refusal | None:
-        await exchange.reply(200, msgspec.json.encode(self._edge.oauth.metadata()))
+        await exchange.reply(200, msgspec.json.encode(self._edge.oauth.metadata()), JSON, PUBLIC)
         return None
 
     async def _token(
