@@ -156,8 +156,9 @@ class Gateway:
     ) -> Refusal | None:
         """Serve what is the gateway's own: health, OAuth, the catalog."""
         method, path = scope["method"], scope["path"]
+        more = None if path == TOKEN_PATH else query_refusal(scope["query_string"], {})
         if serve := self._public.get((method, path)):
-            return await serve(exchange, headers, scope, receive)
+            return more or await serve(exchange, headers, scope, receive)
         if allowed := self._public_methods.get(path):
             return _not_allowed(allowed)
         page = self._catalog.get(path)
@@ -167,10 +168,10 @@ class Gateway:
             return _not_allowed(["GET"])
         exchange.operation = _CATALOG.operation
         claims = await self._admitted(_CATALOG, headers, exchange)
-        if isinstance(claims, Refusal):
-            return claims
-        await exchange.reply(200, page)
-        return None
+        refusal = claims if isinstance(claims, Refusal) else more
+        if refusal is None:
+            await exchange.reply(200, page)
+        return refusal
 
     async def _admitted(
         self, route: Route, headers: Mapping[bytes, bytes], exchange: Exchange

@@ -146,6 +146,15 @@ async def test_nobody_on_the_way_keeps_an_answer_that_is_not_for_everybody(
     assert answer.headers.get_list("cache-control") == [said]
 
 
+@pytest.mark.parametrize("path", ["/catalog", "/healthz", "/readyz", "/.well-known/jwks.json"])
+async def test_what_the_gateway_serves_itself_takes_no_parameters(bench: Bench, path: str) -> None:
+    answer = await bench.http.get(path, params={"page": "2"}, headers=bench.bearer())
+
+    [error] = answer.json()["errors"]
+    assert answer.status_code == 422
+    assert (error["parameter"], error["code"]) == ("page", "unknown-parameter")
+
+
 async def test_refused_callers_use_no_limit(bench: Bench) -> None:
     for _ in range(10):
         await bench.http.get("/system/salesforce/v1/about", headers=bench.bearer("slow"))
