@@ -38,6 +38,7 @@ from process_apis.amendments import followed_in_erp, followed_in_psa
 from process_apis.backfill_routes import backfill_routes
 from process_apis.customer_setup import (
     billed_customer,
+    billed_parent,
     contact_in,
     contacts_of,
     customers_in,
@@ -93,10 +94,10 @@ async def approved_deal(
 
 async def debtor_for(erp: str, parties: list[Customer]) -> Ref | None:
     """The customer in the books, its parents above it: from the top down, the customer last."""
-    debtor: Ref | None = None
-    for party in reversed(parties):
-        debtor = await billed_customer(erp, party, debtor)
-    return debtor
+    above: Ref | None = None
+    for parent in reversed(parties[1:]):
+        above = await billed_parent(erp, parent, above)
+    return await billed_customer(erp, parties[0], above) if parties else None
 
 
 async def project_in_psa(
