@@ -135,7 +135,10 @@ async def test_an_answer_of_another_shape_waits_for_whoever_looks_after_mappings
 
     item = await firm.work_item(deal, owner="integration")
     assert item["code"].endswith("contract-drift")
-    assert "Amount" in item["detail"] or "Name" in item["detail"]
+    assert item["title"] == "Salesforce answers in another shape than was agreed"
+    assert "customer.name (read from Account.Name) must be text, not empty" in item["detail"]
+    assert item["remedy"].startswith("see in that system what has become of the field")
+    assert "`" not in item["detail"]
 
     firm.salesforce.works_again()
     await firm.decides(item, "retry")
