@@ -122,10 +122,11 @@ class Conflict(ThroughlineError):
 
 
 class NotFound(ThroughlineError):
-    """There is no such record."""
+    """There is no such record; for `sought_s` a step looks again: a search may not show it yet."""
 
     status = 404
     title = "There is no such record"
+    sought_s = 0.0
 
 
 class Misconfigured(ThroughlineError):

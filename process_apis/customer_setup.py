@@ -30,6 +30,7 @@ from process_apis.project_setup import DELIVERY, erp_of, linked, psa_of
 
 ACCOUNT = "account"
 """In the extensions of a customer: the account it is in the CRM, whose values it carries."""
+HISTORY = "a customer in the books is never deleted, it may have a history"
 DEEPEST = 20
 """So many companies stand above one another at most."""
 SYSTEMS = "systems"
@@ -156,7 +157,7 @@ def mirrored(erp: str, customer: Customer) -> tuple[Customer, Source] | None:
     return kept, Source(erp, customer.external_id)
 
 
-@step(owner=FINANCE, keep="a customer in the books is never deleted, it may have a history")
+@step(owner=FINANCE, keep=HISTORY)
 async def billed_customer(erp: str, customer: Customer, parent: Ref | None) -> Ref:
     """The customer in the books, under its parent, with our key: made, or adopted and mirrored."""
     in_question(customer)
@@ -170,6 +171,10 @@ async def billed_customer(erp: str, customer: Customer, parent: Ref | None) -> R
         made = await erp_of(erp).update_customer(customer.external_id, wanted, key, account)
     await linked("customer", customer.id, Source(erp, made.external_id or ""))
     return Ref(customer.id, made.external_id)
+
+
+billed_parent = step(owner=FINANCE, keep=HISTORY, name="billed_parent")(billed_customer.function)
+"""The same for a company above the customer: the journey tells the two apart."""
 
 
 @step(owner=DELIVERY, keep="the customer may have other projects")

@@ -38,6 +38,7 @@ from process_apis.amendments import followed_in_erp, followed_in_psa
 from process_apis.backfill_routes import backfill_routes
 from process_apis.customer_setup import (
     billed_customer,
+    billed_parent,
     contact_in,
     contacts_of,
     customers_in,
@@ -48,7 +49,7 @@ from process_apis.customer_setup import (
 )
 from process_apis.deal_rules import FINANCE, SALES, above_limit, checked, shown
 from process_apis.engagement import project_of, schedule_of, sold, staffing_of
-from process_apis.feeds import turn_of
+from process_apis.feeds import sought_s, turn_of
 from process_apis.rates import beside_cards
 from process_apis.runs import run_routes
 
@@ -93,10 +94,10 @@ async def approved_deal(
 
 async def debtor_for(erp: str, parties: list[Customer]) -> Ref | None:
     """The customer in the books, its parents above it: from the top down, the customer last."""
-    debtor: Ref | None = None
-    for party in reversed(parties):
-        debtor = await billed_customer(erp, party, debtor)
-    return debtor
+    above: Ref | None = None
+    for parent in reversed(parties[1:]):
+        above = await billed_parent(erp, parent, above)
+    return await billed_customer(erp, parties[0], above) if parties else None
 
 
 async def project_in_psa(
@@ -148,11 +149,20 @@ def won_again() -> bool:
 @step(owner=SALES, keep="the deal keeps its number with us")
 async def accepted_deal(source: Source) -> DealFile:
     """The deal as it was won, read at one moment and found complete; it has our ids."""
-    file = await crm(source).get_deal_file(source.external_id)
+    file = await deal_file(source)
     about(amount=file.deal.value, entity=file.deal.entity)
     await about_customer(source, file)
     checked(file, current().runtime.metadata, source.connection)
     return await identified(source, file)
+
+
+async def deal_file(source: Source) -> DealFile:
+    """The deal as the CRM has it; it may have told us of a deal that its search does not show."""
+    try:
+        return await crm(source).get_deal_file(source.external_id)
+    except NotFound as error:
+        error.sought_s = await current().runtime.store.read(sought_s, "deal", source)
+        raise
 
 
 async def identified(source: Source, file: DealFile) -> DealFile:
@@ -235,7 +245,7 @@ async def decided_file(source: Source, file: DealFile) -> DealFile:
     decision = CURRENT.get().context.decided
     if decision is None:
         return file
-    file = await crm(source).get_deal_file(source.external_id)
+    file = await deal_file(source)
     what, _, account = decision.partition(":")
     if what == "adopt":
         file = msgspec.structs.replace(file, customer=await crm(source).get_customer(account))
@@ -340,13 +350,8 @@ def activated(connection: Connection, run_id: str, contract: Contract, deal_id: 
     kept = customer_master.keep_contract(connection, contract, deal_id)
     at = contract.activated_at
     assert at is not None  # noqa: S101 - set by `sold`
-    runs.announce(
-        connection,
-        "contract.activated",
-        ContractActivated(contract=kept, run_id=run_id),
-        run_id,
-        at,
-    )
+    payload = ContractActivated(contract=kept, run_id=run_id)
+    runs.announce(connection, "contract.activated", payload, run_id, at)
     return kept
 
 

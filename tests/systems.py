@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, ClassVar, NamedTuple
 
@@ -104,6 +105,10 @@ class System:
             told = json.loads(line)
             calls[told["n"]] = calls.get(told["n"], {}) | told
         return list(calls.values())
+
+    def busiest(self) -> int:
+        """The most calls that were under way at once."""
+        return at_once(json.loads(line) for line in self._log.read_text().splitlines())
 
     def effects(self, name: str) -> list[Record]:
         """The writes on the record of that id or business key that were committed."""
@@ -325,6 +330,11 @@ class NetSuite(System):
         asked = token_request(Account(self._url, self._url, "jwt", None, self._account), now)
         assert isinstance(asked, TokenRequest)
         return asked
+
+
+def at_once(lines: Iterable[Record]) -> int:
+    """The most calls of a sandbox's log that had come in and were not done."""
+    return max(itertools.accumulate(1 if line["phase"] == "received" else -1 for line in lines))
 
 
 def addressed(country: str) -> Record:

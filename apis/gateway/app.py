@@ -21,7 +21,7 @@ from apis.gateway.exchange import Exchange, Outside
 from apis.gateway.guard import (
     JSON,
     MALFORMED,
-    NO_STORE,
+    PUBLIC,
     ASGIApp,
     Header,
     Message,
@@ -156,8 +156,9 @@ class Gateway:
     ) -> Refusal | None:
         """Serve what is the gateway's own: health, OAuth, the catalog."""
         method, path = scope["method"], scope["path"]
+        more = None if path == TOKEN_PATH else query_refusal(scope["query_string"], {})
         if serve := self._public.get((method, path)):
-            return await serve(exchange, headers, scope, receive)
+            return more or await serve(exchange, headers, scope, receive)
         if allowed := self._public_methods.get(path):
             return _not_allowed(allowed)
         page = self._catalog.get(path)
@@ -167,10 +168,10 @@ class Gateway:
             return _not_allowed(["GET"])
         exchange.operation = _CATALOG.operation
         claims = await self._admitted(_CATALOG, headers, exchange)
-        if isinstance(claims, Refusal):
-            return claims
-        await exchange.reply(200, page)
-        return None
+        refusal = claims if isinstance(claims, Refusal) else more
+        if refusal is None:
+            await exchange.reply(200, page)
+        return refusal
 
     async def _admitted(
         self, route: Route, headers: Mapping[bytes, bytes], exchange: Exchange
@@ -266,21 +267,21 @@ class Gateway:
         await exchange.problem(self._outside.told(problem_of(error)))
 
     async def _healthz(self, exchange: Exchange, *_: Any) -> Refusal | None:
-        await exchange.reply(200, b'{"status":"alive"}', JSON, NO_STORE)
+        await exchange.reply(200, b'{"status":"alive"}')
         return None
 
     async def _readyz(self, exchange: Exchange, *_: Any) -> Refusal | None:
         if missing := await self._edge.ready():
             return Refusal("unavailable", f"Not ready: {', '.join(missing)}.", RETRY)
-        await exchange.reply(200, b'{"status":"ready"}', JSON, NO_STORE)
+        await exchange.reply(200, b'{"status":"ready"}')
         return None
 
     async def _jwks(self, exchange: Exchange, *_: Any) -> Refusal | None:
-        await exchange.reply(200, msgspec.json.encode(self._edge.tokens.jwks()))
+        await exchange.reply(200, msgspec.json.encode(self._edge.tokens.jwks()), JSON, PUBLIC)
         return None
 
     async def _metadata(self, exchange: Exchange, *_: Any) -> Refusal | None:
-        await exchange.reply(200, msgspec.json.encode(self._edge.oauth.metadata()))
+        await exchange.reply(200, msgspec.json.encode(self._edge.oauth.metadata()), JSON, PUBLIC)
         return None
 
     async def _token(

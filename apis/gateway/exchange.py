@@ -104,6 +104,13 @@ class Failing:
         return not message.get("more_body")
 
 
+def kept(headers: list[Header]) -> list[Header]:
+    """Headers that say whether the answer may be kept: by nobody, unless they say otherwise."""
+    if any(name.lower() == NO_STORE[0] for name, _ in headers):
+        return headers
+    return [*headers, NO_STORE]
+
+
 class Exchange:
     """One request and its answer: ids, what is known of it for the log, headers for the answer."""
 
@@ -147,7 +154,7 @@ class Exchange:
                 return
             self.status = message["status"]
             headers = [each for each in message["headers"] if each[0].lower() not in _OURS]
-            message = {**message, "headers": headers + self.more}
+            message = {**message, "headers": kept(headers) + self.more}
         elif self.failing is not None:
             if self.failing.ended(message):
                 problem = self.outside.answered(self.failing.status, self.failing.body)
@@ -159,7 +166,8 @@ class Exchange:
         """Send an answer of our own."""
         self.status = status
         length = (b"content-length", b"%d" % len(body))
-        headers = [kind, length, (b"x-content-type-options", b"nosniff"), *more, *self.more]
+        own = [kind, length, (b"x-content-type-options", b"nosniff"), *more]
+        headers = kept(own) + self.more
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self.send({"type": "http.response.body", "body": b"" if self.head else body})
 
@@ -178,4 +186,4 @@ class Exchange:
             "request_id": self.request_id,
             "trace_id": self.trace_id,
         }
-        await self.reply(problem.status, msgspec.json.encode(document), PROBLEM, NO_STORE, *more)
+        await self.reply(problem.status, msgspec.json.encode(document), PROBLEM, *more)

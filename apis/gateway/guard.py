@@ -116,6 +116,8 @@ class Refusal(msgspec.Struct, frozen=True):
 
 JSON: Header = (b"content-type", b"application/json")
 NO_STORE: Header = (b"cache-control", b"no-store")
+PUBLIC: Header = (b"cache-control", b"public, max-age=300")
+"""What everybody may read and keep for a while: the keys and the address of the token endpoint."""
 CLOSE: tuple[Header, ...] = ((b"connection", b"close"),)
 NO_WEBSOCKET = Refusal("bad-request", "WebSocket is not served here.", CLOSE)
 BAD_ESCAPE = Refusal("bad-path", "The path must be UTF-8 without dots, slashes or escapes in it.")

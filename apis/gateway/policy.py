@@ -314,7 +314,7 @@ def _mount(  # noqa: PLR0917 - all of it was decided by the caller
                 continue
             name = operation.get("operationId", "")
             own = f"{api}.{'read' if method in ('get', 'head') else 'write'}"
-            scope = own if tier == "system" else scopes.get(name, "")
+            scope = scopes.get(name, own if tier == "system" else "")
             needed, array = _body_of(operation)
             taken = _query_of([*item.get("parameters", ()), *operation.get("parameters", ())])
             methods[method.upper()] = Route(
@@ -358,8 +358,10 @@ def _scopes_of(name: str, api: Api, mounts: Mapping[str, Mount], found: list[Fin
         if operation not in served
     ]
     if tier == "system":
-        if api.scopes:
-            found.append(((*place, "scopes"), "a connection's scopes are read and write"))
+        if set(api.scopes) - set(OWN_SCOPES):
+            found.append(((*place, "scopes"), "a connection's own scopes are read and write"))
+        named = {operation for operations in api.scopes.values() for operation in operations}
+        found += _orphans(place, name, api, served & named)
         return granted
     found += _orphans(place, name, api, served)
     return granted

@@ -14,6 +14,7 @@ from apis.runtime.context import CURRENT, Call, Context
 from apis.runtime.metadata import Connection
 from apis.runtime.owners import Owners
 from apis.runtime.store import Store
+from apis.runtime.wire import lost, unlisted
 from apis.runtime.writes import (
     LEASE_MARGIN_S,
     Claim,
@@ -40,6 +41,9 @@ from contracts.errors import (
 ADOPT = "adopt:"
 UNCERTAIN = "UNCERTAIN"
 """The reason of a refusal to send again what was never confirmed: a person looks it up."""
+IN_FLIGHT_S = 0.5
+"""Another write of the same record is mostly over long before its lease is: looked at so soon, and
+then each time after as long again as it has taken so far."""
 PROCESS = "svc:process"
 """Who acts when a flow calls, for whoever started it."""
 Outcome = Ref | ThroughlineError
@@ -103,7 +107,14 @@ class Caller:
         call.planned.append({"system": self.name, "operation": operation, "body": plain})
         return Ref(None, there or f"$planned:{self.name}.{write.object}#{len(call.planned)}")
 
-    def _sending(self, call: Call, write: Write, body: Any) -> Sending:
+    def _sending(
+        self,
+        call: Call,
+        write: Write,
+        body: Any,
+        at: datetime | None = None,
+        operation: str = "",
+    ) -> Sending:
         call.writes += 1
         return Sending(
             connection=self.name,
@@ -111,8 +122,9 @@ class Caller:
             context=call.context,
             n=call.writes,
             body=body,
-            at=self._clock.now(),
+            at=at or self._clock.now(),
             lease_s=self.connection.deadline_s + LEASE_MARGIN_S,
+            operation=operation,
         )
 
     async def _earlier(self, sending: Sending, there: str | None = None) -> Ref | None:
@@ -159,12 +171,16 @@ class Caller:
     async def _known(self, sending: Sending, held: Claim) -> Ref | None:
         """What the ledger says an earlier sending became; None when it is to be sent now."""
         write, decided = sending.write, sending.context.decided or ""
+        if held.before and sending.operation:
+            call, calls = lost(self.name, sending.operation, held.before), CURRENT.get().calls
+            calls += [call] if unlisted(call, calls) else []
         if held.act == "done":
             self._wrote(write, held.external_id)
             return Ref(None, held.external_id)
         if held.act == "wait":
             told = f"{write.object} {write.key} is being written already"
-            raise Throttled(self._code("WRITE_IN_FLIGHT"), told, retry_after=held.wait_s)
+            pause = min(held.wait_s, max(IN_FLIGHT_S, sending.lease_s - held.wait_s))
+            raise Throttled(self._code("WRITE_IN_FLIGHT"), told, retry_after=pause)
         if write.kind == "create" and decided.startswith(ADOPT):
             return await self._settled(sending, Ref(None, decided.removeprefix(ADOPT)), None)
         if held.act == "ask":

@@ -28,6 +28,7 @@ from apis.runtime.records import Records
 from apis.runtime.showing import Showing
 from apis.runtime.store import Store
 from apis.runtime.waits import Asked, approval_item, parked_item, wait_for
+from apis.runtime.wire import unlisted
 from contracts.canonical.identity import Source
 from contracts.canonical.money import Money
 from contracts.errors import ThroughlineError
@@ -259,11 +260,12 @@ async def run_step(running: Running, step: Step[Any, Any], args: tuple[Any, ...]
     """Try until it is done, waited for, decided or abandoned."""
     engine, records = running.runtime.engine, running.runtime.records
     seq = running.seq = running.seq + 1
-    tries, calls, wrote = Tries(), [], []
+    tries, wrote = Tries(), []
+    calls: list[dict[str, Any]] = []
     while True:
         running.step = step
         outcome = await engine.step(step.name, attempt, running, step, seq, tries, args)
-        calls += outcome["calls"]
+        calls += [call for call in outcome["calls"] if unlisted(call, calls)]
         wrote += outcome.get("wrote", ())
         running.subject = outcome["subject"]
         began = datetime.fromisoformat(outcome["from"])

@@ -150,6 +150,14 @@ def _redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapp
     return {name: redacted(value, name) for name, value in event.items()}
 
 
+def _uncoloured(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """The event without uvicorn's second version of it, which is for terminals."""
+    event.pop("color_message", None)
+    return event
+
+
 def _render(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
     return json_line(event)
 
@@ -179,7 +187,7 @@ def setup(level: str = "INFO", stream: TextIO | None = None) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared[:-1], structlog.stdlib.ExtraAdder()],
-            processors=[clean, shared[-1], _redact, _render],
+            processors=[clean, shared[-1], _uncoloured, _redact, _render],
         )
     )
     root = logging.getLogger()

@@ -30,12 +30,18 @@ from apis.runtime.places import (
     reader,
     unknown_value,
 )
+from apis.runtime.refusals import said
 from contracts.canonical.deal import Gap
 from contracts.errors import FieldError, Misconfigured
 
 __all__ = ["Map", "Overrides", "at", "children", "codes", "const", "flags", "inside"]
 C = TypeVar("C")
 ABSENT: Any = object()
+UNMAPPED = "set the record right in its system, or map the field or value in the metadata"
+DRIFTED = (
+    "see in that system what has become of the field: if it is called otherwise now, map its new"
+    " name in the metadata; if it holds something else, set it right there; then retry"
+)
 
 
 class Overrides(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -245,16 +251,19 @@ class Map(Generic[C]):
 
     def _unreadable(self, error: str) -> Misconfigured:
         message, _, where = error.partition(" - at `$.")
-        parts = re.sub(r"\[(\d+|\.\.\.)\]", "", where.rstrip("`")).split(".")
-        field, path = ".".join(filter(None, (self.name, *parts))), self.vendor_path(parts)
+        parts = [p for p in re.sub(r"\[(\d+|\.\.\.)\]", "", where.rstrip("`")).split(".") if p]
+        missing, told, sentence = said(message)
+        parts += [missing] if missing else []
+        field, path = ".".join((self.name, *parts)), self.vendor_path(parts)
         held = f" (read from {path})" if path else ""
         code = "unknown-value" if message.startswith("Invalid enum value") else "contract-drift"
+        words = f" {sentence.replace('null', 'empty')}" if told != "invalid" else f": {message}"
         return Misconfigured(
             f"mapping.{code}",
-            f"{field}{held}: {message}",
+            f"{field}{held}{words}",
             errors=(FieldError(pointer="/" + "/".join(parts), code=code, message=message),),
             owner="integration",
-            remedy="set the record right in its system, or map the field or value in the metadata",
+            remedy=DRIFTED if code == "contract-drift" else UNMAPPED,
         )
 
     def vendor_path(self, parts: list[str]) -> str | None:

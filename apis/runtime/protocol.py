@@ -7,22 +7,35 @@ import secrets
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from apis.gateway.guard import REFUSALS
 from apis.runtime.context import trace_id_of, traceparent
 from contracts.errors import Problem
+
+CODE = "bad-request"
+
+
+def protocol(issuer: str) -> type[Protocol]:
+    """The parser of a server whose problem types begin with this address."""
+    return type("Protocol", (Protocol,), {"issuer": issuer})
 
 
 class Protocol(HttpToolsProtocol):
     """The server's parser, with our own refusal."""
 
+    issuer = ""
+
     def send_400_response(self, msg: str) -> None:
         """Answer once, name what is wrong, close."""
+        row = REFUSALS[CODE]
         request_id, parent = secrets.token_hex(16), traceparent()
         problem = Problem(
-            type="/problems/malformed-request",
-            title="Malformed request",
-            status=400,
-            code="malformed-request",
+            type=f"{self.issuer}/problems/{CODE}",
+            title=row.title,
+            status=row.status,
+            code=CODE,
             detail=msg,
+            owner="caller",
+            remedy=row.remedy,
             request_id=request_id,
             trace_id=trace_id_of(parent),
         )
@@ -31,6 +44,7 @@ class Protocol(HttpToolsProtocol):
             "HTTP/1.1 400 Bad Request",
             "content-type: application/problem+json",
             f"content-length: {len(body)}",
+            "cache-control: no-store",
             f"x-request-id: {request_id}",
             f"traceparent: {parent}",
             "connection: close",

@@ -73,14 +73,14 @@ def _refused(told: Told, cause: BaseException | None, parameters: Parameters) ->
     key, message = str(told.get("key", "")), str(told.get("message", ""))
     if told.get("source") != "body":
         name = _public(key, parameters)
-        _, code, sentence = _said(message)
+        _, code, sentence = said(message)
         return FieldError(pointer="", parameter=name, code=code, message=f"{name} {sentence}")
     path = "" if key == "data" else key
     if whole := _IN_BODY.fullmatch(str(cause)):  # the framework cuts what holds a dash
         message, path = whole["told"], whole["path"]
     known, entry, _ = path.partition("[...]")  # the name of an entry is not told
     parts = [name or number for name, number in _STEPS.findall(known)]
-    field, code, sentence = _said(message)
+    field, code, sentence = said(message)
     subject = parts[-1] if parts else "the body"
     if field is not None and len(field) <= MOST:
         parts, subject = [*parts, field], field
@@ -91,7 +91,7 @@ def _refused(told: Told, cause: BaseException | None, parameters: Parameters) ->
     return FieldError(pointer=pointer(*parts), code=code, message=f"{subject} {sentence}")
 
 
-def _said(message: str) -> tuple[str | None, str, str]:
+def said(message: str) -> tuple[str | None, str, str]:
     """The member a message is about, if it names one, with its code and its sentence."""
     for rule, code, sentence in _RULES:
         if found := rule.fullmatch(message):

@@ -188,7 +188,6 @@ class Sandbox:
             "path": call.path,
             "operation": operations[0],
             "key": key,
-            "running": self.running,
             "body_sha256": hashlib.sha256(call.body).hexdigest(),
         }
         self.log.write(received)

@@ -32,7 +32,7 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defau
 
     operation: str
     fault: str
-    nth: Annotated[int, msgspec.Meta(ge=0)] = 0
+    nth: Annotated[int, msgspec.Meta(ge=1)] | None = None
     seconds: Annotated[float, msgspec.Meta(ge=0)] = 5
     rate: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
     seed: int = 0

@@ -24,7 +24,7 @@ from apis.runtime.clients import Asgi
 from apis.runtime.deployment import Deployment, reached
 from apis.runtime.log import LineWriter, get_logger
 from apis.runtime.pids import may_listen, pid_file
-from apis.runtime.protocol import Protocol
+from apis.runtime.protocol import protocol
 from apis.runtime.readiness import telling, unready, with_peers
 from apis.runtime.settings import Settings
 from apis.runtime.worker import start_worker, stop_worker
@@ -92,7 +92,7 @@ async def serve(
             else:
                 app = await edge_of(deployment) if edge else inside_of(deployment)
                 log.info("process.ready", part=part, port=port, worker=worker)
-                await answer(app, port, stopping)
+                await answer(app, port, stopping, settings.issuer)
         finally:
             if worker:
                 await stop_worker(deployment)
@@ -111,9 +111,9 @@ def inside_of(deployment: Deployment) -> Asgi:
     return telling(deployment.inside(), lambda: unready(deployment))
 
 
-async def answer(app: Asgi, port: int, stopping: asyncio.Event) -> None:
+async def answer(app: Asgi, port: int, stopping: asyncio.Event, issuer: str) -> None:
     """Serve until told to stop, then let what is in flight finish."""
-    server = listening(app, port)
+    server = listening(app, port, issuer)
     serving = asyncio.create_task(server.serve())
     serving.add_done_callback(lambda _: stopping.set())  # one that ends by itself ends the process
     await stopping.wait()
@@ -135,8 +135,8 @@ def host() -> str:
     return os.environ.get("THROUGHLINE_HOST", "127.0.0.1")
 
 
-def listening(app: Asgi, port: int) -> uvicorn.Server:
-    """A server on `host()`."""
+def listening(app: Asgi, port: int, issuer: str = "") -> uvicorn.Server:
+    """A server on `host()`; `issuer` is the address in the types of its problems."""
     config = uvicorn.Config(
         app,
         host=host(),
@@ -148,7 +148,7 @@ def listening(app: Asgi, port: int) -> uvicorn.Server:
         date_header=True,
         backlog=BACKLOG,
         timeout_graceful_shutdown=GRACE_S,
-        http=Protocol,
+        http=protocol(issuer),
         loop="none",
     )
     return Server(config)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -148,11 +149,12 @@ class VendorHttp(Caller):
     ) -> Ref:
         """Write once under the ledger; answers the record's reference."""
         call = CURRENT.get()
-        sending = self._sending(call, write, body)
+        now = self._clock.now()
+        asked = asked_for(method, path, ids, body, params=params, headers=headers, at=now)
+        sending = self._sending(call, write, body, now, asked.operation)
         there = ids[-1] if ids and ids[-1] != write.key else None  # our key is not the vendor's id
         if found := await self._earlier(sending, there):
             return found
-        asked = asked_for(method, path, ids, body, params=params, headers=headers)
         try:
             answer = await self._sent([sending], asked)
         except NotFound:  # what is gone need not be deleted, unless a look-up still shows it
@@ -192,13 +194,14 @@ class VendorHttp(Caller):
         """One call for many records, one ledger row each, and an outcome each, in their order."""
         call = CURRENT.get()
         pairs = list(zip(writes, bodies, strict=True))
-        sendings = [self._sending(call, write, body) for write, body in pairs]
+        now, named = self._clock.now(), f"{method} {path}"
+        sendings = [self._sending(call, write, body, now, named) for write, body in pairs]
         results = await self._earlier_of(sendings)
         sent = [each for each, result in zip(sendings, results, strict=True) if result is None]
         if not sent:
             return [result for result in results if result is not None]
         body = pack([each.body for each in sent])
-        answer = await self._sent(sent, asked_for(method, path, ids, body, params=params))
+        answer = await self._sent(sent, asked_for(method, path, ids, body, params=params, at=now))
         try:
             told = outcomes(answer.value)
         except (LookupError, TypeError):  # an answer of another shape: nobody knows
@@ -302,7 +305,7 @@ class VendorHttp(Caller):
             url = str(httpx.URL(url, params=asked.params))
         mine = token.headers_of(asked.method, url, self._clock.timestamp())
         try:
-            with noted(self.name, asked.operation, self._clock.now()) as call:
+            with noted(self.name, asked.operation, asked.at or self._clock.now()) as call:
                 async with (
                     asyncio.timeout(seconds),
                     self._http.stream(
@@ -342,7 +345,7 @@ class VendorHttp(Caller):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """One call as the adapter asked for it."""
+    """One call as the adapter asked for it; a write is listed by the moment its ledger row has."""
 
     method: str
     path: str
@@ -350,6 +353,7 @@ class Asked(msgspec.Struct, frozen=True):
     params: Mapping[str, Any]
     content: bytes | None
     headers: Mapping[str, str]
+    at: datetime | None = None
 
     @property
     def operation(self) -> str:
@@ -365,7 +369,8 @@ def asked_for(
     *,
     params: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
+    at: datetime | None = None,
 ) -> Asked:
     """The call, its body encoded once: amounts stay exact."""
     content = None if body is None else ENCODE(body)
-    return Asked(method, path, ids, params or {}, content, headers or {})
+    return Asked(method, path, ids, params or {}, content, headers or {}, at)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 VENDOR_CODE = re.compile(r"([a-z0-9_-]+)\.([A-Z0-9_]+)")
 REFUSED = "vendor.rejected"
+DRIFT = "mapping.contract-drift"
 CALLER = "caller"
 """Whoever sent what could not be read: inside a flow that is ourselves."""
 REMEDY = "set the record right in its system, then retry; abandon if it is not to be"
@@ -129,7 +130,7 @@ def parked_item(running: Running, step: Step[Any, Any], problem: Problem) -> Wor
     return WorkItem(
         id="",
         code=code,
-        title=f"{(problem.source or vendors[1]).capitalize()} refused" if vendors else titled(code),
+        title=headline(problem, vendors[1] if vendors else None),
         detail=problem.detail or problem.title,
         owner=RETRIES_ALL if problem.owner == CALLER else problem.owner or step.owner,
         remedy=problem.remedy or REMEDY,
@@ -152,6 +153,14 @@ def adoptable(step: Step[Any, Any], problem: Problem) -> str | None:
     uncertain = problem.code.endswith(UNCERTAIN)
     linked = step.adopting is not None or problem.code in step.adopts
     return problem.source if uncertain or linked else None
+
+
+def headline(problem: Problem, vendor: str | None) -> str:
+    """What the owner reads first: who refused, or whose answer cannot be read, else the code."""
+    system = (problem.source or vendor or "").capitalize()
+    if problem.code == DRIFT and system:
+        return f"{system} answers in another shape than was agreed"
+    return f"{system} refused" if vendor else titled(problem.code)
 
 
 def titled(code: str) -> str:

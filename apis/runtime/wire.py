@@ -68,6 +68,17 @@ class Noted:
     status: int | None = None
 
 
+def lost(system: str, operation: str, at: str) -> dict[str, Any]:
+    """A call of which only the ledger knows: whoever made it died before it could say more."""
+    return {"system": system, "operation": operation, "status": None, "ms": None, "at": at}
+
+
+def unlisted(call: dict[str, Any], listed: Sequence[dict[str, Any]]) -> bool:
+    """Whether a call is new to a list: one the ledger tells of may be there, known better."""
+    same = (call["system"], call["at"])
+    return call["ms"] is not None or same not in {(each["system"], each["at"]) for each in listed}
+
+
 @contextmanager
 def noted(system: str, operation: str, at: datetime) -> Iterator[Noted]:
     """Put a call on the list of the work under way, whatever comes of it."""

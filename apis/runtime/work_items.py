@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import Column, Connection, String, Text
 
 from apis.runtime import audit, runs
+from apis.runtime.caller import PROCESS
 from apis.runtime.context import Context
 from apis.runtime.events import publish
 from apis.runtime.store import insert_new, page_end, table
@@ -245,10 +246,11 @@ def may_decide(connection: Connection, item: WorkItem, deciding: Deciding) -> No
 
     The item's owner decides everything; `integration` may only retry what others own.
     """
-    approval = item.code.endswith(".approval-needed")
-    offered: tuple[str, ...] = (
-        ("approve", "reject", "retry") if approval else ("retry", "adopt", "abandon")
-    )
+    offered: tuple[str, ...] = ("retry", "adopt", "abandon")
+    if item.code.endswith(".approval-needed"):
+        offered = ("approve", "reject")
+        if deciding.by.client == PROCESS:  # what is asked about has changed: it is asked anew
+            offered = (*offered, "retry")
     if item.code == POISON:  # the run is at no step that could be abandoned or given a record
         offered = ("retry",)
     if item.code == FAILED:  # the run is over: this only says that somebody has looked

@@ -75,7 +75,7 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sending(msgspec.Struct, frozen=True, kw_only=True):
-    """A write as the ledger keeps it."""
+    """A write as the ledger keeps it; `operation` names its call on the list of calls."""
 
     connection: str
     write: Write
@@ -84,6 +84,7 @@ class Sending(msgspec.Struct, frozen=True, kw_only=True):
     body: Any
     at: datetime
     lease_s: float
+    operation: str = ""
 
     @property
     def request_key(self) -> str:
@@ -104,12 +105,14 @@ class Claim(msgspec.Struct, frozen=True):
     """What to do now.
 
     `send` it, answer from a `done` row, `wait` for a lease, `find` it first, or `ask` a person.
+    `before`: when this very step sent it before; whoever did may have died without a word.
     """
 
     act: Literal["send", "done", "wait", "find", "ask"]
     external_id: str | None = None
     wait_s: float = 0.0
     sent_at: datetime | None = None
+    before: str | None = None
 
 
 async def claim(store: Store, sending: Sending) -> Claim:
@@ -148,9 +151,18 @@ def new_intent(sending: Sending) -> dict[str, Any]:
 
 def earlier(connection: Connection, sending: Sending) -> Claim:
     """What became of an earlier sending of the same write."""
-    now, write = database_now(connection), sending.write
     mine = WRITES.c.slot == sending.slot
     row = connection.execute(sa.select(WRITES).where(mine).with_for_update()).one()
+    held = became(connection, sending, row)
+    if held.act == "wait" or row.request_key != sending.request_key:
+        return held
+    return msgspec.structs.replace(held, before=row.sent_at)
+
+
+def became(connection: Connection, sending: Sending, row: Any) -> Claim:
+    """What an earlier sending's row says is to be done now."""
+    now, write = database_now(connection), sending.write
+    mine = WRITES.c.slot == sending.slot
     if row.state == "done":
         return Claim("done", external_id=row.external_id)
     if row.state == "sent" and row.lease > now:

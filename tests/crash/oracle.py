@@ -16,7 +16,7 @@ from tests.crash.harness import VENDORS
 
 STEPS = (
     *("accepted_deal", "approver_of", "delivery_terms_for", "validated_customer", "customers_in"),
-    *("customer_key_for", "billed_customer", "billed_customer", "contract_for"),
+    *("customer_key_for", "billed_parent", "billed_customer", "contract_for"),
     *("delivered_customer", "project_for", "work_breakdown_for", "billing_schedule_for"),
     *("staffing_requests_for", "booked_project_for", "booked_schedule_for", "project_key_for"),
 )

@@ -151,13 +151,16 @@ def hidden(scene: Scene) -> None:
     firm.win(deal)
     firm.faults("salesforce", {"operation": "Opportunity.search", "fault": "hide", "seconds": 1.5})
     firm.begin(deal)
-    item = firm.item(deal)
-    scene.kills += len(firm.hits(token))
-    firm.faults("salesforce")
-    time.sleep(1.6)
-    assert firm.decide(item, "retry") < 300, "retry was refused"
+    assert firm.hit(token), "its kill did not hit"
+    scene.kills += 1
+
+    def looks_again() -> bool:
+        steps: list[dict[str, Any]] = (firm.run(deal) or {}).get("steps") or []
+        return any(step["attempts"] > 1 for step in steps)
+
+    firm.until("a look at a deal that was hidden", looks_again)
+    assert firm.faults("salesforce") > [0], "the deal was not hidden"
     firm.reaches(deal, "done")
-    assert firm.hits(token), "its kill did not hit"
 
 
 def hidden_in_psa(scene: Scene) -> None:

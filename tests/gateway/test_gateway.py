@@ -126,6 +126,35 @@ async def test_an_operation_may_have_a_limit_of_its_own(bench: Bench) -> None:
     assert (await bench.http.get(ORDERS, headers=bench.bearer())).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        (ORDERS, "no-store"),
+        (f"{ORDERS}/gone", "no-store"),
+        ("/catalog", "no-store"),
+        ("/healthz", "no-store"),
+        ("/nowhere", "no-store"),
+        ("/.well-known/jwks.json", "public, max-age=300"),
+        ("/.well-known/oauth-authorization-server", "public, max-age=300"),
+    ],
+)
+async def test_nobody_on_the_way_keeps_an_answer_that_is_not_for_everybody(
+    bench: Bench, path: str, said: str
+) -> None:
+    answer = await bench.http.get(path, headers=bench.bearer())
+
+    assert answer.headers.get_list("cache-control") == [said]
+
+
+@pytest.mark.parametrize("path", ["/catalog", "/healthz", "/readyz", "/.well-known/jwks.json"])
+async def test_what_the_gateway_serves_itself_takes_no_parameters(bench: Bench, path: str) -> None:
+    answer = await bench.http.get(path, params={"page": "2"}, headers=bench.bearer())
+
+    [error] = answer.json()["errors"]
+    assert answer.status_code == 422
+    assert (error["parameter"], error["code"]) == ("page", "unknown-parameter")
+
+
 async def test_refused_callers_use_no_limit(bench: Bench) -> None:
     for _ in range(10):
         await bench.http.get("/system/salesforce/v1/about", headers=bench.bearer("slow"))

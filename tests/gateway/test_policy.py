@@ -40,6 +40,11 @@ WRONG = [
         "apis.system.salesforce.vendors: there is no such setting",
     ),
     ("vendor: salesforce", "vendor: x, scopes: {a: [about]}", "apis.system.salesforce.scopes: "),
+    (
+        "vendor: salesforce",
+        "vendor: salesforce, scopes: {catalog.read: [abouts]}",
+        "apis.system.salesforce.scopes.catalog.read: operation abouts is not in",
+    ),
     ("  system:", "  systems:", "apis.systems: there is no such setting"),
     (
         " getLine]",
@@ -165,3 +170,18 @@ def test_the_demo_clients_are_those_the_documentation_names() -> None:
     assert clients["demo-partner"].scopes == {"catalog.read"}
     assert clients["demo-partner"].rows is not None
     assert clients["demo-partner"].rows.customers == ()
+
+
+@pytest.mark.parametrize("vendor", ["salesforce", "kantata", "netsuite"])
+def test_whoever_may_read_the_catalog_may_ask_which_vendor_is_behind_a_connection(
+    vendor: str,
+) -> None:
+    gateway = load_gateway((ROOT / "gateway.yaml").read_text())
+    policy = compile_policy(gateway, load_documents(ROOT / "contracts" / "published" / "openapi"))
+
+    opened = {
+        route.operation: route.scope for _, route in policy.mounts[f"system/{vendor}/v1"].routes
+    }
+
+    assert opened.pop("about") == "catalog.read"
+    assert set(opened.values()) == {f"{vendor}.read", f"{vendor}.write"}

@@ -66,6 +66,13 @@ async def test_a_parent_that_appears_later_is_linked_by_the_next_deal(firm: Firm
     assert named == levels[::-1]
 
 
+async def test_a_journey_tells_the_customer_from_the_company_above_it(firm: Firm) -> None:
+    run = await firm.run_of(firm.salesforce.wins_deal())
+
+    names = [step["name"] for step in run["steps"] if step["name"].startswith("billed_")]
+    assert names == ["billed_parent", "billed_customer"]
+
+
 async def test_a_customer_that_sales_renamed_has_that_name_in_the_books(firm: Firm) -> None:
     deal = firm.salesforce.wins_deal(entity="DE")
     await firm.run_of(deal)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.firm import Firm
+from tests.firm import ITEMS, Firm
 
 
 @pytest.mark.parametrize(("entity", "currency"), [("US", "USD"), ("UK", "GBP"), ("DE", "EUR")])
@@ -100,6 +100,37 @@ async def test_a_partner_sees_no_work_items(firm: Firm) -> None:
     assert refused.status_code == 403
 
 
+@pytest.mark.parametrize("decision", ["retry", "abandon", "adopt"])
+async def test_an_approval_is_given_or_refused_and_nothing_else(firm: Firm, decision: str) -> None:
+    deal = firm.salesforce.wins_deal(price=2000)
+    item = await firm.work_item(deal, owner="delivery-director")
+
+    refused = await firm.decides(item, decision)
+
+    told = refused.json()
+    assert (refused.status_code, told["code"]) == (422, "work-item.decision-not-offered")
+    assert told["remedy"] == "decide one of: approve, reject"
+    assert (await firm.work_item(deal, owner="delivery-director"))["id"] == item["id"]
+
+
+async def test_a_work_item_says_who_decided_what_when_and_why(firm: Firm) -> None:
+    deal = firm.salesforce.wins_deal(price=2000)
+    item = await firm.work_item(deal, owner="delivery-director")
+
+    await firm.decides(item, "approve", comment="a customer for years")
+
+    alone = (await firm.call("GET", f"{ITEMS}/{item['id']}")).json()
+    [listed] = await firm.work_items(run_id=item["run_id"], state="decided")
+    decision = alone["decision"]
+    assert listed == alone
+    assert decision.pop("at") >= item["since"]
+    assert decision == {
+        "decision": "approve",
+        "actor": "demo-approver",
+        "comment": "a customer for years",
+    }
+
+
 async def test_a_second_decision_is_a_conflict(firm: Firm) -> None:
     deal = firm.salesforce.wins_deal(price=2000)
     item = await firm.work_item(deal, owner="delivery-director")
@@ -177,5 +208,5 @@ async def test_a_deal_nobody_knows_waits_for_sales(firm: Firm) -> None:
 
     await firm.starts(gone)
 
-    item = await firm.work_item(gone, owner="sales-operations")
-    assert item["code"] == "deal.not-found"
+    [item] = await firm.in_time(lambda: firm.work_items_of(gone), seconds=5)
+    assert (item["code"], item["owner"]) == ("deal.not-found", "sales-operations")

@@ -44,8 +44,28 @@ async def test_a_reply_that_is_lost_after_the_write_changes_nothing_more(firm: F
 
     key = firm.salesforce.record(deal.id)["TL_Project_Key__c"]
     assert run["steps"][-1]["attempts"] == 2
+    assert [call["status"] for call in run["steps"][-1]["calls"]] == [None, 204]
     assert key.startswith("project-")
     assert len(await firm.runs_of(deal)) == 1
+
+
+async def test_a_deal_that_a_search_does_not_show_yet_is_looked_for_again(firm: Firm) -> None:
+    deal = firm.salesforce.wins_deal()
+    firm.salesforce.fails("Opportunity.search", "hide", nth=1, seconds=20)
+
+    await firm.starts(deal)
+    await firm.see(lambda: firm.runs_of(deal), looks_again)
+    [run] = await firm.in_time(lambda: firm.all_done(deal), seconds=2)
+
+    assert [told["fired"] for told in firm.salesforce.works_again()] == [1]
+    assert run["steps"][0]["attempts"] > 1
+    assert not [step for step in run["steps"] if step["work_item_id"]]
+
+
+def looks_again(runs: list[dict[str, Any]]) -> bool:
+    """Whether the run's first step has found nothing as yet."""
+    steps = runs[0]["steps"] if runs else []
+    return bool(steps) and steps[0]["state"] == "waiting"
 
 
 async def test_a_third_of_all_calls_throttled_loses_none_of_twenty_deals(firm: Firm) -> None:
@@ -115,7 +135,10 @@ async def test_an_answer_of_another_shape_waits_for_whoever_looks_after_mappings
 
     item = await firm.work_item(deal, owner="integration")
     assert item["code"].endswith("contract-drift")
-    assert "Amount" in item["detail"] or "Name" in item["detail"]
+    assert item["title"] == "Salesforce answers in another shape than was agreed"
+    assert "customer.name (read from Account.Name) must be text, not empty" in item["detail"]
+    assert item["remedy"].startswith("see in that system what has become of the field")
+    assert "`" not in item["detail"]
 
     firm.salesforce.works_again()
     await firm.decides(item, "retry")

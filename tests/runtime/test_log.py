@@ -135,6 +135,17 @@ def test_our_own_ids_stay_readable(text: str) -> None:
     assert redacted_text(text) == text
 
 
+def test_a_line_of_the_server_says_what_happened_once_and_without_colours(
+    out: io.StringIO,
+) -> None:
+    coloured = {"color_message": "Started server process [\x1b[36m%d\x1b[0m]"}
+    logging.getLogger("uvicorn.error").info("Started server process [%d]", 7, extra=coloured)
+
+    (line,) = lines(out)
+    assert line["event"] == "Started server process [7]"
+    assert not [value for value in line.values() if "\x1b" in str(value)]
+
+
 def test_libraries_that_log_every_call_are_quiet(out: io.StringIO) -> None:
     logging.getLogger("httpx").info("HTTP Request: GET https://x")
     logging.getLogger("httpx").warning("slow")

@@ -104,7 +104,11 @@ def test_an_amount_without_its_currency_is_not_lost_in_silence() -> None:
             "mapping.unknown-value",
             "deal.state (read from closed and won): True, False",
         ),
-        ({"Name": 5}, "mapping.contract-drift", "deal.name (read from Name): Expected `str"),
+        (
+            {"Name": 5},
+            "mapping.contract-drift",
+            "deal.name (read from Name) must be text or empty, not a",
+        ),
         ({"Close": "soon"}, "mapping.contract-drift", "deal.closed_on (read from Close)"),
         ({"Account": "7"}, "mapping.contract-drift", "another shape"),
         ({"Model": ["T+M"]}, "mapping.contract-drift", "another shape"),

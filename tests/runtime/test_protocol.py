@@ -26,7 +26,7 @@ async def never(_scope: Any, _receive: Any, _send: Any) -> None:
 @pytest.mark.parametrize("raw", UNREADABLE.values(), ids=UNREADABLE)
 async def test_unreadable_http_gets_one_problem_document(raw: bytes) -> None:
     port = free_port()
-    server = listening(never, port)
+    server = listening(never, port, "https://api.firm.example")
     serving = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - the server offers no event
         await asyncio.sleep(0.01)
@@ -42,5 +42,8 @@ async def test_unreadable_http_gets_one_problem_document(raw: bytes) -> None:
     assert b"application/problem+json" in head
     assert b"traceparent: 00-" in head
     problem = json.loads(body)
-    assert (problem["status"], problem["code"]) == (400, "malformed-request")
+    assert (problem["status"], problem["code"]) == (400, "bad-request")
+    assert problem["type"] == "https://api.firm.example/problems/bad-request"
+    assert (problem["owner"], problem["title"]) == ("caller", "The request is not valid HTTP")
+    assert b"cache-control: no-store" in head
     assert problem["request_id"].encode() in head

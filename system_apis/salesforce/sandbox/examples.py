@@ -2,13 +2,16 @@
 
 `GET /__sandbox__/examples/won-deal?entity=DE&n=3` and so on; all options have a default:
 `entity` DE, UK or US; `n` the number of the deal (its keys follow from it, so the same number
-twice is the same deal); `customer` new (of this deal) or same (one per entity); `lines` 1 to 5;
-`price` per unit, to pass an approval limit; `stage`; `billing_model`; `close_on`; `start_on`;
+twice is the same deal; without one it is the first that its entity has no deal of); `customer` new
+(of this deal) or same (one per entity); `lines` 1 to 5; `price` per unit, to pass an approval
+limit; `stage`; `billing_model`; `close_on`; `start_on`;
 and `missing=tax_code,tax_id,po,contact,sow,...` or `tax_code=missing` to leave something out.
 """
 
 from __future__ import annotations
 
+import itertools
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stdnum.iso7064 import mod_11_10
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from system_apis.salesforce.sandbox.records import Records, Row
 
 DATA = "/services/data/v62.0"
+KEY = "TL_Import_Key__c"
 MOST_LINES = 5
 
 
@@ -119,7 +123,7 @@ def won_deal(records: Records, options: dict[str, str]) -> list[dict[str, Any]]:
     if code not in ENTITIES:
         msg = f"no entity {code!r}: one of {', '.join(ENTITIES)}"
         raise ValueError(msg)
-    entity, number = ENTITIES[code], int(options.get("n", "1"))
+    entity, number = ENTITIES[code], numbered(records, code, options.get("n"))
     customer = 0 if options.get("customer") == "same" else number
     key = f"{code}-{customer}"
     missing = _missing(options)
@@ -136,7 +140,7 @@ def won_deal(records: Records, options: dict[str, str]) -> list[dict[str, Any]]:
         _upsert("group", "Account", f"group-{key}", group),
         _upsert("account", "Account", f"account-{key}", {**account, "ParentId": "@{group.id}"}),
         _upsert(
-            "deal", "Opportunity", f"deal-{code}-{number}", {**deal, "AccountId": "@{account.id}"}
+            "deal", "Opportunity", deal_key(code, number), {**deal, "AccountId": "@{account.id}"}
         ),
     ]
     if "contact" not in missing:
@@ -147,6 +151,23 @@ def won_deal(records: Records, options: dict[str, str]) -> list[dict[str, Any]]:
         _fit_existing(records, part)
     body = {"allOrNone": True, "compositeRequest": parts}
     return [{"method": "POST", "path": f"{DATA}/composite", "body": body}]
+
+
+def numbered(records: Records, code: str, n: str | None) -> int:
+    """The number that is asked for, else the first without a deal."""
+    if n is None:
+        o = OBJECTS["Opportunity"]
+        taken = partial(records.find, o, o.fields[KEY])
+        return next(each for each in itertools.count(1) if not taken(deal_key(code, each)))
+    if not n.isdecimal():
+        msg = f"n is the number of a deal, such as 7, not {n!r}"
+        raise ValueError(msg)
+    return int(n)
+
+
+def deal_key(code: str, number: int) -> str:
+    """The import key of a deal."""
+    return f"deal-{code}-{number}"
 
 
 def _fit_existing(records: Records, part: dict[str, Any]) -> None:
@@ -169,7 +190,7 @@ def _missing(options: dict[str, str]) -> set[str]:
 def _upsert(reference: str, kind: str, key: str, body: dict[str, Any]) -> dict[str, Any]:
     return {
         "method": "PATCH",
-        "url": f"{DATA}/sobjects/{kind}/TL_Import_Key__c/{key}",
+        "url": f"{DATA}/sobjects/{kind}/{KEY}/{key}",
         "referenceId": reference,
         "body": body,
     }

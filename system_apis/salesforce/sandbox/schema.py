@@ -329,7 +329,7 @@ def describe_brief(o: Object, base: str) -> dict[str, object]:
     return {
         "name": o.name,
         "label": o.name,
-        "labelPlural": f"{o.name}s",
+        "labelPlural": plural(o.name),
         "keyPrefix": o.prefix,
         "custom": o.name.endswith("__c"),
         **flags,
@@ -339,6 +339,11 @@ def describe_brief(o: Object, base: str) -> dict[str, object]:
             "rowTemplate": f"{path}/{{ID}}",
         },
     }
+
+
+def plural(name: str) -> str:
+    """What several records are called."""
+    return f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
 
 
 def describe_field(f: Field) -> dict[str, object]:

@@ -80,9 +80,28 @@ async def test_an_example_can_leave_something_out(org: Org) -> None:
 
 
 async def test_an_example_that_cannot_be_is_refused(org: Org) -> None:
-    for options in ({"entity": "FR"}, {"missing": "sense"}, {"n": "x"}):
+    for options, told in (
+        ({"entity": "FR"}, "no entity 'FR'"),
+        ({"missing": "sense"}, "cannot leave out sense"),
+        ({"n": "abc"}, "n is the number of a deal, such as 7, not 'abc'"),
+    ):
         answer = await org.http.get("/__sandbox__/examples/won-deal", params=options)
         assert answer.status_code == 422
+        assert told in answer.json()["detail"]
+
+
+async def test_an_example_without_a_number_is_a_deal_that_does_not_exist_yet(org: Org) -> None:
+    first, second = await org.wins_deal(), await org.wins_deal()
+    again = await org.wins_deal(n=2)
+
+    assert first["deal"] != second["deal"]
+    assert again["deal"] == second["deal"]
+
+
+async def test_objects_are_called_as_in_english(org: Org) -> None:
+    answer = await org.call("GET", "/services/data/v62.0/sobjects/Opportunity/describe")
+
+    assert answer.json()["labelPlural"] == "Opportunities"
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ async def test_one_part_of_a_composite_can_meet_a_lock(org: Org) -> None:
             "one of Account.create, Account.delete, Account.describe, ",
         ),
         ({"operation": "opportunity.*"}, "Opportunity.*"),
-        ({"nth": -1}, "Expected `int` >= 0 - at `$[0].nth`"),
+        ({"nth": 0}, "Expected `int` >= 1 - at `$[0].nth`"),
         ({"rate": 7}, "Expected `float` <= 1.0 - at `$[0].rate`"),
         ({"often": 2}, "unknown field `often`"),
     ],
@@ -194,6 +194,9 @@ async def test_every_call_is_logged_before_and_after(org: Org) -> None:
     ]
     assert [line["n"] for line in lines] == [2, 2, 3, 3, 4, 4]
     assert len(received[0]["body_sha256"]) == 64
+    asked = {"n", "at", "phase", "method", "path", "operation", "key", "body_sha256"}
+    assert {frozenset(each) for each in received} == {frozenset(asked)}
+    assert done[0].keys() == {"n", "phase", "committed", "answered", "status"}
 
 
 async def test_credentials_of_several_vendors_share_one_private_file(tmp_path: Path) -> None:
