@@ -246,9 +246,17 @@ class Erp(Protocol):
 
     @operation("PUT", "/customers/{external_id}")
     async def update_customer(
-        self, external_id: str, customer: Customer, key: str, origin: Source | None = None
+        self,
+        external_id: str,
+        customer: Customer,
+        key: str,
+        origin: Source | None = None,
+        before: Customer | None = None,
     ) -> Ref:
-        """A customer brought up to date; in a mirror with what is owned where `origin` is."""
+        """A customer brought up to date; in a mirror with what is owned where `origin` is.
+
+        `before` is the record as it was read last: what is overwritten of it is told.
+        """
 
     @operation("PUT", "/contacts/{key}")
     async def upsert_contact(self, key: str, contact: Contact, origin: Source) -> Ref:

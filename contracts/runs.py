@@ -37,6 +37,17 @@ class VendorCall(msgspec.Struct, frozen=True, kw_only=True):
     at: Moment | None = None
 
 
+class Overwritten(msgspec.Struct, frozen=True, kw_only=True):
+    """A value of a record that had another one before; `field` is the system's name of it."""
+
+    system: str
+    object: str
+    external_id: str
+    field: str
+    before: Any = None
+    after: Any = None
+
+
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What a person decided, and why."""
 
@@ -67,6 +78,7 @@ class RunStep(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: Moment | None = None
     attempts: int = 0
     calls: tuple[VendorCall, ...] = ()
+    overwrote: tuple[Overwritten, ...] = ()
     work_item_id: str | None = None
     decision: Decision | None = None
 
@@ -104,11 +116,12 @@ class RunPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlannedWrite(msgspec.Struct, frozen=True, kw_only=True):
-    """A write that a dry run would have sent."""
+    """A write that a dry run would have sent, and what it would overwrite of a known record."""
 
     system: str
     operation: str
     body: Any = None
+    overwrites: tuple[Overwritten, ...] = ()
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,6 +30,8 @@ from process_apis.project_setup import DELIVERY, erp_of, linked, psa_of
 
 ACCOUNT = "account"
 """In the extensions of a customer: the account it is in the CRM, whose values it carries."""
+IN_BOOKS = "in_books"
+"""In the extensions of a customer: what the books had of it when it was found there."""
 DEEPEST = 20
 """So many companies stand above one another at most."""
 SYSTEMS = "systems"
@@ -139,6 +141,7 @@ def booked(wanted: Customer, match: Match | None) -> Customer:
         tax_id=theirs.tax_id or wanted.tax_id,
         payment_terms=theirs.payment_terms or wanted.payment_terms,
         credit_hold=theirs.credit_hold,
+        extensions=wanted.extensions | {IN_BOOKS: msgspec.json.encode(theirs).decode()},
     )
 
 
@@ -163,11 +166,12 @@ async def billed_customer(erp: str, customer: Customer, parent: Ref | None) -> R
     customer = await as_it_is(customer)
     account = account_of(customer)
     wanted = msgspec.structs.replace(customer, parent=parent, external_id=None, extensions={})
-    key = wanted.key or ""
+    key, found = wanted.key or "", customer.extensions.get(IN_BOOKS)
     if customer.external_id is None:
         made = await erp_of(erp).create_customer(wanted, key)
     else:
-        made = await erp_of(erp).update_customer(customer.external_id, wanted, key, account)
+        was = msgspec.json.decode(found, type=Customer) if found else None
+        made = await erp_of(erp).update_customer(customer.external_id, wanted, key, account, was)
     await linked("customer", customer.id, Source(erp, made.external_id or ""))
     return Ref(customer.id, made.external_id)
 

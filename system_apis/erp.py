@@ -34,11 +34,12 @@ class KeyedCustomer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CustomerUpdate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A customer as it is to be, our key for it, and the record it was read from."""
+    """A customer as it is to be, our key for it, where it was read from, and what it was before."""
 
     customer: Customer
     key: str
     origin: Source | None = None
+    before: Customer | None = None
 
 
 class Sought(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -116,7 +117,7 @@ async def update_customer(
     erp: ServedErp, external_id: FromPath[str], data: JSONBody[CustomerUpdate]
 ) -> Ref:
     """A customer brought up to date; in a mirror with what is owned where `origin` is."""
-    return await erp.update_customer(external_id, data.customer, data.key, data.origin)
+    return await erp.update_customer(external_id, data.customer, data.key, data.origin, data.before)
 
 
 @put("/contacts/{key:str}", operation_id="upsertContact")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from contracts.errors import (
     Unavailable,
     problem_of,
 )
-from contracts.runs import RunStep, VendorCall
+from contracts.runs import Overwritten, RunStep, VendorCall
 
 if TYPE_CHECKING:
     from apis.runtime.flow import Running, Step
@@ -189,7 +190,14 @@ def shown(  # noqa: PLR0917 - what people see, in one place
         ended_at=runs.moment(outcome["until"]) if outcome else None,
         attempts=tries.count + 1,
         calls=tuple(msgspec.convert(each, VendorCall) for each in calls),
+        overwrote=overwritten((outcome or {}).get("wrote", ())),
     )
+
+
+def overwritten(wrote: Iterable[dict[str, Any]]) -> tuple[Overwritten, ...]:
+    """What was another in the records that an attempt wrote."""
+    changed = (each for record in wrote for each in record.get("overwrote", ()))
+    return tuple(msgspec.convert(each, Overwritten) for each in changed)
 
 
 def undeclared(step: Step[Any, Any]) -> Misconfigured:

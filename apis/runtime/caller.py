@@ -22,6 +22,7 @@ from apis.runtime.writes import (
     claim,
     claim_all,
     let_go,
+    overwritten,
     resend,
     settle,
     written,
@@ -100,7 +101,8 @@ class Caller:
         call, write = CURRENT.get(), sending.write
         operation = f"{write.kind} {write.object}"
         plain = msgspec.to_builtins(sending.body, enc_hook=str)
-        call.planned.append({"system": self.name, "operation": operation, "body": plain})
+        told = {"system": self.name, "operation": operation, "body": plain}
+        call.planned.append(told | {"overwrites": overwritten(sending, there or "")})
         return Ref(None, there or f"$planned:{self.name}.{write.object}#{len(call.planned)}")
 
     def _sending(self, call: Call, write: Write, body: Any) -> Sending:
@@ -160,7 +162,7 @@ class Caller:
         """What the ledger says an earlier sending became; None when it is to be sent now."""
         write, decided = sending.write, sending.context.decided or ""
         if held.act == "done":
-            self._wrote(write, held.external_id)
+            self._wrote(sending, held.external_id)
             return Ref(None, held.external_id)
         if held.act == "wait":
             told = f"{write.object} {write.key} is being written already"
@@ -200,13 +202,17 @@ class Caller:
 
     async def _settled(self, sending: Sending, ref: Ref, status: int | None) -> Ref:
         await self._store.write(settle, sending, ref.external_id, status)
-        self._wrote(sending.write, ref.external_id)
+        self._wrote(sending, ref.external_id)
         return Ref(None, ref.external_id)
 
-    def _wrote(self, write: Write, external_id: str | None) -> None:
-        """Say which record there is now, for whoever has to tell what stays."""
+    def _wrote(self, sending: Sending, external_id: str | None) -> None:
+        """Say which record there is now and what was another in it, for whoever has to tell."""
+        write = sending.write
         if external_id and write.kind != "delete":
-            record = {"system": self.name, "object": write.object, "id": external_id}
+            record: dict[str, Any] = {"system": self.name, "object": write.object}
+            record |= {"id": external_id}
+            if changed := overwritten(sending, external_id):
+                record |= {"overwrote": changed}
             CURRENT.get().wrote.append(record)
 
     async def _let_go(self, sendings: Sequence[Sending], *, refused: bool) -> None:

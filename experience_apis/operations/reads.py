@@ -21,6 +21,7 @@ from contracts.runs import RunStep, Waiting, WorkItem, WorkItemPage
 from experience_apis.operations.views import (
     Journey,
     JourneyCall,
+    JourneyChange,
     JourneyEvent,
     JourneyRecord,
     JourneyRun,
@@ -100,6 +101,7 @@ def journey_of(connection: Connection, name: str, rows: Rows | None, links: Any)
         waiting=waiting,
         records=tuple(records_of(connection, subjects, links)),
         calls=tuple(calls_of(steps)),
+        overwritten=tuple(overwritten_of(steps)),
         events=events,
         runs=tuple(run_of(run) for run in runs),
         others=tuple(Source(each.system, each.record) for each in others),
@@ -210,6 +212,13 @@ def calls_of(steps: Steps) -> list[JourneyCall]:
         for call in step.calls
     ]
     return sorted(calls, key=lambda call: call.at.timestamp() if call.at else 0.0)
+
+
+def overwritten_of(steps: Steps) -> Iterable[JourneyChange]:
+    """Every value that a step overwrote, in the order of the steps."""
+    for run_id, step in steps:
+        for change in step.overwrote:
+            yield JourneyChange(what=change, step=step.name, run_id=run_id, at=step.ended_at)
 
 
 def events_of(connection: Connection, subjects: list[str]) -> tuple[JourneyEvent, ...]:

@@ -82,7 +82,12 @@ class NetSuite:
         return await self._put(write, "customer", body)
 
     async def update_customer(
-        self, external_id: str, customer: Customer, key: str, origin: Source | None = None
+        self,
+        external_id: str,
+        customer: Customer,
+        key: str,
+        origin: Source | None = None,
+        before: Customer | None = None,
     ) -> Ref:
         """A customer brought up to date with what is the ERP's, or in a mirror its origin's."""
         keyed = msgspec.structs.replace(customer, key=external_key(key))
@@ -94,8 +99,10 @@ class NetSuite:
             origin=origin,
             entity=customer.entity,
         )
-        mine = msgspec.structs.replace(write, attributes=self._http.owned(write))
-        body = self._maps.changed(keyed, mine.attributes)
+        own = self._http.owned(write)
+        was = self._maps.changed(before, own) if before else None
+        mine = msgspec.structs.replace(write, attributes=own, before=was)
+        body = self._maps.changed(keyed, own)
         return await self._http.write(
             mine, "PATCH", "/record/v1/customer/{}", external_id, body=body
         )
