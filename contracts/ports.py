@@ -152,9 +152,16 @@ class Psa(Protocol):
 
     @operation("PUT", "/customers/{key}")
     async def upsert_customer(
-        self, key: str, customer: Customer, contact: Contact | None = None
+        self,
+        key: str,
+        customer: Customer,
+        contact: Contact | None = None,
+        origin: Source | None = None,
     ) -> Ref:
-        """A customer made or updated by our key; one of the same name becomes ours."""
+        """A customer made or updated by our key; one of the same name becomes ours.
+
+        The address of one that is there changes where it is owned by the system of `origin`.
+        """
 
     @operation("POST", "/projects", status=201)
     async def create_project(self, project: Project, key: str) -> Ref:

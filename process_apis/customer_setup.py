@@ -118,9 +118,12 @@ def billable(wanted: Customer, found: Customer, erp: str, deal: Deal) -> None:
         raise on_hold(found, erp)
     running, metadata = current(), current().runtime.metadata
     on, entity = running.runtime.clock.now().date(), metadata.entities[deal.entity or ""]
-    owner = owner_of("customer", "tax_code", deal.entity, on, metadata.ownership)
-    taxed = entity.tax_code_required and owner != "crm"  # whose value the books are given
-    findings = list(unbilled(wanted, found, erp, taxed=taxed))
+    tax, address = (
+        owner_of("customer", each, deal.entity, on, metadata.ownership)
+        for each in ("tax_code", "addresses")
+    )
+    taxed = entity.tax_code_required and tax != "crm"  # whose value the books are given
+    findings = list(unbilled(wanted, found, erp, taxed=taxed, addressed=address != "crm"))
     if CURRENT.get().context.decided == "retry":
         seen = running.subject.get("seen", ())
         findings = [each for each in findings if each.code not in seen]
@@ -180,9 +183,9 @@ async def billed_customer(erp: str, customer: Customer, parent: Ref | None) -> R
 async def delivered_customer(psa: str, customer: Customer, file: DealFile) -> Ref:
     """The customer where its work is planned, with the person to talk to."""
     wanted = await as_it_is(keyed(customer, file.deal))
-    wanted = msgspec.structs.replace(wanted, extensions={})
+    account, wanted = account_of(wanted), msgspec.structs.replace(wanted, extensions={})
     person = next(iter(contacts_of(file, psa)), None)
-    made = await psa_of(psa).upsert_customer(wanted.key or "", wanted, person)
+    made = await psa_of(psa).upsert_customer(wanted.key or "", wanted, person, account)
     await linked("customer", customer.id, Source(psa, made.external_id or ""))
     return Ref(customer.id, made.external_id)
 

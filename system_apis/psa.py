@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, SkipValidation
 
 from contracts.canonical.billing import BillingLine
-from contracts.canonical.identity import Ref
+from contracts.canonical.identity import Ref, Source
 from contracts.canonical.party import Contact, Customer
 from contracts.canonical.project import Milestone, Project, ProjectState, StaffingRequest, Task
 from contracts.ports import About, Outcome, Psa
@@ -17,10 +17,11 @@ ServedPsa = NamedDependency[SkipValidation[Psa]]
 
 
 class CustomerUpsert(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A customer to make or update, and whom to talk to there."""
+    """A customer to make or update, whom to talk to there, and where it was read from."""
 
     customer: Customer
     contact: Contact | None = None
+    origin: Source | None = None
 
 
 class SoughtProject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,7 +92,7 @@ async def upsert_customer(
     psa: ServedPsa, key: FromPath[str], data: JSONBody[CustomerUpsert]
 ) -> Ref:
     """A customer made or updated by our key; one of the same name becomes ours."""
-    return await psa.upsert_customer(key, data.customer, data.contact)
+    return await psa.upsert_customer(key, data.customer, data.contact, data.origin)
 
 
 @post("/projects", operation_id="createProject", status_code=201)

@@ -95,14 +95,14 @@ class NetSuite:
             object="customer",
             key=key,
             kind="update",
-            attributes=self._maps.changeable(keyed),
+            attributes=self._maps.changeable(keyed, before),
             origin=origin,
             entity=customer.entity,
         )
         own = self._http.owned(write)
         was = self._maps.changed(before, own) if before else None
         mine = msgspec.structs.replace(write, attributes=own, before=was)
-        body = self._maps.changed(keyed, own)
+        body = self._maps.changed(keyed, own, before)
         return await self._http.write(
             mine, "PATCH", "/record/v1/customer/{}", external_id, body=body
         )
