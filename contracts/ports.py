@@ -51,6 +51,15 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     problem: Problem | None = None
 
 
+class ProjectMatch(msgspec.Struct, frozen=True, kw_only=True):
+    """A project that somebody may have made by hand for the deal, and why it may be that one."""
+
+    external_id: str
+    reasons: tuple[str, ...]
+
+
+SAME_NAME, SAME_ORDER = "it has the same name", "it carries purchase order {}"
+"""Why a project that was made by hand may be the deal's."""
 BILLING_SCHEDULES = "billing-schedule.create"
 """A capability: an ERP without it follows one of its own schedules, which metadata names."""
 
@@ -176,8 +185,8 @@ class Psa(Protocol):
         """The project that carries our key, if there is one."""
 
     @operation("POST", "/projects/matches")
-    async def match_projects(self, project: Project) -> list[Ref]:
-        """Projects of its customer and name that carry no key of ours: made by hand."""
+    async def match_projects(self, project: Project) -> list[ProjectMatch]:
+        """Projects of its customer that may be it and carry no key of ours: made by hand."""
 
     @operation("PUT", "/projects/{external_id}/key")
     async def adopt_project(self, external_id: str, project: Project, key: str) -> Ref:
@@ -274,8 +283,8 @@ class Erp(Protocol):
         """The project as a job or dimension of the books, once per key."""
 
     @operation("POST", "/projects/matches")
-    async def match_projects(self, project: Project) -> list[Ref]:
-        """Projects of its customer and name that carry no key of ours: made by hand."""
+    async def match_projects(self, project: Project) -> list[ProjectMatch]:
+        """Projects of its customer that may be it and carry no key of ours: made by hand."""
 
     @operation("PUT", "/projects/{external_id}/key")
     async def adopt_project(self, external_id: str, project: Project, key: str) -> Ref:

@@ -11,7 +11,7 @@ from contracts.canonical.billing import BillingSchedule
 from contracts.canonical.identity import Ref, Source
 from contracts.canonical.party import Contact, Customer
 from contracts.canonical.project import Project, ProjectState
-from contracts.ports import About, Erp
+from contracts.ports import About, Erp, ProjectMatch
 
 ServedErp = NamedDependency[SkipValidation[Erp]]
 LATER = frozenset(
@@ -133,8 +133,8 @@ async def create_project(erp: ServedErp, data: JSONBody[KeyedProject]) -> Ref:
 
 
 @post("/projects/matches", operation_id="matchProjects", status_code=200)
-async def match_projects(erp: ServedErp, data: JSONBody[SoughtProject]) -> list[Ref]:
-    """Projects of its customer and name that carry no key of ours: made by hand."""
+async def match_projects(erp: ServedErp, data: JSONBody[SoughtProject]) -> list[ProjectMatch]:
+    """Projects of its customer that may be it and carry no key of ours: made by hand."""
     return await erp.match_projects(data.project)
 
 

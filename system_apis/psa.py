@@ -11,7 +11,7 @@ from contracts.canonical.billing import BillingLine
 from contracts.canonical.identity import Ref, Source
 from contracts.canonical.party import Contact, Customer
 from contracts.canonical.project import Milestone, Project, ProjectState, StaffingRequest, Task
-from contracts.ports import About, Outcome, Psa
+from contracts.ports import About, Outcome, ProjectMatch, Psa
 
 ServedPsa = NamedDependency[SkipValidation[Psa]]
 
@@ -114,8 +114,8 @@ async def find_project(psa: ServedPsa, key: FromQuery[str]) -> Ref | None:
 
 
 @post("/projects/matches", operation_id="matchProjects", status_code=200)
-async def match_projects(psa: ServedPsa, data: JSONBody[SoughtProject]) -> list[Ref]:
-    """Projects of its customer and name that carry no key of ours: made by hand."""
+async def match_projects(psa: ServedPsa, data: JSONBody[SoughtProject]) -> list[ProjectMatch]:
+    """Projects of its customer that may be it and carry no key of ours: made by hand."""
     return await psa.match_projects(data.project)
 
 

@@ -19,7 +19,7 @@ from contracts.canonical.money import Money
 from contracts.canonical.party import Contact, Customer
 from contracts.canonical.project import Milestone, Project, ProjectState, StaffingRequest, Task
 from contracts.errors import Conflict, NotFound, Rejected, ThroughlineError, Transient
-from contracts.ports import About, Outcome
+from contracts.ports import SAME_NAME, About, Outcome, ProjectMatch
 from system_apis.kantata.envelope import (
     SERVICE,
     Batch,
@@ -133,12 +133,12 @@ class Kantata:
         """The project that carries our key, if there is one."""
         return await self._find(WORKSPACES, key)
 
-    async def match_projects(self, project: Project) -> list[Ref]:
+    async def match_projects(self, project: Project) -> list[ProjectMatch]:
         """Workspaces of its group, or of none, and of its title without a reference of ours."""
         asked = {"matching": project.name, "include": f"{EXTERNAL},primary_workspace_group"}
         group = project.customer.external_id if project.customer else None
         return [
-            Ref(None, id_)
+            ProjectMatch(external_id=id_, reasons=(SAME_NAME,))
             for id_, record, its in await self._listed(WORKSPACES, asked)
             if its is None
             and normal(record["title"]) == normal(project.name)

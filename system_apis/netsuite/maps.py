@@ -12,11 +12,13 @@ import msgspec
 
 from apis.runtime.mapping import Map, Overrides
 from apis.runtime.metadata import Metadata, PerEntity, effective_mapping
+from apis.runtime.places import At
 from apis.runtime.wire import at
 from contracts.canonical.billing import BillingSchedule
 from contracts.canonical.party import Address, Contact, Customer
 from contracts.canonical.project import Project, ProjectState
 from contracts.errors import Misconfigured
+from contracts.ports import SAME_NAME, SAME_ORDER
 from system_apis.netsuite.mapping import (
     BOOKABLE,
     CONTACT,
@@ -158,6 +160,15 @@ class Maps:
         fields = self._maps.own(project.entity).project
         return str(at(fields.write({"name": project.name}), fields.path("name")))
 
+    def same_job(self, project: Project) -> dict[str, tuple[str, str]]:
+        """What tells that a job is this project's: why, the column, and the value it has then."""
+        ways = {SAME_NAME: ("companyname", self.job_name(project))}
+        field = self._maps.own(project.entity).project.fields.get("purchase_order")
+        if project.purchase_order and isinstance(field, At):
+            column = field.path.partition(".")[0].lower()
+            ways[SAME_ORDER.format(project.purchase_order)] = (column, project.purchase_order)
+        return ways
+
     def job_figures(self, project: Project) -> Record:
         """What follows a contract; customer, subsidiary, currency and dimensions stay."""
         fixed = Project(
@@ -165,6 +176,7 @@ class Maps:
             billing_model=project.billing_model,
             budget=project.budget,
             state=project.state,
+            purchase_order=project.purchase_order,
             starts_on=project.starts_on,
             ends_on=project.ends_on,
         )
