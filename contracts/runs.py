@@ -125,12 +125,16 @@ class PlannedWrite(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a dry run found: what would be written and asked, and what stands in the way."""
+    """What a dry run found: what would be written and asked, and what stands in the way.
+
+    `run` is the run that is open already, and where it stands: listed is what is still to come.
+    """
 
     writes: tuple[PlannedWrite, ...] = ()
     records: tuple[Any, ...] = ()
     approvals: tuple[Any, ...] = ()
     problems: tuple[Problem, ...] = ()
+    run: Run | None = None
 
 
 class WorkRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -96,8 +96,9 @@ class Caller:
 
     async def _planned(self, sending: Sending, there: str | None = None) -> Ref:
         """List the write; one that the ledger knows as done would not be sent again."""
-        if known := await self._store.read(written, sending):
-            return Ref(None, known)
+        known = await self._store.read(written, sending)
+        if known is not None:
+            return Ref(None, known or there)
         call, write = CURRENT.get(), sending.write
         operation = f"{write.kind} {write.object}"
         plain = msgspec.to_builtins(sending.body, enc_hook=str)

@@ -25,6 +25,7 @@ from apis.runtime.made import OURS, Made, remains
 from apis.runtime.metadata import Metadata
 from apis.runtime.outages import system_of
 from apis.runtime.records import Records
+from apis.runtime.replay import Replay
 from apis.runtime.showing import Showing
 from apis.runtime.store import Store
 from apis.runtime.waits import Asked, approval_item, parked_item, wait_for
@@ -75,6 +76,7 @@ class Running:
         self.step: Step[Any, Any] | None = None
         self.subject: dict[str, Any] = {}
         self.done: list[Made] = []
+        self.replay = Replay()
         self.unshown: dict[int, RunStep] = {}
         self.records: list[dict[str, Any]] = []
         self.approvals: list[dict[str, Any]] = []
@@ -140,9 +142,8 @@ class Step(Generic[P, T]):
             raise TypeError(msg)
         running = current()
         running.step = self
-        if running.plan:
-            return await self.function(*args, **kwargs)
-        return cast("T", await run_step(running, self, args))
+        run = planned_step if running.plan else run_step
+        return cast("T", await run(running, self, args))
 
     def undo(
         self, function: Callable[[Any], Awaitable[object]]
@@ -244,15 +245,30 @@ async def approval(
     """
     running = current()
     item = approval_item(running, code, by, detail)
-    if running.plan:
+    decision = running.replay.taken("approval") if running.plan else None
+    if running.plan and decision is None:
         running.approvals.append(msgspec.to_builtins(item))
         return None
-    decision = await wait_for(running, Asked(item=item))
+    decision = decision or await wait_for(running, Asked(item=item))
     if decision["decision"] == "retry":  # what it is about has changed: to be asked anew
         return None
     if decision["decision"] != "approve":
         raise Abandoned(decision.get("comment") or "rejected")
     return Approved(decision["actor"], datetime.fromisoformat(decision["at"]), limit)
+
+
+async def planned_step(running: Running, step: Step[Any, Any], args: tuple[Any, ...]) -> Any:
+    """A step in a dry run: what the open run has made of it, else what it would do now."""
+    if (outcome := running.replay.taken("done", step.name)) is not None:
+        running.subject, value = outcome["subject"], running.runtime.records.load(outcome["ok"])
+        running.done.append(Made(step, value, outcome.get("wrote", ())))
+        return value
+    if running.replay.taken("left", step.name) is not None:
+        raise Abandoned
+    call = CURRENT.get()
+    call.writes, key = 0, f"{running.run_id}/{step.name}"
+    call.context = msgspec.structs.replace(call.context, request_key=key)
+    return await step.function(*args)
 
 
 async def run_step(running: Running, step: Step[Any, Any], args: tuple[Any, ...]) -> Any:

@@ -129,9 +129,9 @@ def claim_all(connection: Connection, sendings: Sequence[Sending]) -> list[Claim
 
 
 def written(connection: Connection, sending: Sending) -> str | None:
-    """The id of what an earlier sending of the same create has made; nothing is claimed."""
+    """The id of what an earlier sending of the same write has written; nothing is claimed."""
     row = find(connection, WRITES, slot=sending.slot, state="done")
-    return row.external_id if row is not None and sending.write.kind == "create" else None
+    return None if row is None else row.external_id or ""
 
 
 def new_intent(sending: Sending) -> dict[str, Any]:
