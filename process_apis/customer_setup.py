@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from apis.runtime.context import CURRENT
-from apis.runtime.flow import PLANNED, current, step
+from apis.runtime.flow import current, step
+from apis.runtime.ids import PLANNED
 from apis.runtime.metadata import Contacts
 from apis.runtime.waits import involve
 from contracts.canonical.deal import Deal, DealFile

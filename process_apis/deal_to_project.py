@@ -15,12 +15,12 @@ from apis.runtime.flow import (
     Runtime,
     about,
     approval,
-    child_id,
     current,
     flow,
     step,
     write_own,
 )
+from apis.runtime.ids import child_id
 from apis.runtime.metadata import approval_for
 from apis.runtime.waits import involve
 from contracts.canonical.contract import ApprovalLimit, Contract, DeliveryTerms
@@ -49,6 +49,7 @@ from process_apis.customer_setup import (
 from process_apis.deal_rules import FINANCE, SALES, above_limit, checked, shown
 from process_apis.engagement import project_of, schedule_of, sold, staffing_of
 from process_apis.feeds import turn_of
+from process_apis.moved_deals import same_customer, sold_before, sold_to, still_sold
 from process_apis.rates import beside_cards
 from process_apis.runs import run_routes
 
@@ -56,6 +57,8 @@ from process_apis.runs import run_routes
 @flow
 async def deal_to_project(source: Source) -> Contract:
     """From a won deal to a customer, a contract and a project that every system knows."""
+    if won_again():
+        await same_customer(source, await sold_before(accepted_deal))
     file, approved = await approved_deal(source)
     terms = await setup.delivery_terms_for(file.deal)
     erp = terms.erp or ""
@@ -74,6 +77,9 @@ async def deal_to_project(source: Source) -> Contract:
         projects.append(await project_in_erp(terms, file.deal, debtor, contract, known))
     await project_key_for(source, contract, projects)
     return contract
+
+
+deal_to_project.resume(still_sold)
 
 
 async def approved_deal(
@@ -152,6 +158,7 @@ async def accepted_deal(source: Source) -> DealFile:
     about(amount=file.deal.value, entity=file.deal.entity)
     await about_customer(source, file)
     checked(file, current().runtime.metadata, source.connection)
+    sold_to(file)
     return await identified(source, file)
 
 

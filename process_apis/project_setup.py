@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 
 from apis.runtime import runs
 from apis.runtime.context import CURRENT
-from apis.runtime.flow import child_id, current, step, write_own
+from apis.runtime.flow import current, step, write_own
+from apis.runtime.ids import child_id
 from contracts.canonical.billing import BillingSchedule
 from contracts.canonical.contract import Contract, DeliveryTerms
 from contracts.canonical.deal import Deal

@@ -72,8 +72,12 @@ async def attempt(
     )
     call = Call(context, running)
     token = CURRENT.set(call)
+    looking = running.resumed if tries.decided and "." not in step.name else None
     try:
         running.show(seq, shown(step, "running", began, tries))
+        if looking is not None:
+            await looking(running.source)
+            looking = None
         outcome: dict[str, Any] = {"ok": running.runtime.records.dump(await step.function(*args))}
         for system in tries.away:
             await running.runtime.store.write(back, system, running.runtime.clock.now())
@@ -95,7 +99,7 @@ async def attempt(
     ended = running.runtime.clock.now()
     times = {"from": began.isoformat(), "until": ended.isoformat()}
     told = {"calls": call.calls, "wrote": call.wrote, "subject": running.subject}
-    return outcome | times | told
+    return outcome | times | told | ({"unresumed": True} if looking is not None else {})
 
 
 def defect(step: Step[Any, Any]) -> ThroughlineError:

@@ -38,9 +38,9 @@ from contracts.runs import RunStep
 P = ParamSpec("P")
 T = TypeVar("T")
 Undo = Callable[[Any], Awaitable[object]]
+Resumed = Callable[[Source], Awaitable[object]]
 Connect = Callable[[type, str], Any]
 SHORT_S = 2.0
-PLANNED = "planned-"
 TAKEN_BACK = "taken back; the record itself stays"
 log = get_logger(__name__)
 
@@ -77,6 +77,7 @@ class Running:
         self.subject: dict[str, Any] = {}
         self.done: list[Made] = []
         self.replay = Replay()
+        self.resumed: Resumed | None = None
         self.unshown: dict[int, RunStep] = {}
         self.records: list[dict[str, Any]] = []
         self.approvals: list[dict[str, Any]] = []
@@ -186,6 +187,12 @@ class Flow:
         self.function = function
         self.name = name
         self.version = version
+        self.resumed: Resumed | None = None
+
+    def resume(self, function: Resumed) -> Resumed:
+        """Declare what is looked at before a step goes on after a decision; it may refuse."""
+        self.resumed = function
+        return function
 
     @property
     def registered(self) -> str:
@@ -296,7 +303,9 @@ async def run_step(running: Running, step: Step[Any, Any], args: tuple[Any, ...]
         running.unshown[seq] = shown(step, "parked", began, tries, outcome, calls)
         item = parked_item(running, step, problem_in(outcome))
         decision = await wait_for(running, Asked(item=item))
-        tries = again(tries, outcome, await decided(running, step, decision, args))
+        told = await decided(running, step, decision, args)
+        held = tries.decided if outcome.get("unresumed") else None  # it holds for the step itself
+        tries = again(tries, outcome, held or told)
 
 
 async def decided(
@@ -333,6 +342,7 @@ def runner(runtime: Runtime, this: Flow) -> Callable[[Any], Awaitable[Any]]:
         source = runtime.records.load(argument["source"])
         context = msgspec.convert(argument["context"], Context)
         running = Running(runtime, run_id, source, context)
+        running.resumed = this.resumed
         CURRENT.set(Call(context, running))
         return await execute(running, this, source)
 
@@ -384,17 +394,3 @@ async def finish(running: Running, state: str, result: Any, kept: list[str]) -> 
         at=running.runtime.clock.now(),
     )
     await running.runtime.store.write(runs.end, ended)
-
-
-def child_id(kind: str, parent: str, n: int = 1) -> str:
-    """The id of something that has no source yet: the first 26 base32 characters of a hash."""
-    if parent.startswith(PLANNED):
-        return f"{PLANNED}{kind}"
-    digest = hashlib.sha256(f"{kind}\x00{parent}\x00{n}".encode()).digest()
-    return crockford(int.from_bytes(digest[:17], "big") >> 6)
-
-
-def crockford(number: int) -> str:
-    """130 bits as 26 characters of Crockford's base32."""
-    alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-    return "".join(alphabet[(number >> shift) & 31] for shift in range(125, -1, -5))
