@@ -50,7 +50,6 @@ async def still_sold(source: Source) -> None:
         owner=SALES,
         remedy=f"move the deal back in {source.connection} and retry; or abandon, which takes back "
         "what was made, and win it as a deal of its own",
-        source=source.connection,
     )
 
 

@@ -38,9 +38,10 @@ async def sales_firm(house_of_sales: House) -> AsyncIterator[Firm]:
     await firm.close()
 
 
-async def sold_again(firm: Firm, deal: Deal) -> dict[str, Any]:
-    """The customer of a deal moves, and buys once more; answers that run."""
-    firm.salesforce.corrects(deal.customer_id, **NEW)
+async def sold_again(firm: Firm, deal: Deal, **moved: str) -> dict[str, Any]:
+    """The customer of a deal buys once more, having moved; answers that run."""
+    if moved:
+        firm.salesforce.corrects(deal.customer_id, **moved)
     again = firm.salesforce.wins_deal(entity="DE", stage="Negotiation/Review")
     firm.salesforce.corrects(again.id, AccountId=deal.customer_id)
     firm.salesforce.wins_again(again)
@@ -61,7 +62,7 @@ async def test_where_sales_owns_addresses_the_next_deal_brings_the_new_one_every
 ) -> None:
     deal = sales_firm.salesforce.wins_deal(entity="DE")
     first = await sales_firm.run_of(deal)
-    run = await sold_again(sales_firm, deal)
+    run = await sold_again(sales_firm, deal, **NEW)
 
     booked, planned = addresses(sales_firm, deal)
     assert booked == ["Bremen"]
@@ -74,6 +75,21 @@ async def test_where_sales_owns_addresses_the_next_deal_brings_the_new_one_every
     assert calls.count("netsuite") <= 5
 
 
+async def test_a_customer_that_has_not_moved_costs_no_call_more_and_keeps_its_address(
+    sales_firm: Firm,
+) -> None:
+    deal = sales_firm.salesforce.wins_deal(entity="DE")
+    await sales_firm.run_of(deal)
+    before = addresses(sales_firm, deal)
+
+    run = await sold_again(sales_firm, deal)
+
+    [step] = [each for each in run["steps"] if each["name"] == "delivered_customer"]
+    assert [call["operation"] for call in step["calls"]] == ["GET /workspace_groups"]
+    assert step["overwrote"] == []
+    assert addresses(sales_firm, deal) == before
+
+
 async def test_other_addresses_of_the_books_stay_when_a_customer_has_moved(
     sales_firm: Firm,
 ) -> None:
@@ -83,7 +99,7 @@ async def test_other_addresses_of_the_books_stay_when_a_customer_has_moved(
     shipping = {"defaultShipping": True, "addressBookAddress": {"city": "Kiel"}}
     customer = sales_firm.netsuite.customer(key)["id"]
     sales_firm.netsuite.corrects(customer, addressBook={"items": [shipping]})
-    await sold_again(sales_firm, deal)
+    await sold_again(sales_firm, deal, **NEW)
 
     assert sorted(addresses(sales_firm, deal)[0]) == ["Bremen", "Kiel"]
 
@@ -92,6 +108,6 @@ async def test_where_finance_owns_addresses_they_stay_as_they_are(firm: Firm) ->
     deal = firm.salesforce.wins_deal(entity="DE")
     await firm.run_of(deal)
     before = addresses(firm, deal)
-    await sold_again(firm, deal)
+    await sold_again(firm, deal, **NEW)
 
     assert addresses(firm, deal) == before

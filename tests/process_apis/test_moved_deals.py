@@ -37,6 +37,7 @@ async def test_a_deal_moved_while_its_run_waits_is_asked_of_sales_before_anythin
 
     moved = await firm.work_item(deal, code=MOVED)
     assert (moved["owner"], moved["step"]) == ("sales-operations", "booked_project_for")
+    assert moved["adopts"] is None
     for name in (firm.salesforce.record(deal.customer_id)["Name"], other):
         assert name in moved["detail"]
     assert (firm.netsuite.state(), firm.kantata.state()) == before
