@@ -102,8 +102,9 @@ class Caller:
         call, write = CURRENT.get(), sending.write
         operation = f"{write.kind} {write.object}"
         plain = msgspec.to_builtins(sending.body, enc_hook=str)
+        changed = overwritten(sending, there or "")
         told = {"system": self.name, "operation": operation, "body": plain}
-        call.planned.append(told | {"overwrites": overwritten(sending, there or "")})
+        call.planned.append(told | ({"overwrites": changed} if changed else {}))
         return Ref(None, there or f"$planned:{self.name}.{write.object}#{len(call.planned)}")
 
     def _sending(self, call: Call, write: Write, body: Any) -> Sending:
