@@ -51,6 +51,15 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     problem: Problem | None = None
 
 
+class ProjectMatch(msgspec.Struct, frozen=True, kw_only=True):
+    """A project that somebody may have made by hand for the deal, and why it may be that one."""
+
+    external_id: str
+    reasons: tuple[str, ...]
+
+
+SAME_NAME, SAME_ORDER = "it has the same name", "it carries purchase order {}"
+"""Why a project that was made by hand may be the deal's."""
 BILLING_SCHEDULES = "billing-schedule.create"
 """A capability: an ERP without it follows one of its own schedules, which metadata names."""
 
@@ -152,9 +161,16 @@ class Psa(Protocol):
 
     @operation("PUT", "/customers/{key}")
     async def upsert_customer(
-        self, key: str, customer: Customer, contact: Contact | None = None
+        self,
+        key: str,
+        customer: Customer,
+        contact: Contact | None = None,
+        origin: Source | None = None,
     ) -> Ref:
-        """A customer made or updated by our key; one of the same name becomes ours."""
+        """A customer made or updated by our key; one of the same name becomes ours.
+
+        The address of one that is there changes where it is owned by the system of `origin`.
+        """
 
     @operation("POST", "/projects", status=201)
     async def create_project(self, project: Project, key: str) -> Ref:
@@ -169,8 +185,8 @@ class Psa(Protocol):
         """The project that carries our key, if there is one."""
 
     @operation("POST", "/projects/matches")
-    async def match_projects(self, project: Project) -> list[Ref]:
-        """Projects of its customer and name that carry no key of ours: made by hand."""
+    async def match_projects(self, project: Project) -> list[ProjectMatch]:
+        """Projects of its customer that may be it and carry no key of ours: made by hand."""
 
     @operation("PUT", "/projects/{external_id}/key")
     async def adopt_project(self, external_id: str, project: Project, key: str) -> Ref:
@@ -246,9 +262,17 @@ class Erp(Protocol):
 
     @operation("PUT", "/customers/{external_id}")
     async def update_customer(
-        self, external_id: str, customer: Customer, key: str, origin: Source | None = None
+        self,
+        external_id: str,
+        customer: Customer,
+        key: str,
+        origin: Source | None = None,
+        before: Customer | None = None,
     ) -> Ref:
-        """A customer brought up to date; in a mirror with what is owned where `origin` is."""
+        """A customer brought up to date; in a mirror with what is owned where `origin` is.
+
+        `before` is the record as it was read last: what is overwritten of it is told.
+        """
 
     @operation("PUT", "/contacts/{key}")
     async def upsert_contact(self, key: str, contact: Contact, origin: Source) -> Ref:
@@ -259,8 +283,8 @@ class Erp(Protocol):
         """The project as a job or dimension of the books, once per key."""
 
     @operation("POST", "/projects/matches")
-    async def match_projects(self, project: Project) -> list[Ref]:
-        """Projects of its customer and name that carry no key of ours: made by hand."""
+    async def match_projects(self, project: Project) -> list[ProjectMatch]:
+        """Projects of its customer that may be it and carry no key of ours: made by hand."""
 
     @operation("PUT", "/projects/{external_id}/key")
     async def adopt_project(self, external_id: str, project: Project, key: str) -> Ref:

@@ -37,6 +37,17 @@ class VendorCall(msgspec.Struct, frozen=True, kw_only=True):
     at: Moment | None = None
 
 
+class Overwritten(msgspec.Struct, frozen=True, kw_only=True):
+    """A value of a record that had another one before; `field` is the system's name of it."""
+
+    system: str
+    object: str
+    external_id: str
+    field: str
+    before: Any = None
+    after: Any = None
+
+
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What a person decided, and why."""
 
@@ -67,6 +78,7 @@ class RunStep(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: Moment | None = None
     attempts: int = 0
     calls: tuple[VendorCall, ...] = ()
+    overwrote: tuple[Overwritten, ...] = ()
     work_item_id: str | None = None
     decision: Decision | None = None
 
@@ -104,20 +116,25 @@ class RunPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlannedWrite(msgspec.Struct, frozen=True, kw_only=True):
-    """A write that a dry run would have sent."""
+    """A write that a dry run would have sent, and what it would overwrite of a known record."""
 
     system: str
     operation: str
     body: Any = None
+    overwrites: tuple[Overwritten, ...] = ()
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a dry run found: what would be written and asked, and what stands in the way."""
+    """What a dry run found: what would be written and asked, and what stands in the way.
+
+    `run` is the run that is open already, and where it stands: listed is what is still to come.
+    """
 
     writes: tuple[PlannedWrite, ...] = ()
     records: tuple[Any, ...] = ()
     approvals: tuple[Any, ...] = ()
     problems: tuple[Problem, ...] = ()
+    run: Run | None = None
 
 
 class WorkRecord(msgspec.Struct, frozen=True, kw_only=True):

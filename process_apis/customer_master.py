@@ -16,7 +16,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Index, Integer, String, Text
 
-from apis.runtime.flow import crockford
+from apis.runtime.ids import crockford
 from apis.runtime.store import change, find, insert_new, table
 from contracts.canonical.contract import Contract
 from contracts.canonical.identity import Source

@@ -108,10 +108,13 @@ def unusable(found: Customer, system: str) -> Conflict:
     )
 
 
-def unbilled(wanted: Customer, found: Customer, system: str, *, taxed: bool) -> Iterator[Finding]:
+def unbilled(
+    wanted: Customer, found: Customer, system: str, *, taxed: bool, addressed: bool = True
+) -> Iterator[Finding]:
     """What the books lack of a customer that they know to bill this deal.
 
-    Whoever retries after the last two says that the books take both now: they refuse if not.
+    `taxed`, `addressed`: tax code and address are needed, and nobody else brings them. Whoever
+    retries after the last two says that the books take both now: they refuse if not.
     """
     place = f"customer {found.name!r} ({found.external_id}) in {system}"
     if taxed and not found.tax_code:
@@ -122,7 +125,7 @@ def unbilled(wanted: Customer, found: Customer, system: str, *, taxed: bool) -> 
             FINANCE,
             f"enter the tax code on the customer in {system}, then retry",
         )
-    if not found.country:
+    if addressed and not found.country:
         yield Finding(
             "/customer/addresses",
             "customer.billing-address-missing",

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from apis.runtime.context import CURRENT
-from apis.runtime.flow import PLANNED, current, step
+from apis.runtime.flow import current, step
+from apis.runtime.ids import PLANNED
 from apis.runtime.metadata import Contacts
 from apis.runtime.waits import involve
 from contracts.canonical.deal import Deal, DealFile
@@ -31,6 +32,8 @@ from process_apis.project_setup import DELIVERY, erp_of, linked, psa_of
 ACCOUNT = "account"
 """In the extensions of a customer: the account it is in the CRM, whose values it carries."""
 HISTORY = "a customer in the books is never deleted, it may have a history"
+IN_BOOKS = "in_books"
+"""In the extensions of a customer: what the books had of it when it was found there."""
 DEEPEST = 20
 """So many companies stand above one another at most."""
 SYSTEMS = "systems"
@@ -117,9 +120,12 @@ def billable(wanted: Customer, found: Customer, erp: str, deal: Deal) -> None:
         raise on_hold(found, erp)
     running, metadata = current(), current().runtime.metadata
     on, entity = running.runtime.clock.now().date(), metadata.entities[deal.entity or ""]
-    owner = owner_of("customer", "tax_code", deal.entity, on, metadata.ownership)
-    taxed = entity.tax_code_required and owner != "crm"  # whose value the books are given
-    findings = list(unbilled(wanted, found, erp, taxed=taxed))
+    tax, address = (
+        owner_of("customer", each, deal.entity, on, metadata.ownership)
+        for each in ("tax_code", "addresses")
+    )
+    taxed = entity.tax_code_required and tax != "crm"  # whose value the books are given
+    findings = list(unbilled(wanted, found, erp, taxed=taxed, addressed=address != "crm"))
     if CURRENT.get().context.decided == "retry":
         seen = running.subject.get("seen", ())
         findings = [each for each in findings if each.code not in seen]
@@ -140,6 +146,7 @@ def booked(wanted: Customer, match: Match | None) -> Customer:
         tax_id=theirs.tax_id or wanted.tax_id,
         payment_terms=theirs.payment_terms or wanted.payment_terms,
         credit_hold=theirs.credit_hold,
+        extensions=wanted.extensions | {IN_BOOKS: msgspec.json.encode(theirs).decode()},
     )
 
 
@@ -164,11 +171,12 @@ async def billed_customer(erp: str, customer: Customer, parent: Ref | None) -> R
     customer = await as_it_is(customer)
     account = account_of(customer)
     wanted = msgspec.structs.replace(customer, parent=parent, external_id=None, extensions={})
-    key = wanted.key or ""
+    key, found = wanted.key or "", customer.extensions.get(IN_BOOKS)
     if customer.external_id is None:
         made = await erp_of(erp).create_customer(wanted, key)
     else:
-        made = await erp_of(erp).update_customer(customer.external_id, wanted, key, account)
+        was = msgspec.json.decode(found, type=Customer) if found else None
+        made = await erp_of(erp).update_customer(customer.external_id, wanted, key, account, was)
     await linked("customer", customer.id, Source(erp, made.external_id or ""))
     return Ref(customer.id, made.external_id)
 
@@ -177,13 +185,21 @@ billed_parent = step(owner=FINANCE, keep=HISTORY, name="billed_parent")(billed_c
 """The same for a company above the customer: the journey tells the two apart."""
 
 
+async def debtor_for(erp: str, parties: list[Customer]) -> Ref | None:
+    """The customer in the books, its parents above it: from the top down, the customer last."""
+    above: Ref | None = None
+    for parent in reversed(parties[1:]):
+        above = await billed_parent(erp, parent, above)
+    return await billed_customer(erp, parties[0], above) if parties else None
+
+
 @step(owner=DELIVERY, keep="the customer may have other projects")
 async def delivered_customer(psa: str, customer: Customer, file: DealFile) -> Ref:
     """The customer where its work is planned, with the person to talk to."""
     wanted = await as_it_is(keyed(customer, file.deal))
-    wanted = msgspec.structs.replace(wanted, extensions={})
+    account, wanted = account_of(wanted), msgspec.structs.replace(wanted, extensions={})
     person = next(iter(contacts_of(file, psa)), None)
-    made = await psa_of(psa).upsert_customer(wanted.key or "", wanted, person)
+    made = await psa_of(psa).upsert_customer(wanted.key or "", wanted, person, account)
     await linked("customer", customer.id, Source(psa, made.external_id or ""))
     return Ref(customer.id, made.external_id)
 

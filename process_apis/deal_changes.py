@@ -30,6 +30,7 @@ from process_apis.amendments import amended, followed_in_erp, followed_in_psa, i
 from process_apis.deal_rules import SALES, shown
 from process_apis.deal_to_project import accepted_deal, approved_deal, crm, project_key
 from process_apis.feeds import FLOW, standing
+from process_apis.moved_deals import resold, sold_before
 from process_apis.runs import run_routes
 
 STEPS: list[Step[Any, Any]] = [
@@ -44,7 +45,7 @@ STEPS: list[Step[Any, Any]] = [
 @flow
 async def deal_change(source: Source) -> Contract:
     """From a deal that was won to what it is now, as the metadata of its entity says."""
-    customer = await sold_to()
+    customer = await sold_before(accepted_deal)
     change = await change_of(source, customer)
     if change == "amend":
         return await amended_engagement(source, customer)
@@ -136,23 +137,6 @@ async def set_back(_differed: bool) -> None:  # noqa: FBT001 - what the step has
             "agreed, or abandon to leave it as it is",
             source=source.connection,
         )
-
-
-async def sold_to() -> str:
-    """The account of the deal when it was last accepted; a person may have adopted another."""
-    files = [each.value for each in await made_before(current(), [accepted_deal])]
-    sold = files[-1].deal.customer if files else None
-    return (sold.external_id if sold else None) or ""
-
-
-async def resold(contract: Contract, deal: Deal, customer: str) -> bool:
-    """Whether the deal was moved to an account that is not the customer of its contract."""
-    account = (deal.customer.external_id if deal.customer else None) or ""
-    if account in {customer, contract.customer.external_id}:
-        return False
-    record = Source(contract.deal.connection, account)
-    known = await current().runtime.store.read(customer_master.known, "customer", record)
-    return known != contract.customer.id
 
 
 @step(owner="integration")

@@ -15,12 +15,12 @@ from apis.runtime.flow import (
     Runtime,
     about,
     approval,
-    child_id,
     current,
     flow,
     step,
     write_own,
 )
+from apis.runtime.ids import child_id
 from apis.runtime.metadata import approval_for
 from apis.runtime.waits import involve
 from contracts.canonical.contract import ApprovalLimit, Contract, DeliveryTerms
@@ -37,11 +37,10 @@ from process_apis import project_setup as setup
 from process_apis.amendments import followed_in_erp, followed_in_psa
 from process_apis.backfill_routes import backfill_routes
 from process_apis.customer_setup import (
-    billed_customer,
-    billed_parent,
     contact_in,
     contacts_of,
     customers_in,
+    debtor_for,
     delivered_customer,
     golden_ids,
     mirrored,
@@ -50,6 +49,7 @@ from process_apis.customer_setup import (
 from process_apis.deal_rules import FINANCE, SALES, above_limit, checked, shown
 from process_apis.engagement import project_of, schedule_of, sold, staffing_of
 from process_apis.feeds import sought_s, turn_of
+from process_apis.moved_deals import same_customer, sold_before, sold_to, still_sold
 from process_apis.rates import beside_cards
 from process_apis.runs import run_routes
 
@@ -57,6 +57,8 @@ from process_apis.runs import run_routes
 @flow
 async def deal_to_project(source: Source) -> Contract:
     """From a won deal to a customer, a contract and a project that every system knows."""
+    if won_again():
+        await same_customer(source, await sold_before(accepted_deal))
     file, approved = await approved_deal(source)
     terms = await setup.delivery_terms_for(file.deal)
     erp = terms.erp or ""
@@ -77,6 +79,9 @@ async def deal_to_project(source: Source) -> Contract:
     return contract
 
 
+deal_to_project.resume(still_sold)
+
+
 async def approved_deal(
     source: Source, before: Money | None = None
 ) -> tuple[DealFile, Approved | None]:
@@ -88,16 +93,8 @@ async def approved_deal(
             return file, None
         why = above_limit(file.deal, limit) + (f"; agreed was {shown(before)}" if before else "")
         approved = await approval("deal", by=limit.owner, limit=limit.above, detail=why)
-        if approved or current().plan:
+        if approved or (current().plan and not current().replay):
             return file, approved
-
-
-async def debtor_for(erp: str, parties: list[Customer]) -> Ref | None:
-    """The customer in the books, its parents above it: from the top down, the customer last."""
-    above: Ref | None = None
-    for parent in reversed(parties[1:]):
-        above = await billed_parent(erp, parent, above)
-    return await billed_customer(erp, parties[0], above) if parties else None
 
 
 async def project_in_psa(
@@ -153,6 +150,7 @@ async def accepted_deal(source: Source) -> DealFile:
     about(amount=file.deal.value, entity=file.deal.entity)
     await about_customer(source, file)
     checked(file, current().runtime.metadata, source.connection)
+    sold_to(file)
     return await identified(source, file)
 
 

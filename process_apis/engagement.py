@@ -9,7 +9,8 @@ from decimal import Decimal
 
 import msgspec
 
-from apis.runtime.flow import Approved, child_id
+from apis.runtime.flow import Approved
+from apis.runtime.ids import child_id
 from contracts.canonical.billing import BillingLine, BillingSchedule
 from contracts.canonical.contract import Contract, ContractLine, ContractVersion, DeliveryTerms
 from contracts.canonical.deal import Deal

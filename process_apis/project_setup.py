@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 
 from apis.runtime import runs
 from apis.runtime.context import CURRENT
-from apis.runtime.flow import child_id, current, step, write_own
+from apis.runtime.flow import current, step, write_own
+from apis.runtime.ids import child_id
 from contracts.canonical.billing import BillingSchedule
 from contracts.canonical.contract import Contract, DeliveryTerms
 from contracts.canonical.deal import Deal
@@ -73,12 +74,13 @@ async def by_hand(name: str, system: Psa | Erp, project: Project, *, known: bool
     if what == "adopt":
         await system.adopt_project(adopted, project, project.key or "")
     elif decision is None and known and not current().plan:
-        found = [each.external_id or "" for each in await system.match_projects(project)]
+        found = await system.match_projects(project)
         if found:
-            told = f"{name} has a project {project.name!r} of this customer already"
+            told = (f"{each.external_id} ({', '.join(each.reasons)})" for each in found)
             raise Conflict(
                 "project.made-by-hand",
-                f"{told}, made by hand: {', '.join(found)}",
+                f"{name} has what may be project {project.name!r} of this customer already,"
+                f" made by hand: {'; '.join(told)}",
                 remedy="adopt the one it is, or retry to make a new one",
                 source=name,
             )

@@ -11,7 +11,7 @@ from contracts.canonical.billing import BillingSchedule
 from contracts.canonical.identity import Ref, Source
 from contracts.canonical.party import Contact, Customer
 from contracts.canonical.project import Project, ProjectState
-from contracts.ports import About, Erp
+from contracts.ports import About, Erp, ProjectMatch
 
 ServedErp = NamedDependency[SkipValidation[Erp]]
 LATER = frozenset(
@@ -34,11 +34,12 @@ class KeyedCustomer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CustomerUpdate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A customer as it is to be, our key for it, and the record it was read from."""
+    """A customer as it is to be, our key for it, where it was read from, and what it was before."""
 
     customer: Customer
     key: str
     origin: Source | None = None
+    before: Customer | None = None
 
 
 class Sought(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -116,7 +117,7 @@ async def update_customer(
     erp: ServedErp, external_id: FromPath[str], data: JSONBody[CustomerUpdate]
 ) -> Ref:
     """A customer brought up to date; in a mirror with what is owned where `origin` is."""
-    return await erp.update_customer(external_id, data.customer, data.key, data.origin)
+    return await erp.update_customer(external_id, data.customer, data.key, data.origin, data.before)
 
 
 @put("/contacts/{key:str}", operation_id="upsertContact")
@@ -132,8 +133,8 @@ async def create_project(erp: ServedErp, data: JSONBody[KeyedProject]) -> Ref:
 
 
 @post("/projects/matches", operation_id="matchProjects", status_code=200)
-async def match_projects(erp: ServedErp, data: JSONBody[SoughtProject]) -> list[Ref]:
-    """Projects of its customer and name that carry no key of ours: made by hand."""
+async def match_projects(erp: ServedErp, data: JSONBody[SoughtProject]) -> list[ProjectMatch]:
+    """Projects of its customer that may be it and carry no key of ours: made by hand."""
     return await erp.match_projects(data.project)
 
 

@@ -8,19 +8,20 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, SkipValidation
 
 from contracts.canonical.billing import BillingLine
-from contracts.canonical.identity import Ref
+from contracts.canonical.identity import Ref, Source
 from contracts.canonical.party import Contact, Customer
 from contracts.canonical.project import Milestone, Project, ProjectState, StaffingRequest, Task
-from contracts.ports import About, Outcome, Psa
+from contracts.ports import About, Outcome, ProjectMatch, Psa
 
 ServedPsa = NamedDependency[SkipValidation[Psa]]
 
 
 class CustomerUpsert(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A customer to make or update, and whom to talk to there."""
+    """A customer to make or update, whom to talk to there, and where it was read from."""
 
     customer: Customer
     contact: Contact | None = None
+    origin: Source | None = None
 
 
 class SoughtProject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,7 +92,7 @@ async def upsert_customer(
     psa: ServedPsa, key: FromPath[str], data: JSONBody[CustomerUpsert]
 ) -> Ref:
     """A customer made or updated by our key; one of the same name becomes ours."""
-    return await psa.upsert_customer(key, data.customer, data.contact)
+    return await psa.upsert_customer(key, data.customer, data.contact, data.origin)
 
 
 @post("/projects", operation_id="createProject", status_code=201)
@@ -113,8 +114,8 @@ async def find_project(psa: ServedPsa, key: FromQuery[str]) -> Ref | None:
 
 
 @post("/projects/matches", operation_id="matchProjects", status_code=200)
-async def match_projects(psa: ServedPsa, data: JSONBody[SoughtProject]) -> list[Ref]:
-    """Projects of its customer and name that carry no key of ours: made by hand."""
+async def match_projects(psa: ServedPsa, data: JSONBody[SoughtProject]) -> list[ProjectMatch]:
+    """Projects of its customer that may be it and carry no key of ours: made by hand."""
     return await psa.match_projects(data.project)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,7 @@ from contracts.canonical.identity import Source
 from contracts.errors import NotFound, Problem, ThroughlineError, Unavailable, error_of
 from contracts.runs import Backfill, DecisionKind, Run, RunPage, WorkItem, WorkItemPage
 
-FLOWS = ("deal_to_project",)
-CHANGES = "deal_change"
+FLOWS = ("deal_to_project", "deal_change")
 JOURNEYS = "/experience/operations/v1/journeys"
 BACKFILLS = "/process/deal-to-project/v1/backfills"
 ITEMS = "/process/work-queue/v1/work-items"
@@ -73,11 +72,11 @@ class Calls:
         return found
 
     async def find(self, name: str) -> Run:
-        """The run of that id, or the newest of the deal that has it or anything with that id."""
-        if name.partition(":")[0] in {*FLOWS, CHANGES}:
+        """The run of that id, or the foremost of the deal that has it or anything with that id."""
+        if name.partition(":")[0] in FLOWS:
             return await self.run(name)
         if found := await self.runs_of(name):
-            return found[0]
+            return foremost(found)
         body = await self._ask("GET", f"{JOURNEYS}/{quote(name, safe='')}")
         if (where := msgspec.json.decode(body).get("where")) is None:
             raise NotFound("run.unknown", f"no run of what has the id {name} has begun")
@@ -147,6 +146,19 @@ class Calls:
             told = f"nothing answers at {self.base}"
             remedy = "start it with `throughline up`, or say where it is with PORT="
             raise Unavailable("gateway.not-reached", told, remedy=remedy) from error
+
+
+def foremost(runs: Sequence[Run]) -> Run:
+    """The run to show first: the newest that waits for a person, else the newest of the first flow.
+
+    `runs` are those of a deal, flow by flow, the newest of each first.
+    """
+    asking = [
+        (run.waiting.since, n)
+        for n, run in enumerate(runs)
+        if run.waiting and run.waiting.work_item_id
+    ]
+    return runs[max(asking)[1]] if asking else runs[0]
 
 
 def refusal(answer: httpx.Response) -> ThroughlineError:

@@ -35,9 +35,13 @@ def show_journey(settings: Settings, client: str, name: str) -> int:
     """Print where the run of that id, or of that deal, is; answers the exit code."""
 
     async def show(calls: Calls) -> None:
-        run, screen = await calls.find(name), console()
-        screen.print(journey(run, Clock().now()))
+        run, screen, now = await calls.find(name), console(), Clock().now()
+        screen.print(journey(run, now))
         await show_items(calls, run, screen)
+        others = await calls.runs_of(run.deal.external_id) if run.deal else ()
+        for each in (each for each in others if each.id != run.id):
+            screen.print(headline(each, now))
+            screen.print(*([waiting(each)] if each.waiting else ()))
 
     return asyncio.run(asked(settings, client, show))
 

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from contracts.canonical.money import Money
 from contracts.errors import ThroughlineError
-from contracts.runs import Decision, Run, RunStep, VendorCall, WorkItem
+from contracts.runs import Decision, Overwritten, Run, RunStep, VendorCall, WorkItem
 
 PLAIN_WIDTH = 110
 NOTHING = "-"
@@ -94,6 +94,13 @@ def call_line(call: VendorCall) -> str:
     return f"{call.system} {call.operation.replace('{}', '...')}: {status}{spent}"
 
 
+def overwritten_line(change: Overwritten) -> str:
+    """A value that is another now: where, which, from what to what."""
+    place = f"{change.system} {change.object} {change.external_id}"
+    before = NOTHING if change.before is None else change.before
+    return f"{place}: {change.field} {before} is now {change.after}"
+
+
 def decision_line(decision: Decision) -> str:
     """Who decided what, and why."""
     why = f": {decision.comment}" if decision.comment else ""
@@ -101,9 +108,9 @@ def decision_line(decision: Decision) -> str:
 
 
 def events_of(step: RunStep) -> list[str]:
-    """What happened in a step: its calls, or what a person decided."""
+    """What happened in a step: its calls, what they overwrote, or what a person decided."""
     decided = [decision_line(step.decision)] if step.decision else []
-    return [*map(call_line, step.calls), *decided]
+    return [*map(call_line, step.calls), *map(overwritten_line, step.overwrote), *decided]
 
 
 def journey(run: Run, now: datetime) -> RenderableType:

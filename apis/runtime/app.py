@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
@@ -96,7 +97,7 @@ class Answer:
             self._start = message
             if self._call.context.actor.startswith("svc:"):
                 told = ((CALLS, self._call.calls), (WROTE, self._call.wrote))
-                more = [(name, msgspec.json.encode(rows)) for name, rows in told if rows]
+                more = [(name, header(rows)) for name, rows in told if rows]
                 message["headers"] = [*message["headers"], *more]
             if not self._call.planned:
                 await self._send(message)
@@ -122,6 +123,12 @@ class Answer:
         headers = [*kept, (PLANNED, b"1"), (b"content-length", str(len(wrapped)).encode())]
         await self._send(self._start | {"headers": headers})
         await self._send({"type": "http.response.body", "body": wrapped})
+
+
+def header(rows: list[dict[str, Any]]) -> bytes:
+    """Rows as a header takes them: in ASCII alone."""
+    data = msgspec.json.encode(rows)
+    return data if data.isascii() else json.dumps(rows).encode()
 
 
 def make_app(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from contracts.errors import (
     Unavailable,
     problem_of,
 )
-from contracts.runs import RunStep, VendorCall
+from contracts.runs import Overwritten, RunStep, VendorCall
 
 if TYPE_CHECKING:
     from apis.runtime.flow import Running, Step
@@ -75,8 +76,12 @@ async def attempt(
     )
     call = Call(context, running)
     token = CURRENT.set(call)
+    looking = running.resumed if tries.decided and "." not in step.name else None
     try:
         running.show(seq, shown(step, "running", began, tries))
+        if looking is not None:
+            await looking(running.source)
+            looking = None
         outcome: dict[str, Any] = {"ok": running.runtime.records.dump(await step.function(*args))}
         for system in tries.away:
             await running.runtime.store.write(back, system, running.runtime.clock.now())
@@ -98,7 +103,7 @@ async def attempt(
     ended = running.runtime.clock.now()
     times = {"from": began.isoformat(), "until": ended.isoformat()}
     told = {"calls": call.calls, "wrote": call.wrote, "subject": running.subject}
-    return outcome | times | told
+    return outcome | times | told | ({"unresumed": True} if looking is not None else {})
 
 
 def defect(step: Step[Any, Any]) -> ThroughlineError:
@@ -203,7 +208,14 @@ def shown(  # noqa: PLR0917 - what people see, in one place
         ended_at=runs.moment(outcome["until"]) if outcome else None,
         attempts=tries.count + 1,
         calls=tuple(msgspec.convert(each, VendorCall) for each in calls),
+        overwrote=overwritten((outcome or {}).get("wrote", ())),
     )
+
+
+def overwritten(wrote: Iterable[dict[str, Any]]) -> tuple[Overwritten, ...]:
+    """What was another in the records that an attempt wrote."""
+    changed = (each for record in wrote for each in record.get("overwrote", ()))
+    return tuple(msgspec.convert(each, Overwritten) for each in changed)
 
 
 def undeclared(step: Step[Any, Any]) -> Misconfigured:

@@ -23,6 +23,7 @@ from apis.runtime.writes import (
     claim,
     claim_all,
     let_go,
+    overwritten,
     resend,
     settle,
     written,
@@ -99,12 +100,15 @@ class Caller:
 
     async def _planned(self, sending: Sending, there: str | None = None) -> Ref:
         """List the write; one that the ledger knows as done would not be sent again."""
-        if known := await self._store.read(written, sending):
-            return Ref(None, known)
+        known = await self._store.read(written, sending)
+        if known is not None:
+            return Ref(None, known or there)
         call, write = CURRENT.get(), sending.write
         operation = f"{write.kind} {write.object}"
         plain = msgspec.to_builtins(sending.body, enc_hook=str)
-        call.planned.append({"system": self.name, "operation": operation, "body": plain})
+        changed = overwritten(sending, there or "")
+        told = {"system": self.name, "operation": operation, "body": plain}
+        call.planned.append(told | ({"overwrites": changed} if changed else {}))
         return Ref(None, there or f"$planned:{self.name}.{write.object}#{len(call.planned)}")
 
     def _sending(
@@ -175,7 +179,7 @@ class Caller:
             call, calls = lost(self.name, sending.operation, held.before), CURRENT.get().calls
             calls += [call] if unlisted(call, calls) else []
         if held.act == "done":
-            self._wrote(write, held.external_id)
+            self._wrote(sending, held.external_id)
             return Ref(None, held.external_id)
         if held.act == "wait":
             told = f"{write.object} {write.key} is being written already"
@@ -216,13 +220,17 @@ class Caller:
 
     async def _settled(self, sending: Sending, ref: Ref, status: int | None) -> Ref:
         await self._store.write(settle, sending, ref.external_id, status)
-        self._wrote(sending.write, ref.external_id)
+        self._wrote(sending, ref.external_id)
         return Ref(None, ref.external_id)
 
-    def _wrote(self, write: Write, external_id: str | None) -> None:
-        """Say which record there is now, for whoever has to tell what stays."""
+    def _wrote(self, sending: Sending, external_id: str | None) -> None:
+        """Say which record there is now and what was another in it, for whoever has to tell."""
+        write = sending.write
         if external_id and write.kind != "delete":
-            record = {"system": self.name, "object": write.object, "id": external_id}
+            record: dict[str, Any] = {"system": self.name, "object": write.object}
+            record |= {"id": external_id}
+            if changed := overwritten(sending, external_id):
+                record |= {"overwrote": changed}
             CURRENT.get().wrote.append(record)
 
     async def _let_go(self, sendings: Sequence[Sending], *, refused: bool) -> None:

@@ -51,7 +51,7 @@ class Call:
         self.run = run
         self.calls: list[dict[str, Any]] = []
         self.planned: list[dict[str, Any]] = []
-        self.wrote: list[dict[str, str]] = []
+        self.wrote: list[dict[str, Any]] = []
         self.writes = 0
 
 

@@ -25,6 +25,7 @@ from apis.runtime.made import OURS, Made, remains
 from apis.runtime.metadata import Metadata
 from apis.runtime.outages import system_of
 from apis.runtime.records import Records
+from apis.runtime.replay import Replay
 from apis.runtime.showing import Showing
 from apis.runtime.store import Store
 from apis.runtime.waits import Asked, approval_item, parked_item, wait_for
@@ -38,9 +39,9 @@ from contracts.runs import RunStep
 P = ParamSpec("P")
 T = TypeVar("T")
 Undo = Callable[[Any], Awaitable[object]]
+Resumed = Callable[[Source], Awaitable[object]]
 Connect = Callable[[type, str], Any]
 SHORT_S = 2.0
-PLANNED = "planned-"
 TAKEN_BACK = "taken back; the record itself stays"
 log = get_logger(__name__)
 
@@ -76,6 +77,8 @@ class Running:
         self.step: Step[Any, Any] | None = None
         self.subject: dict[str, Any] = {}
         self.done: list[Made] = []
+        self.replay = Replay()
+        self.resumed: Resumed | None = None
         self.unshown: dict[int, RunStep] = {}
         self.records: list[dict[str, Any]] = []
         self.approvals: list[dict[str, Any]] = []
@@ -141,9 +144,8 @@ class Step(Generic[P, T]):
             raise TypeError(msg)
         running = current()
         running.step = self
-        if running.plan:
-            return await self.function(*args, **kwargs)
-        return cast("T", await run_step(running, self, args))
+        run = planned_step if running.plan else run_step
+        return cast("T", await run(running, self, args))
 
     def undo(
         self, function: Callable[[Any], Awaitable[object]]
@@ -186,6 +188,12 @@ class Flow:
         self.function = function
         self.name = name
         self.version = version
+        self.resumed: Resumed | None = None
+
+    def resume(self, function: Resumed) -> Resumed:
+        """Declare what is looked at before a step goes on after a decision; it may refuse."""
+        self.resumed = function
+        return function
 
     @property
     def registered(self) -> str:
@@ -245,15 +253,30 @@ async def approval(
     """
     running = current()
     item = approval_item(running, code, by, detail)
-    if running.plan:
+    decision = running.replay.taken("approval") if running.plan else None
+    if running.plan and decision is None:
         running.approvals.append(msgspec.to_builtins(item))
         return None
-    decision = await wait_for(running, Asked(item=item))
+    decision = decision or await wait_for(running, Asked(item=item))
     if decision["decision"] == "retry":  # what it is about has changed: to be asked anew
         return None
     if decision["decision"] != "approve":
         raise Abandoned(decision.get("comment") or "rejected")
     return Approved(decision["actor"], datetime.fromisoformat(decision["at"]), limit)
+
+
+async def planned_step(running: Running, step: Step[Any, Any], args: tuple[Any, ...]) -> Any:
+    """A step in a dry run: what the open run has made of it, else what it would do now."""
+    if (outcome := running.replay.taken("done", step.name)) is not None:
+        running.subject, value = outcome["subject"], running.runtime.records.load(outcome["ok"])
+        running.done.append(Made(step, value, outcome.get("wrote", ())))
+        return value
+    if running.replay.taken("left", step.name) is not None:
+        raise Abandoned
+    call = CURRENT.get()
+    call.writes, key = 0, f"{running.run_id}/{step.name}"
+    call.context = msgspec.structs.replace(call.context, request_key=key)
+    return await step.function(*args)
 
 
 async def run_step(running: Running, step: Step[Any, Any], args: tuple[Any, ...]) -> Any:
@@ -282,7 +305,9 @@ async def run_step(running: Running, step: Step[Any, Any], args: tuple[Any, ...]
         running.unshown[seq] = shown(step, "parked", began, tries, outcome, calls)
         item = parked_item(running, step, problem_in(outcome))
         decision = await wait_for(running, Asked(item=item))
-        tries = again(tries, outcome, await decided(running, step, decision, args))
+        told = await decided(running, step, decision, args)
+        held = tries.decided if outcome.get("unresumed") else None  # it holds for the step itself
+        tries = again(tries, outcome, held or told)
 
 
 async def decided(
@@ -319,6 +344,7 @@ def runner(runtime: Runtime, this: Flow) -> Callable[[Any], Awaitable[Any]]:
         source = runtime.records.load(argument["source"])
         context = msgspec.convert(argument["context"], Context)
         running = Running(runtime, run_id, source, context)
+        running.resumed = this.resumed
         CURRENT.set(Call(context, running))
         return await execute(running, this, source)
 
@@ -370,17 +396,3 @@ async def finish(running: Running, state: str, result: Any, kept: list[str]) -> 
         at=running.runtime.clock.now(),
     )
     await running.runtime.store.write(runs.end, ended)
-
-
-def child_id(kind: str, parent: str, n: int = 1) -> str:
-    """The id of something that has no source yet: the first 26 base32 characters of a hash."""
-    if parent.startswith(PLANNED):
-        return f"{PLANNED}{kind}"
-    digest = hashlib.sha256(f"{kind}\x00{parent}\x00{n}".encode()).digest()
-    return crockford(int.from_bytes(digest[:17], "big") >> 6)
-
-
-def crockford(number: int) -> str:
-    """130 bits as 26 characters of Crockford's base32."""
-    alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-    return "".join(alphabet[(number >> shift) & 31] for shift in range(125, -1, -5))

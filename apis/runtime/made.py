@@ -18,7 +18,7 @@ class Made(NamedTuple):
 
     step: Step[Any, Any]
     value: Any
-    wrote: Sequence[dict[str, str]] = ()
+    wrote: Sequence[dict[str, Any]] = ()
 
 
 async def made_before(running: Running, steps: Iterable[Step[Any, Any]]) -> list[Made]:

@@ -7,6 +7,8 @@ import msgspec
 from apis.runtime.context import CURRENT, Call, Context
 from apis.runtime.flow import Abandoned, Flow, Running, Runtime, undone
 from apis.runtime.outside import outward
+from apis.runtime.replay import Replay
+from apis.runtime.run_views import view
 from contracts.canonical.identity import Source
 from contracts.errors import Problem, ThroughlineError, problem_of
 from contracts.runs import Plan, PlannedWrite
@@ -15,13 +17,19 @@ from contracts.runs import Plan, PlannedWrite
 async def planned(
     runtime: Runtime, this: Flow, source: Source, context: Context, run_id: str
 ) -> Plan:
-    """What the run of this id would write, keep and ask, and what stands in its way."""
+    """What the run of this id would write, keep and ask, and what stands in its way.
+
+    One that is open says where it stands; what it did is not listed again.
+    """
+    begun = await runtime.store.read(view, run_id)
     running = Running(
         runtime,
         run_id,
         source,
         msgspec.structs.replace(context, plan=True, actor=f"svc:process for {context.actor}"),
     )
+    if begun is not None:
+        running.replay = Replay(await runtime.engine.recorded(run_id))
     call = Call(running.context, running)
     token = CURRENT.set(call)
     problems: list[Problem] = []
@@ -37,6 +45,7 @@ async def planned(
         records=tuple(running.records),
         approvals=tuple(running.approvals),
         problems=tuple(problems),
+        run=begun,
     )
 
 

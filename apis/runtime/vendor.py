@@ -216,7 +216,7 @@ class VendorHttp(Caller):
         await self._store.write(settle_all, list(zip(sent, told, strict=True)), answer.status)
         for each, outcome in zip(sent, told, strict=True):
             if isinstance(outcome, Ref):
-                self._wrote(each.write, outcome.external_id)
+                self._wrote(each, outcome.external_id)
         left = iter(told)
         return [next(left) if result is None else result for result in results]
 

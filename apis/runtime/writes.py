@@ -7,7 +7,7 @@ the run; an update or upsert is unique per step. The ledger is also the audit re
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, Literal
@@ -132,9 +132,9 @@ def claim_all(connection: Connection, sendings: Sequence[Sending]) -> list[Claim
 
 
 def written(connection: Connection, sending: Sending) -> str | None:
-    """The id of what an earlier sending of the same create has made; nothing is claimed."""
+    """The id of what an earlier sending of the same write has written; nothing is claimed."""
     row = find(connection, WRITES, slot=sending.slot, state="done")
-    return row.external_id if row is not None and sending.write.kind == "create" else None
+    return None if row is None else row.external_id or ""
 
 
 def new_intent(sending: Sending) -> dict[str, Any]:
@@ -301,6 +301,33 @@ def undo(
         made,
     )
     connection.execute(sa.update(WRITES).where(mine).values(state="undone"))
+
+
+def overwritten(sending: Sending, external_id: str) -> list[dict[str, Any]]:
+    """What a write puts in the place of what the flow had read of the record, field by field."""
+    if sending.write.before is None:
+        return []
+    record = {
+        "system": sending.connection,
+        "object": sending.write.object,
+        "external_id": external_id,
+    }
+    before = dict(fields(msgspec.to_builtins(sending.write.before, enc_hook=str)))
+    after = dict(fields(msgspec.to_builtins(sending.body, enc_hook=str)))
+    return [
+        record | {"field": name, "before": before.get(name), "after": value}
+        for name, value in after.items()
+        if value != before.get(name)
+    ]
+
+
+def fields(body: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """The fields of a body, those inside others by their dotted names."""
+    for name, value in body.items():
+        if isinstance(value, dict):
+            yield from fields(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
 
 
 def encoded(value: Any) -> str:

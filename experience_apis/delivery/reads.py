@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -19,6 +20,7 @@ from contracts.errors import NotFound
 from contracts.runs import WorkItem
 from experience_apis.delivery.views import (
     Burn,
+    OnHold,
     OpenItem,
     ProjectDetail,
     ProjectHealth,
@@ -29,6 +31,8 @@ from experience_apis.delivery.views import (
 from experience_apis.tables import NAMES, PROJECTS, RUNS, WORK_ITEMS, opened
 
 PAGE = 50
+HELD = "deal.on-hold"
+"""The code of the work item that asks what is to become of a project on hold."""
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,19 +102,36 @@ def health_of(connection: Connection, name: str, rows: Rows | None) -> ProjectHe
     row = row_of(connection, name, rows)
     as_of, budget = datetime.fromisoformat(row.changed_at), project(row).budget
     zero = rounded(Money(Decimal(0), budget.total.currency)) if budget else None
+    items = open_items(connection, row.run_id, rows)
     return ProjectHealth(
         id=row.id,
         state=row.state,
+        on_hold=on_hold(items, as_of) if row.state == "on_hold" else None,
         budget=budget,
         burn=Burn(total=zero, hours=Decimal(0), entries=0, as_of=as_of),
-        open_work_items=open_items(connection, row.run_id, rows),
+        open_work_items=tuple(open_item(item) for item in items),
         as_of=as_of,
     )
 
 
-def open_items(
-    connection: Connection, run_id: str | None, rows: Rows | None
-) -> tuple[OpenItem, ...]:
+def on_hold(items: Sequence[WorkItem], since: datetime) -> OnHold:
+    """What is asked about a project on hold; while nobody is asked its deal is looked into."""
+    item = next((each for each in items if each.code == HELD), None)
+    if item is None:
+        return OnHold(
+            why="its deal is not won any more; what it is now is looked into", since=since
+        )
+    return OnHold(
+        why=item.detail or item.title,
+        owner=item.owner,
+        assignee=item.assignee,
+        remedy=item.remedy,
+        work_item_id=item.id,
+        since=item.since,
+    )
+
+
+def open_items(connection: Connection, run_id: str | None, rows: Rows | None) -> list[WorkItem]:
     """What waits for people in any run of the journey that made the project."""
     subject = sa.select(RUNS.c.subject).where(RUNS.c.id == run_id)
     runs = sa.select(RUNS.c.id).where(RUNS.c.subject.in_(subject))
@@ -118,7 +139,7 @@ def open_items(
         WORK_ITEMS.c.run_id.in_(runs), WORK_ITEMS.c.state == "open"
     )
     items = [msgspec.json.decode(row.body, type=WorkItem) for row in connection.execute(asked)]
-    return tuple(open_item(item) for item in sorted(items, key=lambda item: item.since))
+    return sorted(items, key=lambda item: item.since)
 
 
 def open_item(item: WorkItem) -> OpenItem:

@@ -86,11 +86,23 @@ class OpenItem(msgspec.Struct, frozen=True, kw_only=True):
     amount: Money | None = None
 
 
+class OnHold(msgspec.Struct, frozen=True, kw_only=True):
+    """Why nobody works on a project, and who decides what becomes of it."""
+
+    why: str
+    owner: str | None = None
+    assignee: str | None = None
+    remedy: str | None = None
+    work_item_id: str | None = None
+    since: Moment
+
+
 class ProjectHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """Budget, burn and open work items of a project."""
+    """Budget, burn and open work items of a project; why it is on hold, if it is."""
 
     id: str
     state: ProjectState
+    on_hold: OnHold | None = None
     budget: Budget | None = None
     burn: Burn
     open_work_items: tuple[OpenItem, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -21,6 +21,7 @@ from contracts.runs import RunStep, Waiting, WorkItem, WorkItemPage
 from experience_apis.operations.views import (
     Journey,
     JourneyCall,
+    JourneyChange,
     JourneyEvent,
     JourneyRecord,
     JourneyRun,
@@ -89,17 +90,18 @@ def journey_of(connection: Connection, name: str, rows: Rows | None, links: Any)
     subjects = [way.subject, *(run.id for run in runs)]
     events = events_of(connection, subjects)
     steps = steps_of(connection, [run.id for run in runs])
-    waiting = waiting_for(connection, runs[-1]) if runs else None
+    first = foremost(runs) if runs else None
     return Journey(
         source=Source(way.system, way.record),
         name=way.name,
         entity=way.entity,
         customer_id=way.customer,
         value=money(way),
-        where=where(connection, runs[-1], steps) if runs else None,
-        waiting=waiting,
+        where=where(connection, first, steps) if first else None,
+        waiting=waiting_for(connection, first) if first else None,
         records=tuple(records_of(connection, subjects, links)),
         calls=tuple(calls_of(steps)),
+        overwritten=tuple(overwritten_of(steps)),
         events=events,
         runs=tuple(run_of(run) for run in runs),
         others=tuple(Source(each.system, each.record) for each in others),
@@ -131,8 +133,19 @@ def steps_of(connection: Connection, run_ids: list[str]) -> Steps:
     ]
 
 
+def foremost(runs: Sequence[Any]) -> Any:
+    """The run that people have to know of first: the newest that waits for one, else the newest."""
+    asking = [run for run in runs if (wait := wait_of(run)) and wait.work_item_id]
+    return (asking or runs)[-1]
+
+
+def wait_of(run: Any) -> Waiting | None:
+    """What a run waits for, if it does."""
+    return msgspec.json.decode(run.waiting, type=Waiting) if run.waiting else None
+
+
 def where(connection: Connection, run: Any, steps: Steps) -> Where:
-    """Where the newest run is: at its last step, or at the one a person has to look at."""
+    """Where a run is: at its last step, or at the one a person has to look at."""
     mine = [step for run_id, step in steps if run_id == run.id]
     last = mine[-1] if mine else None
     since = datetime.fromisoformat(run.since)
@@ -146,9 +159,8 @@ def where(connection: Connection, run: Any, steps: Steps) -> Where:
 
 def waiting_for(connection: Connection, run: Any) -> WaitingFor | None:
     """What the run waits for, and who has to act."""
-    if run.waiting is None:
+    if (wait := wait_of(run)) is None:
         return None
-    wait = msgspec.json.decode(run.waiting, type=Waiting)
     item = item_of(connection, run)
     return WaitingFor(
         since=wait.since,
@@ -163,10 +175,8 @@ def waiting_for(connection: Connection, run: Any) -> WaitingFor | None:
 
 def item_of(connection: Connection, run: Any) -> WorkItem | None:
     """The work item a run waits for."""
-    if run.waiting is None:
-        return None
-    item_id = msgspec.json.decode(run.waiting, type=Waiting).work_item_id
-    row = find(connection, WORK_ITEMS, id=item_id) if item_id else None
+    wait = wait_of(run)
+    row = find(connection, WORK_ITEMS, id=wait.work_item_id) if wait and wait.work_item_id else None
     return msgspec.json.decode(row.body, type=WorkItem) if row else None
 
 
@@ -210,6 +220,13 @@ def calls_of(steps: Steps) -> list[JourneyCall]:
         for call in step.calls
     ]
     return sorted(calls, key=lambda call: call.at.timestamp() if call.at else 0.0)
+
+
+def overwritten_of(steps: Steps) -> Iterable[JourneyChange]:
+    """Every value that a step overwrote, in the order of the steps."""
+    for run_id, step in steps:
+        for change in step.overwrote:
+            yield JourneyChange(what=change, step=step.name, run_id=run_id, at=step.ended_at)
 
 
 def events_of(connection: Connection, subjects: list[str]) -> tuple[JourneyEvent, ...]:

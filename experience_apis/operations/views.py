@@ -7,7 +7,7 @@ import msgspec
 from contracts.canonical.identity import Source
 from contracts.canonical.moment import Moment
 from contracts.canonical.money import Money
-from contracts.runs import RunState
+from contracts.runs import Overwritten, RunState
 
 
 class Where(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +58,15 @@ class JourneyCall(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str
 
 
+class JourneyChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A value that a step overwrote in a record which was there before."""
+
+    what: Overwritten
+    step: str
+    run_id: str
+    at: Moment | None = None
+
+
 class JourneyEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened; `facts` are the few that tell it from others of its type."""
 
@@ -95,6 +104,7 @@ class Journey(msgspec.Struct, frozen=True, kw_only=True):
     waiting: WaitingFor | None = None
     records: tuple[JourneyRecord, ...] = ()
     calls: tuple[JourneyCall, ...] = ()
+    overwritten: tuple[JourneyChange, ...] = ()
     events: tuple[JourneyEvent, ...] = ()
     runs: tuple[JourneyRun, ...] = ()
     others: tuple[Source, ...] = ()

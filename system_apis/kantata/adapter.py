@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,15 +12,24 @@ from apis.runtime.caller import Outcome as Told
 from apis.runtime.caller import reported
 from apis.runtime.metadata import Metadata
 from apis.runtime.vendor import VendorHttp
-from apis.runtime.writes import Write
+from apis.runtime.writes import Find, Write
 from contracts.canonical.billing import BillingLine
-from contracts.canonical.identity import Ref
+from contracts.canonical.identity import Ref, Source
 from contracts.canonical.money import Money
 from contracts.canonical.party import Contact, Customer
 from contracts.canonical.project import Milestone, Project, ProjectState, StaffingRequest, Task
 from contracts.errors import Conflict, NotFound, Rejected, ThroughlineError, Transient
-from contracts.ports import About, Outcome
-from system_apis.kantata.envelope import SERVICE, Batch, Record, found, key_of, pages
+from contracts.ports import SAME_NAME, About, Outcome, ProjectMatch
+from system_apis.kantata.envelope import (
+    SERVICE,
+    Batch,
+    Record,
+    asked_once,
+    found,
+    key_of,
+    numbered,
+    pages,
+)
 from system_apis.kantata.maps import Maps
 from system_apis.kantata.names import names_of, normal
 
@@ -49,7 +58,6 @@ RESOURCES = Kind(
 EXTERNAL = "external_references"
 REFERENCES = {"include": EXTERNAL}
 Made = dict[int, Record | ThroughlineError]
-Find = Callable[[], Awaitable[Ref | None]]
 
 
 def adapter(http: VendorHttp, metadata: Metadata) -> Kantata:
@@ -69,12 +77,17 @@ class Kantata:
         return self._http.about()
 
     async def upsert_customer(
-        self, key: str, customer: Customer, contact: Contact | None = None
+        self,
+        key: str,
+        customer: Customer,
+        contact: Contact | None = None,
+        origin: Source | None = None,
     ) -> Ref:
         """A group for the customer: the one of its name becomes ours, else there is a new one.
 
         Names are unique: a customer whose name another one has is told apart by its place.
-        What a group that is ours shows of its customer belongs to other systems: it stays.
+        What a group that is ours shows of its customer stays, but for an address that is the
+        origin's and another by now.
         """
         group, name = await self._named(customer, key)
         customer = msgspec.structs.replace(customer, name=name)
@@ -84,8 +97,22 @@ class Kantata:
             return await self._http.write(
                 write, "POST", "/workspace_groups", body={GROUPS.one: body}
             )
+        id_, moved = str(group["id"]), body.get("address")
         body = {GROUPS.one: {"external_reference": body["external_reference"]}}
-        return await self._http.write(write, "PUT", "/workspace_groups/{}", group, body=body)
+        made = await self._http.write(write, "PUT", "/workspace_groups/{}", id_, body=body)
+        if moved and origin and moved != group.get("address"):
+            await self._moved(write, group, moved, origin)
+        return made
+
+    async def _moved(self, write: Write, group: Record, address: str, origin: Source) -> None:
+        """Another address on a group, if addresses are the origin's."""
+        was = {GROUPS.one: {"address": group.get("address")}}
+        update = msgspec.structs.replace(
+            write, kind="update", attributes=("addresses",), origin=origin, before=was
+        )
+        if self._http.owned(update):
+            body, id_ = {GROUPS.one: {"address": address}}, str(group["id"])
+            await self._http.write(update, "PUT", "/workspace_groups/{}", id_, body=body)
 
     async def create_project(self, project: Project, key: str) -> Ref:
         """A workspace without its stories, once per key."""
@@ -106,12 +133,12 @@ class Kantata:
         """The project that carries our key, if there is one."""
         return await self._find(WORKSPACES, key)
 
-    async def match_projects(self, project: Project) -> list[Ref]:
+    async def match_projects(self, project: Project) -> list[ProjectMatch]:
         """Workspaces of its group, or of none, and of its title without a reference of ours."""
         asked = {"matching": project.name, "include": f"{EXTERNAL},primary_workspace_group"}
         group = project.customer.external_id if project.customer else None
         return [
-            Ref(None, id_)
+            ProjectMatch(external_id=id_, reasons=(SAME_NAME,))
             for id_, record, its in await self._listed(WORKSPACES, asked)
             if its is None
             and normal(record["title"]) == normal(project.name)
@@ -316,12 +343,12 @@ class Kantata:
                 known[key] = Ref(None, id_)
         return known
 
-    async def _named(self, customer: Customer, key: str) -> tuple[str | None, str]:
+    async def _named(self, customer: Customer, key: str) -> tuple[Record | None, str]:
         """The customer's group, ours or nobody's, and the first of its names that is free."""
         listed = await self._listed(GROUPS, {"matching": customer.name})
-        if mine := [id_ for id_, _, its in listed if its == key]:
+        if mine := [record for _, record, its in listed if its == key]:
             return mine[0], customer.name
-        taken = {normal(record["name"]): (id_, its) for id_, record, its in listed}
+        taken = {normal(record["name"]): (record, its) for _, record, its in listed}
         for name in names_of(customer, key):
             group, its = taken.get(normal(name), (None, None))
             if its is None:
@@ -346,18 +373,6 @@ class Kantata:
         return known
 
 
-def asked_once(ask: Callable[[], Awaitable[Mapping[str, Ref]]]) -> Callable[[str], Find]:
-    """Look-ups of the records of a batch: one question for all, when the first is looked up."""
-    known: list[Mapping[str, Ref]] = []
-
-    async def find(key: str) -> Ref | None:
-        if not known:
-            known.append(await ask())
-        return known[0].get(key)
-
-    return lambda key: partial(find, key)
-
-
 def creating(
     kind: Kind, key: str, find: Find, entity: str | None = None, amount: Money | None = None
 ) -> Write:
@@ -370,11 +385,6 @@ def creating(
         find=find,
         amount=amount,
     )
-
-
-def numbered(key: str, count: int) -> list[str]:
-    """The keys of the records of a batch."""
-    return [f"{key}-{n}" for n in range(1, count + 1)]
 
 
 def tried(make: Callable[..., Record], *args: Any) -> Record | ThroughlineError:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from apis.runtime.caller import Outcome
 from apis.runtime.wire import Unanswered, at
+from apis.runtime.writes import Find
 from contracts.canonical.identity import Ref
 from contracts.errors import Misconfigured
 
@@ -92,3 +95,20 @@ class Batch:
             Ref(None, made[key]) if key in made else Unanswered("kantata.UNEXPECTED", told)
             for key in self._keys
         ]
+
+
+def asked_once(ask: Callable[[], Awaitable[Mapping[str, Ref]]]) -> Callable[[str], Find]:
+    """Look-ups of the records of a batch: one question for all, when the first is looked up."""
+    known: list[Mapping[str, Ref]] = []
+
+    async def find(key: str) -> Ref | None:
+        if not known:
+            known.append(await ask())
+        return known[0].get(key)
+
+    return lambda key: partial(find, key)
+
+
+def numbered(key: str, count: int) -> list[str]:
+    """The keys of the records of a batch."""
+    return [f"{key}-{n}" for n in range(1, count + 1)]

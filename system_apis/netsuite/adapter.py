@@ -18,7 +18,7 @@ from contracts.canonical.identity import Ref, Source
 from contracts.canonical.party import Contact, Customer
 from contracts.canonical.project import Project, ProjectState
 from contracts.errors import Misconfigured, NotFound, Rejected
-from contracts.ports import BILLING_SCHEDULES, About
+from contracts.ports import BILLING_SCHEDULES, About, ProjectMatch
 from system_apis.netsuite.maps import Maps
 from system_apis.netsuite.suiteql import suiteql
 
@@ -82,7 +82,12 @@ class NetSuite:
         return await self._put(write, "customer", body)
 
     async def update_customer(
-        self, external_id: str, customer: Customer, key: str, origin: Source | None = None
+        self,
+        external_id: str,
+        customer: Customer,
+        key: str,
+        origin: Source | None = None,
+        before: Customer | None = None,
     ) -> Ref:
         """A customer brought up to date with what is the ERP's, or in a mirror its origin's."""
         keyed = msgspec.structs.replace(customer, key=external_key(key))
@@ -90,12 +95,14 @@ class NetSuite:
             object="customer",
             key=key,
             kind="update",
-            attributes=self._maps.changeable(keyed),
+            attributes=self._maps.changeable(keyed, before),
             origin=origin,
             entity=customer.entity,
         )
-        mine = msgspec.structs.replace(write, attributes=self._http.owned(write))
-        body = self._maps.changed(keyed, mine.attributes)
+        own = self._http.owned(write)
+        was = self._maps.changed(before, own) if before else None
+        mine = msgspec.structs.replace(write, attributes=own, before=was)
+        body = self._maps.changed(keyed, own, before)
         return await self._http.write(
             mine, "PATCH", "/record/v1/customer/{}", external_id, body=body
         )
@@ -125,14 +132,28 @@ class NetSuite:
         )
         return await self._put(write, "job", body)
 
-    async def match_projects(self, project: Project) -> list[Ref]:
-        """Jobs of its customer and name without an external id."""
-        debtor = project.customer.external_id if project.customer else None
-        name = self._maps.job_name(project)
-        where = "customer = {} AND UPPER(companyname) = UPPER({}) AND externalid IS NULL"
-        query = suiteql(f"SELECT id FROM job WHERE {where} ORDER BY id", debtor or "", name)  # noqa: S608 - our words
+    async def match_projects(self, project: Project) -> list[ProjectMatch]:
+        """Jobs of its customer without an external id that have its name or purchase order."""
+        debtor = (project.customer.external_id if project.customer else None) or ""
+        ways = self._maps.same_job(project)
+        columns = ", ".join(("id", *(column for column, _ in ways.values())))
+        either = " OR ".join(
+            suiteql(f"UPPER({each}) = UPPER({{}})", v) for each, v in ways.values()
+        )
+        where = suiteql("customer = {} AND externalid IS NULL", debtor)
+        query = f"SELECT {columns} FROM job WHERE {where} AND ({either}) ORDER BY id"  # noqa: S608 - our words
         rows, _ = await self._rows(query)
-        return [Ref(None, str(row["id"])) for row in rows]
+        return [
+            ProjectMatch(
+                external_id=str(row["id"]),
+                reasons=tuple(
+                    why
+                    for why, (column, value) in ways.items()
+                    if str(row.get(column) or "").upper() == value.upper()
+                ),
+            )
+            for row in rows
+        ]
 
     async def adopt_project(self, external_id: str, project: Project, key: str) -> Ref:
         """Our key, state, price and days on a job that was made by hand."""

@@ -73,6 +73,7 @@ ROW = Map(
         "addresses.0.region": "state",
         "addresses.0.postal_code": "zip",
         "addresses.0.country": "country",
+        "extensions.address_line": at("internalid", readonly=True),
         "tax_id": "vatregnumber",
         "tax_code": codes("taxitem", {}, readonly=True),
         "payment_terms": codes("terms", {}, readonly=True),
@@ -92,6 +93,8 @@ ROW = Map(
 
 OF_ADDRESS = frozenset({"addr1", "addr2", "city", "state", "zip", "country"})
 """Columns of a row that stand in the table of addresses."""
+LINE = "internalid"
+"""Which line of its address book a customer's bills go to."""
 
 PROJECT = Map(
     Project,

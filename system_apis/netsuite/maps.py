@@ -12,15 +12,18 @@ import msgspec
 
 from apis.runtime.mapping import Map, Overrides
 from apis.runtime.metadata import Metadata, PerEntity, effective_mapping
+from apis.runtime.places import At
 from apis.runtime.wire import at
 from contracts.canonical.billing import BillingSchedule
 from contracts.canonical.party import Address, Contact, Customer
 from contracts.canonical.project import Project, ProjectState
 from contracts.errors import Misconfigured
+from contracts.ports import SAME_NAME, SAME_ORDER
 from system_apis.netsuite.mapping import (
     BOOKABLE,
     CONTACT,
     CUSTOMER,
+    LINE,
     OF_ADDRESS,
     PROJECT,
     ROW,
@@ -34,10 +37,10 @@ CUSTOMERS = (
     " LEFT JOIN customeraddressbook b ON b.entity = c.id AND b.defaultbilling = 'T'"
     " LEFT JOIN customeraddressbookentityaddress a ON a.nkey = b.addressbookaddress"
 )
-FIXED = frozenset({"entity", "currency", "country", "addresses"})
-"""Not sent with an update: NetSuite refuses to move a customer that has transactions, and adds
-the lines of a sublist to those that are there."""
+FIXED = frozenset({"entity", "currency", "country"})
+"""Not sent with an update: NetSuite refuses to move a customer that has transactions."""
 SHORTEST_WORD = 3
+ADDRESS_LINE = "address_line"
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Maps:
     def customers(self, where: Iterable[str]) -> str:
         """The query for customers to which one of these applies."""
         paths = dict.fromkeys(path for each in self._maps for path in each.row.paths)
-        columns = ", ".join(f"{'a' if path in OF_ADDRESS else 'c'}.{path}" for path in paths)
+        columns = ", ".join(f"{table_of(path)}.{path}" for path in paths)
         either = " OR ".join(where)
         return f"SELECT {columns} {CUSTOMERS} WHERE {either} ORDER BY c.id"
 
@@ -99,16 +102,31 @@ class Maps:
         )
         return {"isPerson": False, **body}
 
-    def changeable(self, customer: Customer) -> tuple[str, ...]:
-        """The attributes that an update may send of a customer."""
-        return tuple(name for name in self.sent(customer) if name not in FIXED)
+    def changeable(self, customer: Customer, before: Customer | None) -> tuple[str, ...]:
+        """The attributes that an update may send: of addresses the one that bills go to, if new.
 
-    def changed(self, customer: Customer, only: Iterable[str]) -> Record:
-        """These attributes of a customer as an update."""
+        NetSuite adds a line without a number to those that are there: one that nobody has read
+        stays as it is.
+        """
+        fixed, billed = FIXED, billing_addresses(customer)
+        if before is None or not billed or billed == billing_addresses(before):
+            fixed |= {"addresses"}
+        return tuple(name for name in self.sent(customer) if name not in fixed)
+
+    def changed(
+        self, customer: Customer, only: Iterable[str], before: Customer | None = None
+    ) -> Record:
+        """These attributes of a customer as an update; an address takes the place of the other."""
         left: Record = dict.fromkeys({*self.sent(customer)} - {*only})
-        return self._maps.own(customer.entity).customer.write(
+        if "addresses" in only:
+            left |= {"addresses": billing_addresses(customer)}
+        body = self._maps.own(customer.entity).customer.write(
             msgspec.structs.replace(customer, **left)
         )
+        if line := (before or customer).extensions.get(ADDRESS_LINE):
+            for each in at(body, "addressBook.items") or ():
+                each["internalId"] = line
+        return body
 
     def person(self, contact: Contact) -> Record:
         """A person at a customer."""
@@ -142,6 +160,15 @@ class Maps:
         fields = self._maps.own(project.entity).project
         return str(at(fields.write({"name": project.name}), fields.path("name")))
 
+    def same_job(self, project: Project) -> dict[str, tuple[str, str]]:
+        """What tells that a job is this project's: why, the column, and the value it has then."""
+        ways = {SAME_NAME: ("companyname", self.job_name(project))}
+        field = self._maps.own(project.entity).project.fields.get("purchase_order")
+        if project.purchase_order and isinstance(field, At):
+            column = field.path.partition(".")[0].lower()
+            ways[SAME_ORDER.format(project.purchase_order)] = (column, project.purchase_order)
+        return ways
+
     def job_figures(self, project: Project) -> Record:
         """What follows a contract; customer, subsidiary, currency and dimensions stay."""
         fixed = Project(
@@ -149,6 +176,7 @@ class Maps:
             billing_model=project.billing_model,
             budget=project.budget,
             state=project.state,
+            purchase_order=project.purchase_order,
             starts_on=project.starts_on,
             ends_on=project.ends_on,
         )
@@ -177,6 +205,11 @@ def variant(metadata: Metadata, connection: str, entity: str | None) -> Variant:
         PROJECT.over(of("project")),
         SCHEDULE.over(of("billing_schedule")),
     )
+
+
+def table_of(path: str) -> str:
+    """The table of the query that has a column of a customer's row."""
+    return "b" if path == LINE else "a" if path in OF_ADDRESS else "c"
 
 
 def billing_addresses(customer: Customer) -> tuple[Address, ...]:

@@ -15,6 +15,7 @@ from contracts.errors import Conflict, NotFound, Unavailable
 
 BASE = "http://127.0.0.1:8080"
 RUNS = f"{BASE}/process/deal-to-project/v1/runs"
+CHANGES = f"{BASE}/process/deal-change/v1/runs"
 JOURNEYS = f"{BASE}/experience/operations/v1/journeys"
 ITEMS = f"{BASE}/process/work-queue/v1/work-items"
 RUN = {"id": "deal_to_project:salesforce:006A:1", "flow": "deal_to_project", "state": "done"}
@@ -55,6 +56,7 @@ async def test_a_token_that_ran_out_is_replaced_once(home: Path, httpx_mock: HTT
     httpx_mock.add_response(url=f"{RUNS}?deal=006A", status_code=401)
     grants(httpx_mock, "t2")
     httpx_mock.add_response(url=f"{RUNS}?deal=006A", json={"items": [RUN]})
+    httpx_mock.add_response(url=f"{CHANGES}?deal=006A", json={"items": []})
 
     async with calling(home, 8080, "demo") as calls:
         run = await calls.find("006A")
@@ -63,9 +65,25 @@ async def test_a_token_that_ran_out_is_replaced_once(home: Path, httpx_mock: HTT
     assert httpx_mock.get_requests()[-1].headers["Authorization"] == "Bearer t2"
 
 
+async def test_of_a_deals_runs_the_one_that_waits_for_a_person_comes_first(
+    home: Path, httpx_mock: HTTPXMock
+) -> None:
+    wait = {"since": "2026-04-01T12:00:00Z", "owner": "delivery-director", "work_item_id": "wi-1"}
+    hold = {"id": "deal_change:salesforce:006A:1", "flow": "deal_change", "state": "waiting"}
+    grants(httpx_mock, "t1")
+    httpx_mock.add_response(url=f"{RUNS}?deal=006A", json={"items": [RUN]})
+    httpx_mock.add_response(url=f"{CHANGES}?deal=006A", json={"items": [hold | {"waiting": wait}]})
+
+    async with calling(home, 8080, "demo") as calls:
+        run = await calls.find("006A")
+
+    assert run.id == hold["id"]
+
+
 async def test_a_deal_without_a_run_is_not_found(home: Path, httpx_mock: HTTPXMock) -> None:
     grants(httpx_mock, "t1")
     httpx_mock.add_response(url=f"{RUNS}?deal=006B", json={"items": []})
+    httpx_mock.add_response(url=f"{CHANGES}?deal=006B", json={"items": []})
     unknown = {"status": 404, "code": "journey.unknown", "kind": "NotFound"}
     httpx_mock.add_response(url=f"{JOURNEYS}/006B", status_code=404, json=unknown)
 
@@ -79,6 +97,7 @@ async def test_a_project_of_any_system_leads_to_the_run_of_its_deal(
 ) -> None:
     grants(httpx_mock, "t1")
     httpx_mock.add_response(url=f"{RUNS}?deal=1003", json={"items": []})
+    httpx_mock.add_response(url=f"{CHANGES}?deal=1003", json={"items": []})
     httpx_mock.add_response(url=f"{JOURNEYS}/1003", json={"where": {"run_id": RUN["id"]}})
     httpx_mock.add_response(url=BASE + run_path(RUN["id"]), json=RUN)
 

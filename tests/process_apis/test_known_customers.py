@@ -128,6 +128,27 @@ async def test_a_project_that_was_made_by_hand_is_adopted_in_place_of_a_second_o
     assert made_for(firm, deal) == ([planned], [booked])
 
 
+async def test_a_job_made_by_hand_under_another_name_is_known_by_its_purchase_order(
+    firm: Firm,
+) -> None:
+    deal = firm.salesforce.wins_deal(entity="DE", stage="Negotiation/Review")
+    firm.salesforce.corrects(deal.id, purchase_order="PO-4711")
+    tax_id = firm.salesforce.record(deal.customer_id)["TL_Tax_Id__c"]
+    customer = firm.netsuite.has_customer(name=f"By Hand {deal.id} AG", tax_id=tax_id)
+    order = {"custentity_tl_purchase_order": "po-4711"}
+    booked = firm.netsuite.has_job(f"By hand {deal.id}", customer, **order)
+    firm.netsuite.has_job(f"Another {deal.id}", customer, custentity_tl_purchase_order="PO-1")
+    firm.salesforce.wins_again(deal)
+
+    item = await firm.work_item(deal, step="booked_project_for")
+    assert (item["code"], item["adopts"]) == ("project.made-by-hand", "netsuite")
+    assert f"made by hand: {booked} (it carries purchase order PO-4711)" in item["detail"]
+    await firm.decides(item, "adopt", record={"system": "netsuite", "external_id": booked})
+    await firm.run_of(deal)
+
+    assert firm.netsuite.job(firm.salesforce.record(deal.id)["TL_Project_Key__c"])["id"] == booked
+
+
 async def test_who_retries_wants_a_project_beside_the_one_made_by_hand(firm: Firm) -> None:
     deal, planned, booked = with_a_project(firm)
 

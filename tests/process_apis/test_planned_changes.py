@@ -105,6 +105,50 @@ async def test_of_a_deal_that_has_its_project_nothing_is_planned(quiet_firm: Fir
     assert [(plan["writes"], plan["problems"]) for plan in plans] == [([], [])] * 2
 
 
+async def test_of_a_deal_whose_run_is_open_what_is_still_to_come_is_planned(
+    quiet_firm: Firm,
+) -> None:
+    deal = quiet_firm.salesforce.wins_deal(entity="DE", billing_model="fixed_price")
+    name = quiet_firm.salesforce.record(deal.id)["Name"]
+    tax_id = quiet_firm.salesforce.record(deal.customer_id)["TL_Tax_Id__c"]
+    customer = quiet_firm.netsuite.has_customer(name=f"By Hand {deal.id} AG", tax_id=tax_id)
+    quiet_firm.netsuite.has_job(name, customer)
+    await begins(quiet_firm, RUNS, deal)
+    item = await quiet_firm.work_item(deal, step="booked_project_for")
+    before = await written(quiet_firm, await quiet_firm.run_of(deal, "waiting"))
+
+    plan = await planned(quiet_firm, RUNS, deal)
+
+    assert (plan["run"]["state"], plan["run"]["waiting"]["work_item_id"]) == ("waiting", item["id"])
+    assert [(each["system"], each["operation"]) for each in plan["writes"]] == [
+        ("netsuite", "create project"),
+        ("netsuite", "create billing-schedule"),
+        ("salesforce", "update deal"),
+    ]
+    assert plan["problems"] == []
+    await quiet_firm.decides(item, "retry")
+    after = await written(quiet_firm, await quiet_firm.run_of(deal))
+    assert listed(plan) == sorted(each for each in after if each not in before)
+
+
+async def test_of_a_deal_that_was_approved_nobody_is_asked_again(quiet_firm: Firm) -> None:
+    deal = quiet_firm.salesforce.wins_deal(entity="DE", price=2000)
+    customer = quiet_firm.salesforce.record(deal.customer_id)
+    quiet_firm.netsuite.has_customer(name=customer["Name"])
+    await begins(quiet_firm, RUNS, deal)
+    asked = await quiet_firm.work_item(deal, owner="delivery-director")
+    plan = await planned(quiet_firm, RUNS, deal)
+    assert [each["owner"] for each in plan["approvals"]] == ["delivery-director"]
+    assert plan["run"]["waiting"]["work_item_id"] == asked["id"]
+    await quiet_firm.decides(asked, "approve")
+    await quiet_firm.work_item(deal, code="customer.match-unclear")
+
+    plan = await planned(quiet_firm, RUNS, deal)
+
+    assert plan["approvals"] == []
+    assert [each["code"] for each in plan["problems"]] == ["customer.match-unclear"]
+
+
 async def test_of_a_deal_won_again_what_exists_is_not_planned_again(firm: Firm) -> None:
     deal, _ = await engaged(firm, entity="DE", billing_model="fixed_price")
     await lost(firm, deal)

@@ -36,9 +36,9 @@ class Listening:
         return Ref(None, "8812")
 
     async def update_customer(
-        self, external_id: str, customer: Customer, key: str, origin: Source | None = None
+        self, external_id: str, customer: Customer, key: str, origin: Source, before: Customer
     ) -> Ref:
-        self.asked = [external_id, customer, key, origin]
+        self.asked = [external_id, customer, key, origin, before]
         raise Conflict("netsuite.DUP_EXT_ID", "another customer has it", source="netsuite")
 
     async def create_project(self, project: Project, key: str) -> Ref:
@@ -75,6 +75,6 @@ async def test_arguments_and_errors_arrive_as_they_were_sent() -> None:
     await served.create_billing_schedule("9001", schedule, "schedule-1")
     assert behind.asked == ["9001", schedule, "schedule-1"]
     with pytest.raises(Conflict) as raised:
-        await served.update_customer("8812", customer, "customer-1", ACCOUNT)
-    assert behind.asked == ["8812", customer, "customer-1", ACCOUNT]
+        await served.update_customer("8812", customer, "customer-1", ACCOUNT, customer)
+    assert behind.asked == ["8812", customer, "customer-1", ACCOUNT, customer]
     assert raised.value.code == "netsuite.DUP_EXT_ID"

@@ -48,7 +48,8 @@ class Addresses:
             address = line.get("addressBookAddress") or {}
             values = [address.get(name) for name in TEXTS]
             country = reference(address.get("country"))
-            if given := line.get("internalId") or line.get("id"):
+            given = line.get("internalId") or line.get("id")
+            if given is not None:
                 self._drop(customer, int(given))
             for flag in FLAGS:
                 if line.get(flag):
@@ -63,9 +64,9 @@ class Addresses:
             flags = ["T" if line.get(name) else "F" for name in FLAGS]
             self.db.execute(
                 "INSERT INTO customeraddressbook"
-                " (entity, addressbookaddress, defaultbilling, defaultshipping, label)"
-                " VALUES (?, ?, ?, ?, ?)",
-                [customer, nkey, *flags, line.get("label")],
+                " (internalid, entity, addressbookaddress, defaultbilling, defaultshipping, label)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                [given and int(given), customer, nkey, *flags, line.get("label")],
             )
 
     def clear(self, customer: int) -> None:

@@ -141,6 +141,7 @@ JOB = [
     _ref("custentity_tl_department", "department"),
     _ref("custentity_tl_class", "classification"),
     _ref("custentity_tl_location", "location"),
+    *_text("custentity_tl_purchase_order", 45),
 ]
 ADDRESS_BOOK = RecordType(
     "customerAddressbook",

@@ -113,6 +113,7 @@ async def test_what_was_written_is_read_back(erp) -> None:
         number=f"CUST{ref.external_id}",
         addresses=(billing,),
         credit_hold=False,
+        extensions={"address_line": "1"},
     )
 
 
