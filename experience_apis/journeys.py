@@ -47,7 +47,7 @@ Facts = dict[str, str | int | None]
 STATE = sa.bindparam("_state", type_=sa.String)
 PROGRESSED = (
     sa.update(RUNS)
-    .where(RUNS.c.id == sa.bindparam("_id"), RUNS.c.state.not_in(ENDED))
+    .where(RUNS.c.id == sa.bindparam("_id"), *(RUNS.c.state != each for each in ENDED))
     .values(
         state=STATE,
         since=sa.case((RUNS.c.state == STATE, RUNS.c.since), else_=sa.bindparam("_since")),

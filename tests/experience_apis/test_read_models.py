@@ -144,3 +144,25 @@ async def test_a_write_that_a_person_asked_for_is_no_journeys(store: Store) -> N
 
     with pytest.raises(NotFound):
         await journey(store, "9")
+
+
+async def test_much_news_at_once_says_the_same_as_one_by_one(store: Store) -> None:
+    waits = Waiting(since=NOW - timedelta(hours=1), owner="finance-master-data")
+    ended = RunEnded(run_id=RUN, flow="deal_to_project", source=DEAL, state="abandoned")
+    await happens(
+        store,
+        ("run.started", STARTED),
+        ("run.progressed", RunProgressed(run_id=RUN, state="running")),
+        ("run.progressed", RunProgressed(run_id=RUN, state="waiting", waiting=waits)),
+    )
+    where = (await journey(store, RUN)).where
+    assert (where.state, where.since) == ("waiting", waits.since)
+
+    await happens(
+        store,
+        ("run.ended", ended),
+        ("run.progressed", RunProgressed(run_id=RUN, state="running", waiting=waits)),
+        ("run.progressed", RunProgressed(run_id=RUN, state="running")),
+    )
+
+    assert (await journey(store, RUN)).where.state == "abandoned"
