@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 from typing import Any, TypeVar, cast, get_type_hints
 from urllib.parse import quote, unquote, urlencode
 
@@ -43,7 +45,7 @@ def outgoing(
 ) -> httpx.AsyncClient:
     """A client for calls out of this process: small pool, no redirects, no proxies."""
     limits = httpx.Limits(max_connections=pool, max_keepalive_connections=pool)
-    verify = httpx.create_ssl_context(verify=ca) if ca else True
+    verify = trusted(ca)
     carried = aiohttp_transport(limits, verify) if transport == "aiohttp" else None
     return httpx.AsyncClient(
         limits=limits,
@@ -53,6 +55,12 @@ def outgoing(
         verify=verify,
         transport=carried,
     )
+
+
+@cache
+def trusted(ca: str | None) -> ssl.SSLContext:
+    """Whom clients trust: the usual authorities, or those of a file; read once, it takes a while."""
+    return httpx.create_ssl_context(verify=ca or True)
 
 
 def aiohttp_transport(limits: httpx.Limits, verify: Any) -> httpx.AsyncBaseTransport:

@@ -187,15 +187,18 @@ async def lead(
 ) -> None:
     """Do `work` every so many seconds (real time) while this process holds the lease `name`."""
     while True:
+        pause = every
         try:
             if await leases.claim(name):
                 await work()
+            else:
+                pause = max(every, leases.ttl / 4)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # a leader outlives what it meets: it is logged and tried again
             log.exception("leader.failed", leader=name, error=type(error).__name__)
             await asyncio.sleep(FAILED_S)
-        await asyncio.sleep(every)
+        await asyncio.sleep(pause)
 
 
 def to_wake(now: ColumnElement[str]) -> ColumnElement[bool]:

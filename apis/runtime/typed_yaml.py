@@ -52,7 +52,7 @@ class Lines:
         return line
 
 
-class _Yaml(yaml.SafeLoader):
+class _Yaml(yaml.CSafeLoader):
     """YAML without its surprises: few words and numbers mean more than their text."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - as in PyYAML
@@ -81,7 +81,7 @@ _Yaml.add_implicit_resolver(
 )
 
 
-def _fraction(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Decimal:
+def _fraction(loader: _Yaml, node: yaml.ScalarNode) -> Decimal:
     return Decimal(loader.construct_scalar(node))
 
 

@@ -31,7 +31,7 @@ SEARCH_LAG_S = WRITE_LEASE_S + 2
 LOOK_S = 0.05
 ASK_S = 0.25
 """How often a file is looked at, and how often the gateway is asked."""
-FEED_S, QUEUE_S = 1, 0.3
+FEED_S, QUEUE_S = 1, 0.6
 """A firm has three workers, and several firms share two cores: idle ones must cost little."""
 START_S = 60.0
 EXPIRED = 401

@@ -6,6 +6,7 @@ on stdin, one JSON object a line; who was born and who died is told on stdout.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -68,6 +69,7 @@ def main() -> None:
     launcher.bound_to_parent()
     for name in HEAVY:
         importlib.import_module(name)
+    gc.freeze()  # what all have in common is neither looked over nor copied by any
     tell(ready=os.getpid())
     rest = b""
     while True:

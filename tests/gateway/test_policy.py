@@ -62,7 +62,7 @@ WRONG = [
     ("status: current", "status: newest", "apis.process.orders.versions.3.status: "),
     ("{deleteOrder: 2/h}", "{dropOrder: 2/h}", "limits.dropOrder: operation dropOrder is not in"),
     ("{deleteOrder: 2/h}", "{deleteOrder: 2}", "apis.process.orders.limits.deleteOrder: "),
-    ("version: 1\n", "version: [1\n", "gateway.yaml:2: expected ',' or ']'"),
+    ("version: 1\n", "version: [1\n", "gateway.yaml:2: did not find expected ',' or ']'"),
 ]
 
 

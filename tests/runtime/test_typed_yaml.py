@@ -94,7 +94,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_line() -> None:
 def test_what_is_no_yaml_names_its_line_and_shows_nothing_of_it() -> None:
     (told,) = mistakes("rows:\n  - {name: hunter2\n")
 
-    assert told.startswith("f.yaml:3: expected ',' or '}'")
+    assert told.startswith("f.yaml:3: did not find expected ',' or '}'")
     assert "hunter2" not in told
 
 
