@@ -59,7 +59,7 @@ def outgoing(
 
 @cache
 def trusted(ca: str | None) -> ssl.SSLContext:
-    """Whom clients trust: the usual authorities, or those of a file; read once, it takes a while."""
+    """Whom clients trust, the usual authorities or those of a file: to read them takes a while."""
     return httpx.create_ssl_context(verify=ca or True)
 
 
