@@ -122,11 +122,10 @@ class Conflict(ThroughlineError):
 
 
 class NotFound(ThroughlineError):
-    """There is no such record; for `sought_s` a step looks again: a search may not show it yet."""
+    """There is no such record."""
 
     status = 404
     title = "There is no such record"
-    sought_s = 0.0
 
 
 class Misconfigured(ThroughlineError):

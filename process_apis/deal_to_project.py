@@ -48,7 +48,7 @@ from process_apis.customer_setup import (
 )
 from process_apis.deal_rules import FINANCE, SALES, above_limit, checked, shown
 from process_apis.engagement import project_of, schedule_of, sold, staffing_of
-from process_apis.feeds import sought_s, turn_of
+from process_apis.feeds import turn_of
 from process_apis.moved_deals import same_customer, sold_before, sold_to, still_sold
 from process_apis.rates import beside_cards
 from process_apis.runs import run_routes
@@ -146,21 +146,12 @@ def won_again() -> bool:
 @step(owner=SALES, keep="the deal keeps its number with us")
 async def accepted_deal(source: Source) -> DealFile:
     """The deal as it was won, read at one moment and found complete; it has our ids."""
-    file = await deal_file(source)
+    file = await crm(source).get_deal_file(source.external_id)
     about(amount=file.deal.value, entity=file.deal.entity)
     await about_customer(source, file)
     checked(file, current().runtime.metadata, source.connection)
     sold_to(file)
     return await identified(source, file)
-
-
-async def deal_file(source: Source) -> DealFile:
-    """The deal as the CRM has it; it may have told us of a deal that its search does not show."""
-    try:
-        return await crm(source).get_deal_file(source.external_id)
-    except NotFound as error:
-        error.sought_s = await current().runtime.store.read(sought_s, "deal", source)
-        raise
 
 
 async def identified(source: Source, file: DealFile) -> DealFile:
@@ -243,7 +234,7 @@ async def decided_file(source: Source, file: DealFile) -> DealFile:
     decision = CURRENT.get().context.decided
     if decision is None:
         return file
-    file = await deal_file(source)
+    file = await crm(source).get_deal_file(source.external_id)
     what, _, account = decision.partition(":")
     if what == "adopt":
         file = msgspec.structs.replace(file, customer=await crm(source).get_customer(account))

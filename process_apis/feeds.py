@@ -50,8 +50,6 @@ FEEDS = table(
 )
 STAMP = timedelta(seconds=2)
 """Systems stamp changes with whole seconds, some by a clock that is a little behind ours."""
-HEARD_S, ASKED_S = 120.0, 30.0
-"""How long a record is looked for before a person is asked: one its feed has seen, any other."""
 LONGEST_S = 60.0
 """A feed that fails again and again is tried at least this often."""
 Told = DealWon | DealLost | DealChanged
@@ -310,8 +308,3 @@ def standing(connection: Connection, object: str, source: Source) -> tuple[str, 
     place = {"connection": source.connection, "external_id": source.external_id}
     row = find(connection, FEED_STATE, object=object, **place)
     return (row.state, row.turn) if row else ("", 0)
-
-
-def sought_s(connection: Connection, object: str, source: Source) -> float:  # noqa: A002 - the word
-    """For how long a search may not show a record that we were told of."""
-    return HEARD_S if standing(connection, object, source)[1] else ASKED_S

@@ -16,7 +16,6 @@ from apis.runtime.log import get_logger
 from apis.runtime.outages import back, system_of
 from contracts.errors import (
     Misconfigured,
-    NotFound,
     Problem,
     Throttled,
     ThroughlineError,
@@ -35,7 +34,6 @@ LONGEST_S = 300.0
 LONGEST_UNAVAILABLE_S = 30.0
 THROTTLED_S = 0.5
 LONGEST_THROTTLED_S = 60.0
-LONGEST_UNSEEN_S = 8.0
 """Each attempt is a row: a budget that is spent for a moment must not be asked a hundred times."""
 log = get_logger(__name__)
 
@@ -44,16 +42,14 @@ class Tries(msgspec.Struct, frozen=True, kw_only=True):
     """How often a step has been tried, from recorded outcomes only.
 
     `count` and `began` are of the step's whole life; the rest begins again with a decision, and
-    `unavailable` and `unseen` (since when there is no such record) with every other answer.
-    `away` names each connection it has found away, for whoever gets through to tell: another
-    answer in between must not leave an outage standing.
+    `unavailable` with every other answer. `away` names each connection it has found away, for
+    whoever gets through to tell: another answer in between must not leave an outage standing.
     """
 
     count: int = 0
     began: datetime | None = None
     transient: int = 0
     unavailable: int = 0
-    unseen: datetime | None = None
     since: datetime | None = None
     decided: str | None = None
     away: tuple[str, ...] = ()
@@ -134,15 +130,7 @@ def refusal(error: ThroughlineError, tries: Tries, now: datetime) -> dict[str, A
         longest = min(LONGEST_S, 2.0 ** (tried - 1))
         pause = error.retry_after or random.uniform(longest / 4, longest)  # noqa: S311 - jitter
         return waits(pause, now, since, problem, counts=True)
-    if isinstance(error, NotFound) and unseen_s(tries, now) < error.sought_s:
-        pause = min(LONGEST_UNSEEN_S, 2.0 ** min(tries.count, 10))
-        return waits(pause, now, since, problem, counts=False)
     return {"park": problem, "since": since.isoformat()}
-
-
-def unseen_s(tries: Tries, now: datetime) -> float:
-    """For how long there has been no such record."""
-    return (now - (tries.unseen or now)).total_seconds()
 
 
 def waits(
@@ -161,14 +149,12 @@ def waits(
 
 def after(tries: Tries, outcome: dict[str, Any]) -> Tries:
     """The tries after an outcome that made the step wait."""
-    unseen = tries.unseen or datetime.fromisoformat(outcome["until"])
     away, kind = system_of(outcome["problem"]), outcome["problem"].get("kind")
     return Tries(
         count=tries.count + 1,
         began=began_at(tries, outcome),
         transient=tries.transient + bool(outcome["counts"]),
         unavailable=tries.unavailable + 1 if kind == "Unavailable" else 0,
-        unseen=unseen if kind == "NotFound" else None,
         since=datetime.fromisoformat(outcome["since"]),
         decided=tries.decided,
         away=tries.away if away is None or away in tries.away else (*tries.away, away),

@@ -17,7 +17,7 @@ from apis.runtime.writes import Write
 from contracts.canonical.deal import Deal, DealFile, DealMark, DealMarking, DealPage, Gap
 from contracts.canonical.identity import Ref, Source
 from contracts.canonical.party import Customer
-from contracts.errors import Conflict, NotFound, Rejected, ThroughlineError
+from contracts.errors import Conflict, NotFound, Rejected, ThroughlineError, Transient
 from contracts.ports import About, Outcome
 from system_apis.salesforce.maps import Maps
 from system_apis.salesforce.soql import select, soql
@@ -60,7 +60,14 @@ class Salesforce:
         A query sees four parents; each further one sees six more.
         """
         query = select(self._maps.file_columns, "Opportunity", BY_ID, external_id)
-        file = self._maps.deal_file(await self._one("deal", query, external_id))
+        try:
+            found = await self._one("deal", query, external_id)
+        except NotFound:
+            if await self._exists("Opportunity", external_id):
+                told = f"Salesforce has the deal {external_id}, but its search does not show it yet"
+                raise Transient("deal.not-shown-yet", told) from None
+            raise
+        file = self._maps.deal_file(found)
         return msgspec.structs.replace(file, parents=await self._parents(file))
 
     async def _parents(self, file: DealFile) -> tuple[Customer, ...]:
@@ -214,6 +221,14 @@ class Salesforce:
         if not found:
             raise NotFound(f"{word}.not-found", f"Salesforce has no {word} {external_id}")
         return await self._whole(found[0])
+
+    async def _exists(self, kind: str, external_id: str) -> bool:
+        """Whether there is such a record by its id, which knows of it before a search does."""
+        try:
+            await self._http.get("/sobjects/{}/{}", kind, external_id, params={"fields": "Id"})
+        except NotFound:  # no refusal here but the answer
+            return False
+        return True
 
     async def _whole(self, record: Record) -> Record:
         """The record with all its lines: a long list comes in pages of its own."""
