@@ -24,7 +24,8 @@ import uvloop
 from dbos import DBOS, SetWorkflowID
 from httpx_aiohttp import AiohttpTransport
 
-from apis.runtime.engine import CONCURRENCY, POLL_S, QUEUE, Json, journal_database
+from apis.runtime.engine import CONCURRENCY, QUEUE, Json, journal_database
+from apis.runtime.settings import QUEUE_EVERY_S
 from tests.benchmarks.recording import Call, Recipe, filled, made_by
 
 STATE: dict[str, Any] = {}
@@ -110,7 +111,7 @@ async def serve(options: argparse.Namespace) -> None:
     })  # fmt: skip
     DBOS.launch()
     await DBOS.register_queue_async(
-        QUEUE, worker_concurrency=CONCURRENCY, polling_interval_sec=POLL_S
+        QUEUE, worker_concurrency=CONCURRENCY, polling_interval_sec=QUEUE_EVERY_S
     )
     loop = asyncio.get_running_loop()
     sys.stdout.write("ready\n")
