@@ -20,7 +20,7 @@ from tests.benchmarks.product import (
     LATENCY_MS,
     Product,
     Sandboxes,
-    another_worker,
+    cpu_s,
     home,
     process,
     sandboxes,
@@ -84,23 +84,7 @@ def compared(store: str, server: str | None, rounds: int) -> list[Figure]:
                 say(f"  {store} {name:8} {burst}{'' if n else ', warming up'}")
                 if n:
                     bursts.append(burst)
-        figures = ratios(store, seen)
-        if server is not None:
-            with another_worker(folder, vendors.urls, product):
-                figures.append(shared(store, product, vendors, rounds))
-        return figures
-
-
-def shared(store: str, product: Product, vendors: Sandboxes, rounds: int) -> Figure:
-    """Bursts of a deployment of two processes, as one that has a server runs."""
-    bursts = []
-    for n in range(rounds + 1):
-        burst = ours(product, vendors, vendors.win(DEALS if n else AT_ONCE))
-        say(f"  {store} ours, two processes {burst}{'' if n else ', warming up'}")
-        bursts += [burst] if n else []
-    told = f"{p50([each.cpu_ms for each in bursts]):.1f} ms CPU a flow"
-    rate = p50([each.rate for each in bursts])
-    return Figure(f"deals, {store}, two processes", rate, "deals/s", 6, None, "high", told)
+        return ratios(store, seen)
 
 
 def ratios(store: str, seen: dict[str, list[Burst]]) -> list[Figure]:
@@ -115,8 +99,7 @@ def ratios(store: str, seen: dict[str, list[Burst]]) -> list[Figure]:
         named = f"deals, {store}: share of bare on {name}"
         figures.append(Figure(named, ratio, "", 0.5, 0.8, "high", told))
     told = f"{DEALS} deals, {AT_ONCE} at once, calls of {LATENCY_MS} ms"
-    named, wanted = f"deals, {store}, one process", 6 if store == "SQLite" else None
-    figures.append(Figure(named, rate["ours"], "deals/s", wanted, None, "high", told))
+    figures.append(Figure(f"deals, {store}", rate["ours"], "deals/s", 6, None, "high", told))
     told = "gateway, tiers, engine"
     figures.append(Figure(f"CPU a deal, {store}", cpu["ours"], "ms", beside=told))
     return figures
@@ -124,7 +107,7 @@ def ratios(store: str, seen: dict[str, list[Burst]]) -> list[Figure]:
 
 def ours(product: Product, vendors: Sandboxes, deals: list[dict[str, str]]) -> Burst:
     """Start all through the gateway, 20 at once, and wait until every run has ended."""
-    before = product.ended(), product.cpu_s(), vendors.cpu_s()
+    before = product.ended(), cpu_s(product.pid), vendors.cpu_s()
 
     async def burst() -> float:
         slots = asyncio.Semaphore(AT_ONCE)
@@ -141,7 +124,7 @@ def ours(product: Product, vendors: Sandboxes, deals: list[dict[str, str]]) -> B
             return ended - began
 
     seconds = asyncio.run(burst())
-    spent, answered = product.cpu_s() - before[1], vendors.cpu_s() - before[2]
+    spent, answered = cpu_s(product.pid) - before[1], vendors.cpu_s() - before[2]
     return Burst(len(deals) / seconds, spent / len(deals) * 1e3, answered / len(deals) * 1e3)
 
 

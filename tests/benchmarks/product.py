@@ -153,7 +153,6 @@ class Product:
         self, home: Path, port: int, pid: int, ready_s: tuple[float, float], database: str
     ) -> None:
         self.pid, self.database = pid, database
-        self.pids = [pid]
         self.ready_s, self.ready_cpu_s = ready_s
         self.url = f"http://127.0.0.1:{port}"
         secret = json.loads((home / "clients.json").read_text())["demo"]["client_secret"]
@@ -163,10 +162,6 @@ class Product:
         )  # fmt: skip
         self.headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
         self._engine = engine_for(database, pool=1).execution_options(reading=True)
-
-    def cpu_s(self) -> float:
-        """CPU seconds of all its processes so far."""
-        return sum(cpu_s(pid) for pid in self.pids)
 
     def client(self) -> httpx.AsyncClient:
         """A client of the gateway."""
@@ -216,44 +211,21 @@ class Product:
 @contextmanager
 def up(home: Path, vendors: Mapping[str, str], database: str | None = None) -> Iterator[Product]:
     """`throughline up` on a free port; its feed reads once, at the start."""
-    port, log, url = free_port(), home / "up.log", database_of(home, database)
-    env = environment(home, vendors, url) | {"PORT": str(port)}
+    port, log = free_port(), home / "up.log"
+    url = database or f"sqlite:///{home}/throughline.sqlite"
+    env = {
+        "THROUGHLINE_HOME": str(home),
+        "THROUGHLINE_ENV": "test",
+        "THROUGHLINE_DATABASE_URL": url,
+        "THROUGHLINE_LOG": "WARNING",
+        "THROUGHLINE_FEED_EVERY": "3600",
+        "PORT": str(port),
+    } | urls(vendors)
     with process(["-m", "apis.cli", "up"], env, log) as started:
         ready_s = wait_for(f"http://127.0.0.1:{port}/readyz", started, log)
         ready_cpu_s = cpu_s(started.pid)
         time.sleep(SETTLED_S)
         yield Product(home, port, started.pid, (ready_s, ready_cpu_s), url)
-
-
-@contextmanager
-def another_worker(home: Path, vendors: Mapping[str, str], product: Product) -> Iterator[None]:
-    """A second process of the same deployment that runs flows, until the end of the block."""
-    env, log = environment(home, vendors, product.database), home / "worker.log"
-    with process(["-m", "apis.cli", "worker", "--name", "2"], env, log) as started:
-        end = time.monotonic() + READY_S
-        while not (home / "run" / "worker-2.pid").exists():
-            if started.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"the worker is not ready:\n{log.read_text()[-2000:]}")
-            time.sleep(LOOK_S)
-        product.pids.append(started.pid)
-        yield
-        product.pids.remove(started.pid)
-
-
-def database_of(home: Path, given: str | None) -> str:
-    """The database that was given, or a file in the home."""
-    return given or f"sqlite:///{home}/throughline.sqlite"
-
-
-def environment(home: Path, vendors: Mapping[str, str], database: str) -> dict[str, str]:
-    """What every process of the deployment is told."""
-    return {
-        "THROUGHLINE_HOME": str(home),
-        "THROUGHLINE_ENV": "test",
-        "THROUGHLINE_DATABASE_URL": database,
-        "THROUGHLINE_LOG": "WARNING",
-        "THROUGHLINE_FEED_EVERY": "3600",
-    } | urls(vendors)
 
 
 @contextmanager
