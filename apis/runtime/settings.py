@@ -11,7 +11,7 @@ import msgspec
 
 from apis.runtime.metadata import Feed
 
-QUEUE_EVERY_S = 0.1
+QUEUE_EVERY_S = 0.05
 """An idle worker looks so often for runs that are queued, at about half a millisecond a look."""
 
 
