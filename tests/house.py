@@ -102,14 +102,15 @@ class House:
         for part in {"up", "gateway"} & set(ours):
             self.answers(part, f"{self.gateway}/readyz")
 
-    def says(self, *command: str) -> tuple[int, str]:
+    def says(self, *command: str, **env: str) -> tuple[int, str]:
         """Exit code and words of a command that ends by itself."""
         told = subprocess.run(
             [sys.executable, "-m", "apis.cli", *command],
-            env=self.env,
+            env=self.env | env,
             capture_output=True,
             text=True,
             check=False,
+            timeout=READY_S,
         )
         return told.returncode, told.stdout + told.stderr
 

@@ -142,7 +142,8 @@ class Deployment:
         peer = peer_of(self.settings.peers, api)
         if peer is None:
             told = f"{api} is not served here and THROUGHLINE_PEERS does not say where it is"
-            raise Misconfigured("peer.unknown", told)
+            remedy = f"say where: THROUGHLINE_PEERS={api}=http://<host>:<port>,..."
+            raise Misconfigured("peer.unknown", told, remedy=remedy)
         major = max(self.gateway.apis[api].versions)
         return Remote(f"{peer.rstrip('/')}/{api}/v{major}", api, self.tokens, self._http)
 

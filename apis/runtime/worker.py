@@ -34,7 +34,13 @@ UNSEALED = {
 
 
 async def start_worker(deployment: Deployment) -> None:
-    """Claim a worker's lease, run flows as its owner and stand for every leadership."""
+    """Claim a worker's lease, run flows as its owner and stand for every leadership.
+
+    A worker that cannot reach a connection would park every run that needs it: it does not start.
+    """
+    for name in deployment.gateway.apis:
+        if name.startswith("system/"):
+            deployment.target(name)
     leases = deployment.leases
     await leases.hold(leases.worker)
     runtime = deployment.runtime()

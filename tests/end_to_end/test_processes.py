@@ -57,6 +57,13 @@ async def test_many_processes_carry_a_deal_like_one(firm: Firm) -> None:
     assert called.count("salesforce") >= 3
 
 
+def test_a_worker_that_cannot_reach_a_system_does_not_start(split: House) -> None:
+    code, words = split.says("worker", "--name", "lost", THROUGHLINE_PEERS="")
+
+    assert code == 2
+    assert "THROUGHLINE_PEERS=system/salesforce=http" in words
+
+
 async def test_a_work_item_is_decided_across_processes(firm: Firm) -> None:
     deal = firm.salesforce.wins_deal(entity="DE", tax_code=None)
     item = await firm.work_item(deal, owner="finance-master-data")
