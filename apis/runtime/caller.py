@@ -227,11 +227,9 @@ class Caller:
         """Say which record there is now and what was another in it, for whoever has to tell."""
         write = sending.write
         if external_id and write.kind != "delete":
-            record: dict[str, Any] = {"system": self.name, "object": write.object}
-            record |= {"id": external_id}
-            if changed := overwritten(sending, external_id):
-                record |= {"overwrote": changed}
-            CURRENT.get().wrote.append(record)
+            record = {"system": self.name, "object": write.object, "id": external_id}
+            changed = overwritten(sending, external_id)
+            CURRENT.get().wrote.append(record | ({"overwrote": changed} if changed else {}))
 
     async def _let_go(self, sendings: Sequence[Sending], *, refused: bool) -> None:
         for each in sendings:

@@ -1,4 +1,4 @@
-"""What Litestar prepares for browsers is left out where tiers ask each other: half of a hop."""
+"""What Litestar prepares for browsers is left out where tiers ask each other: a third of a hop."""
 
 from __future__ import annotations
 
