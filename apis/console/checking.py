@@ -11,11 +11,11 @@ from typing import Any
 from litestar.routes import HTTPRoute
 
 from apis.console.connecting import connection_findings
+from apis.gateway.compiled import compile_policy
 from apis.gateway.policy import (
     Api,
     Gateway,
     PolicyError,
-    compile_policy,
     load_documents,
     load_gateway,
     place_of,

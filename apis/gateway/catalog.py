@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from apis.gateway.policy import Mount, Policy
+from apis.gateway.compiled import Policy
+from apis.gateway.routes import Mount
 
 CATALOG = "/catalog"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from itertools import accumulate
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
@@ -119,6 +119,8 @@ NO_STORE: Header = (b"cache-control", b"no-store")
 PUBLIC: Header = (b"cache-control", b"public, max-age=300")
 """What everybody may read and keep for a while: the keys and the address of the token endpoint."""
 CLOSE: tuple[Header, ...] = ((b"connection", b"close"),)
+GONE = 499
+"""In the log only: the client went away."""
 NO_WEBSOCKET = Refusal("bad-request", "WebSocket is not served here.", CLOSE)
 BAD_ESCAPE = Refusal("bad-path", "The path must be UTF-8 without dots, slashes or escapes in it.")
 NOT_JSON = Refusal("unsupported-media-type")
@@ -126,6 +128,12 @@ TOO_LARGE = Refusal("payload-too-large", "The limit is 1 MiB.", CLOSE)
 TOO_DEEP = Refusal("too-deep", f"At most {MOST_DEPTH} levels are accepted.")
 TOO_MANY = Refusal("validation-failed", f"At most {MOST_VALUES} values, {MOST_KEYS} per object.")
 MALFORMED = Refusal("malformed-json")
+
+
+def not_allowed(methods: Iterable[str]) -> Refusal:
+    """A method that is not served, and those that are."""
+    allow = ", ".join(sorted(methods))
+    return Refusal("method-not-allowed", headers=((b"allow", allow.encode()),))
 
 
 def allowed_hosts(issuer: str, more: tuple[str, ...] = ()) -> frozenset[bytes]:

@@ -12,13 +12,14 @@ from pathlib import Path
 import uvicorn
 
 from apis.gateway.app import Edge, gateway_app
+from apis.gateway.compiled import compile_policy
 from apis.gateway.oauth import (
     AuthorizationServer,
     StoreOnce,
     ensure_clients,
     load_credentials,
 )
-from apis.gateway.policy import compile_policy, load_documents
+from apis.gateway.policy import load_documents
 from apis.gateway.tokens import Tokens, signing_keys
 from apis.runtime.clients import Asgi
 from apis.runtime.deployment import Deployment, reached

@@ -12,6 +12,7 @@ import msgspec
 from joserfc.jwk import ECKey
 
 from apis.gateway.app import Edge, gateway_app
+from apis.gateway.compiled import compile_policy
 from apis.gateway.guard import Receive, Scope, Send
 from apis.gateway.oauth import (
     JTI,
@@ -20,7 +21,7 @@ from apis.gateway.oauth import (
     ensure_clients,
     load_credentials,
 )
-from apis.gateway.policy import compile_policy, load_documents, load_gateway
+from apis.gateway.policy import load_documents, load_gateway
 from apis.gateway.tokens import Tokens, signing_keys
 from apis.runtime.clock import Clock
 from apis.runtime.context import SCOPE_KEY
