@@ -45,7 +45,7 @@ class Admission:
         if claims is None or client is None:
             return _INVALID_TOKEN
         exchange.client = claims.client_id
-        if route.scope not in claims.scopes:
+        if route.scope not in claims.scopes or route.scope not in client.scopes:
             challenge = f'Bearer error="insufficient_scope", scope="{route.scope}"'
             return Refusal(
                 "insufficient-scope",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any, NamedTuple
@@ -37,7 +37,7 @@ from apis.gateway.guard import (
 )
 from apis.gateway.oauth import AuthorizationServer
 from apis.gateway.own import Own, Ready
-from apis.gateway.routes import Mount, Route
+from apis.gateway.routes import Route
 from apis.gateway.tokens import Tokens
 from apis.runtime.clock import Clock
 from apis.runtime.context import SCOPE_KEY
@@ -63,16 +63,22 @@ class Edge(NamedTuple):
 class Front:
     """All that follows from one policy; it is never changed, only replaced as a whole."""
 
-    __slots__ = ("admission", "hosts", "outside", "own", "pages", "policy", "sunsets", "targets")
+    __slots__ = (
+        "admission", "clock", "endings", "hosts", "outside", "own", "pages", "policy", "targets",
+    )  # fmt: skip
 
     def __init__(self, policy: Policy, targets: Mapping[str, ASGIApp], edge: Edge) -> None:
+        if missing := sorted(set(policy.mounts) - set(targets)):
+            msg = f"no target for {', '.join(missing)}"
+            raise ValueError(msg)
         self.policy = policy
+        self.clock = edge.clock
         self.targets = targets
         vendors = {api.vendor for api in policy.gateway.apis.values() if api.vendor}
         self.outside = Outside(edge.issuer, vendors)
         self.hosts = allowed_hosts(edge.issuer, policy.gateway.hosts)
         self.pages = catalog_pages(policy, edge.issuer)
-        self.sunsets = {name: _sunset(mount) for name, mount in policy.mounts.items()}
+        self.endings = {name: (at, told) for name, at, told in _endings(policy, edge.issuer)}
         self.admission = Admission(policy, edge.tokens, edge.limiter, edge.clock)
         self.own = Own(edge.tokens, edge.oauth, edge.ready)
 
@@ -80,9 +86,13 @@ class Front:
 class Gateway:
     """The ASGI application in front of all APIs."""
 
-    def __init__(self, policy: Policy, targets: Mapping[str, ASGIApp], edge: Edge) -> None:
-        self._edge = edge
-        self._front = Front(policy, targets, edge)
+    def __init__(self, front: Front, log: Log) -> None:
+        self.front = front
+        self._log = log
+
+    def use(self, front: Front) -> None:
+        """Serve by another policy from the next request on; what is under way ends by its own."""
+        self.front = front
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event stream."""
@@ -93,7 +103,7 @@ class Gateway:
             await send({"type": "websocket.close", "code": 1008})
             return
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        front = self._front
+        front = self.front
         exchange = Exchange(scope, headers, send, front.outside)
         try:
             refusal = await self._serve(front, scope, headers, receive, exchange)
@@ -101,7 +111,7 @@ class Gateway:
                 await exchange.refuse(refusal)
         except Exception as error:  # noqa: BLE001 - the last one who can answer
             await self._failed(exchange, error)
-        self._edge.log(_line(exchange, scope))
+        self._log(_line(exchange, scope))
 
     async def _serve(  # noqa: PLR0911 - each stage may refuse
         self,
@@ -119,8 +129,8 @@ class Gateway:
         if mount is None:
             behind = front.admission, front.pages
             return await front.own.serve(scope, headers, receive, exchange, behind)
-        if refusal := self._retired(front, mount):
-            return refusal
+        if (ending := front.endings.get(mount.target)) and front.clock.timestamp() > ending[0]:
+            return ending[1]
         rest = "/" + parts[4] if len(parts) > 4 else "/"  # noqa: PLR2004 - what follows the version
         methods = mount.find(rest)
         if methods is None:
@@ -146,20 +156,9 @@ class Gateway:
         await front.targets[mount.target](child, _replay(body, receive), exchange.answer)
         return None
 
-    def _retired(self, front: Front, mount: Mount) -> Refusal | None:
-        sunset = front.sunsets[mount.target]
-        if sunset is None or self._edge.clock.timestamp() <= sunset:
-            return None
-        ended = format_datetime(datetime.fromtimestamp(sunset, UTC), usegmt=True)
-        headers: tuple[Header, ...] = ((b"sunset", ended.encode()),)
-        if mount.successor:
-            link = f'<{self._edge.issuer}{mount.successor}>; rel="successor-version"'
-            headers = (*headers, (b"link", link.encode()))
-        return Refusal("version-retired", headers=headers)
-
     async def _failed(self, exchange: Exchange, error: Exception) -> None:
         """Answer for a target that raised; nothing of an unknown error leaves."""
-        self._edge.log(
+        self._log(
             {
                 "event": "request.failed",
                 "request_id": exchange.request_id,
@@ -177,20 +176,23 @@ class Gateway:
         await exchange.problem(exchange.outside.told(problem_of(error)))
 
 
-def gateway_app(policy: Policy, targets: Mapping[str, ASGIApp], edge: Edge) -> ASGIApp:
+def gateway_app(policy: Policy, targets: Mapping[str, ASGIApp], edge: Edge) -> Gateway:
     """Make the gateway; ValueError when a version that is served has no target."""
-    if missing := sorted(set(policy.mounts) - set(targets)):
-        msg = f"no target for {', '.join(missing)}"
-        raise ValueError(msg)
-    return Gateway(policy, targets, edge)
+    return Gateway(Front(policy, targets, edge), edge.log)
 
 
-def _sunset(mount: Mount) -> float | None:
-    """The last second of the day a version ends."""
-    day = mount.version.sunset
-    if day is None:
-        return None
-    return datetime(day.year, day.month, day.day, 23, 59, 59, tzinfo=UTC).timestamp()
+def _endings(policy: Policy, issuer: str) -> Iterator[tuple[str, float, Refusal]]:
+    """The versions that end, each with the last second of its last day and what is said then."""
+    for target, mount in policy.mounts.items():
+        if (day := mount.version.sunset) is not None:
+            last = datetime(day.year, day.month, day.day, 23, 59, 59, tzinfo=UTC)
+            headers: tuple[Header, ...] = (
+                (b"sunset", format_datetime(last, usegmt=True).encode()),
+            )
+            if mount.successor:
+                link = f'<{issuer}{mount.successor}>; rel="successor-version"'
+                headers = (*headers, (b"link", link.encode()))
+            yield target, last.timestamp(), Refusal("version-retired", headers=headers)
 
 
 async def _checked_body(

@@ -147,10 +147,10 @@ class Deployment:
         major = max(self.gateway.apis[api].versions)
         return Remote(f"{peer.rstrip('/')}/{api}/v{major}", api, self.tokens, self._http)
 
-    def mounts(self) -> dict[str, Asgi]:
-        """Every served version of every api as an ASGI app, for the gateway."""
+    def mounts(self, policy: Gateway) -> dict[str, Asgi]:
+        """Every version of every api that a policy serves as an ASGI app, for the gateway."""
         mounted: dict[str, Asgi] = {}
-        for name, api in self.gateway.apis.items():
+        for name, api in policy.apis.items():
             for major in api.versions:
                 local = self.apps.get(name)
                 mounted[f"{name}/v{major}"] = local or self._remote(name).asgi

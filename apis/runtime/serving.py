@@ -11,7 +11,7 @@ from pathlib import Path
 
 import uvicorn
 
-from apis.gateway.app import Edge, gateway_app
+from apis.gateway.app import Edge, Front, Gateway
 from apis.gateway.compiled import compile_policy
 from apis.gateway.oauth import (
     AuthorizationServer,
@@ -19,6 +19,7 @@ from apis.gateway.oauth import (
     ensure_clients,
     load_credentials,
 )
+from apis.gateway.policy import Gateway as Policy
 from apis.gateway.policy import load_documents
 from apis.gateway.tokens import Tokens, signing_keys
 from apis.runtime.clients import Asgi
@@ -27,6 +28,7 @@ from apis.runtime.log import LineWriter, get_logger
 from apis.runtime.pids import may_listen, pid_file
 from apis.runtime.protocol import protocol
 from apis.runtime.readiness import telling, unready, with_peers
+from apis.runtime.reloading import Reloading
 from apis.runtime.settings import Settings
 from apis.runtime.worker import start_worker, stop_worker
 from contracts.errors import NotFound
@@ -37,28 +39,36 @@ BACKLOG = 1024
 log = get_logger(__name__)
 
 
-def gateway(deployment: Deployment) -> Asgi:
-    """The gateway in front of everything this process serves or reaches."""
+def gateway(deployment: Deployment) -> Gateway:
+    """The gateway in front of everything this process serves or reaches; its policy may change."""
     settings = deployment.settings
-    policy = compile_policy(deployment.gateway, load_documents(DOCUMENTS))
-    ensure_clients(settings.home, policy.gateway)
     tokens = Tokens(
-        signing_keys(policy.gateway.signing, settings.home),
+        signing_keys(deployment.gateway.signing, settings.home),
         issuer=settings.issuer,
         clock=deployment.clock,
     )
     once = StoreOnce(deployment.store)  # an assertion counts once, restarts included
-    credentials = load_credentials(policy.gateway, settings.home)
-    edge = Edge(
-        issuer=settings.issuer,
-        clock=deployment.clock,
-        limiter=deployment.limiter,
-        tokens=tokens,
-        oauth=AuthorizationServer(policy.gateway, credentials, tokens, once, deployment.clock),
-        ready=with_peers(deployment),
-        log=LineWriter().write,
-    )
-    return gateway_app(policy, deployment.mounts(), edge)
+    ready, write = with_peers(deployment), LineWriter().write
+
+    def front(policy: Policy) -> Front:
+        compiled = compile_policy(policy, load_documents(DOCUMENTS))
+        ensure_clients(settings.home, policy)
+        credentials = load_credentials(policy, settings.home)
+        edge = Edge(
+            issuer=settings.issuer,
+            clock=deployment.clock,
+            limiter=deployment.limiter,
+            tokens=tokens,
+            oauth=AuthorizationServer(policy, credentials, tokens, once, deployment.clock),
+            ready=ready,
+            log=write,
+        )
+        return Front(compiled, deployment.mounts(policy), edge)
+
+    served = Gateway(front(deployment.gateway), write)
+    reloading = Reloading(served, deployment.gateway, settings.home, settings.gateway, front)
+    deployment.spawn(reloading.go())
+    return served
 
 
 async def serve(

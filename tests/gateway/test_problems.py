@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apis.gateway.app import Gateway
+from apis.gateway.app import gateway_app
 from apis.gateway.guard import Message, Receive, Scope, Send
 from tests.gateway.bench import ISSUER, Bench
 
@@ -72,7 +72,7 @@ async def test_a_target_that_breaks_off_a_refusal_is_a_defect(bench: Bench) -> N
 
 async def told(bench: Bench, target: Any) -> list[Message]:
     """What the gateway sends for an order of this target."""
-    app = Gateway(bench.policy, dict.fromkeys(bench.policy.mounts, target), bench.edge)
+    app = gateway_app(bench.policy, dict.fromkeys(bench.policy.mounts, target), bench.edge)
     sent: list[Message] = []
 
     async def send(message: Message) -> None:

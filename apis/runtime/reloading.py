@@ -1,0 +1,107 @@
+"""A policy file that changes is taken while calls are served: as a whole, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from apis.gateway.app import Front, Gateway
+from apis.gateway.policy import Gateway as Policy
+from apis.gateway.policy import PolicyError, load_gateway, place_of
+from apis.runtime.log import get_logger
+from contracts.errors import Misconfigured
+
+LOOK_S = 0.5
+log = get_logger(__name__)
+
+Marks = tuple[tuple[int, int, int] | None, ...]
+
+
+class Reloading:
+    """Looks at the policy file and at the secrets it names; `front` makes all that follows."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        policy: Policy,
+        home: Path,
+        file: Path,
+        front: Callable[[Policy], Front],
+    ) -> None:
+        self._gateway = gateway
+        self._policy = policy
+        self._home = home
+        self._file = file
+        self._front = front
+        self._files = self._named(policy)
+        self._taken = self._seen = _marks(self._files)
+        self.mistakes: list[str] = []
+        """Why the file as it is now is not served; nothing when it is."""
+
+    async def go(self) -> None:
+        """Look for as long as the process lives."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            self.look()
+
+    def look(self) -> None:
+        """Take what is new, if it was the same at the look before: nobody is writing it now."""
+        marks = _marks(self._files)
+        still, self._seen = marks == self._seen, marks
+        if not still or marks == self._taken:
+            return
+        self._taken = marks
+        try:
+            policy = load_gateway(self._file.read_text("utf-8"))
+            if mistakes := list(_needs_a_start(self._policy, policy)):
+                raise PolicyError(mistakes)
+            front = self._front(policy)
+        except (Misconfigured, OSError, ValueError) as error:
+            told = error.detail if isinstance(error, Misconfigured) else str(error)
+            self.mistakes = told.splitlines()
+            log.warning("policy.refused", file=str(self._file), mistakes=self.mistakes)
+            return
+        self.mistakes = []
+        self._gateway.use(front)
+        self._policy, self._files = policy, self._named(policy)
+        self._taken = self._seen = _marks(self._files)
+        log.info("policy.taken", file=str(self._file), clients=len(policy.clients))
+
+    def _named(self, policy: Policy) -> list[Path]:
+        """The policy file, and every file in which it says that a secret or key is."""
+        references = [policy.signing]
+        for client in policy.clients.values():
+            references += [client.secret, client.keys if isinstance(client.keys, str) else None]
+        return [self._file, *dict.fromkeys(_paths(references, self._home))]
+
+
+def _paths(references: Iterable[str | None], home: Path) -> Iterator[Path]:
+    for reference in references:
+        kind, _, name = (reference or "").partition(":")
+        name = name.partition("#")[0]
+        if kind in {"home", "file"}:
+            yield home / name if kind == "home" else Path(name)
+
+
+def _marks(files: Iterable[Path]) -> Marks:
+    return tuple(_mark(file) for file in files)
+
+
+def _mark(file: Path) -> tuple[int, int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _needs_a_start(old: Policy, new: Policy) -> Iterator[str]:
+    """What this process was built from at its start, and cannot change while it serves."""
+    for name in sorted(old.apis.keys() | new.apis.keys()):
+        was, now = old.apis.get(name), new.apis.get(name)
+        built_from = [(each.app, each.vendor) for each in (was, now) if each is not None]
+        if len(built_from) == 1 or built_from[0] != built_from[1]:
+            yield new.lines.told(place_of(name), "an API comes or goes: restart to serve it")
+    if old.signing != new.signing:
+        yield new.lines.told(("signing",), "the signing keys are elsewhere: restart to use them")
