@@ -15,10 +15,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from tests.servers import CannotStartError, run, servers
+from tests.servers import CannotStartError, redis_program, run
 
 FIDELITY = (".fidelity/bin/python", "-m", "pytest", "-c", "tests/fidelity/pytest.ini")
-SUITE = (sys.executable, "-m", "pytest")
+SUITE = (sys.executable, "-m", "pytest", "--ignore=tests/architecture")
+LANES = ("-n", "2", "--dist", "loadfile")
+"""Two at once, each with a deployment and servers of its own: tests wait more than they work."""
 
 
 def embedded(report: Path) -> int:
@@ -28,8 +30,9 @@ def embedded(report: Path) -> int:
 
 def production(report: Path) -> int:
     """PostgreSQL and Redis, started here; what is the same in both forms has run in the first."""
-    with servers() as both:
-        return suite(report, {"THROUGHLINE_TEST_FORM": "production"} | both.environment())
+    if not os.environ.get("THROUGHLINE_TEST_REDIS"):
+        redis_program()  # unpacked once, before two lanes want it
+    return suite(report, {"THROUGHLINE_TEST_FORM": "production"})
 
 
 def fidelity(report: Path) -> int:
@@ -42,8 +45,8 @@ def fidelity(report: Path) -> int:
 
 def suite(report: Path, environment: dict[str, str]) -> int:
     """The whole suite but for the architecture tests, which `make check` ran."""
-    command = [*SUITE, "--ignore=tests/architecture", f"--junitxml={report}"]
-    return run(command, environment)
+    one = os.environ.get("THROUGHLINE_TEST_REDIS")  # a Redis is emptied: it can serve one lane
+    return run([*SUITE, *(() if one else LANES), f"--junitxml={report}"], environment)
 
 
 PARTS: dict[str, Callable[[Path], int]] = {

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -32,6 +33,7 @@ from psycopg import sql
 
 ROOT = Path(__file__).parent.parent
 REDIS_FOLDER = ROOT / ".venv" / "redis"
+PORTS = 10_240, 32_768
 START_S = 30.0
 STOP_S = 10.0
 
@@ -245,10 +247,15 @@ def unpack_redis() -> None:
 
 
 def free_port() -> int:
-    """A loopback port nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A loopback port nobody listens on now, of those the system gives to no connection."""
+    while True:
+        port = random.randrange(*PORTS)  # noqa: S311 - no secret
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 @contextmanager

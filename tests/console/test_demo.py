@@ -19,6 +19,7 @@ import pytest
 from apis.console.sandboxes import elsewhere, wanted
 from apis.runtime.metadata import Metadata
 from apis.runtime.pids import alive
+from tests.servers import free_port
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = Metadata.load(ROOT / "apis" / "entities.yaml")
@@ -31,23 +32,14 @@ PARTS = ("up", *(f"sandbox-{system}" for system in SYSTEMS))
 def free_ports() -> tuple[int, int]:
     """A free port, and the first of three others in a row."""
     while True:
+        port, first = free_port(), free_port()
         with ExitStack() as probes:
-            port = bound(probes, 0)
-            first = bound(probes, 0)
             try:
-                assert port not in (first + 1, first + 2)
-                bound(probes, first + 1)
-                bound(probes, first + 2)
-            except (AssertionError, OSError):
+                for each in (port, first, first + 1, first + 2):
+                    probes.enter_context(socket.socket()).bind(("127.0.0.1", each))
+            except OSError:
                 continue
         return port, first
-
-
-def bound(probes: ExitStack, port: int) -> int:
-    probe = probes.enter_context(socket.socket())
-    probe.bind(("127.0.0.1", port))
-    number: int = probe.getsockname()[1]
-    return number
 
 
 @pytest.fixture
