@@ -60,6 +60,8 @@ class ProjectMatch(msgspec.Struct, frozen=True, kw_only=True):
 
 SAME_NAME, SAME_ORDER = "it has the same name", "it carries purchase order {}"
 """Why a project that was made by hand may be the deal's."""
+OTHER_CUSTOMER, OTHER_CURRENCY = "project.other-customer", "project.other-currency"
+"""Why the project that somebody adopts cannot be the deal's."""
 BILLING_SCHEDULES = "billing-schedule.create"
 """A capability: an ERP without it follows one of its own schedules, which metadata names."""
 
@@ -217,6 +219,10 @@ class Psa(Protocol):
         self, external_id: str, lines: list[BillingLine], milestones: list[Milestone], key: str
     ) -> list[Outcome]:
         """What is billed when, once per key and number; `milestones` have the ids they got."""
+
+    @operation("GET", "/projects/{external_id}/billing-lines/invoiced")
+    async def get_invoiced_lines(self, external_id: str) -> list[str]:
+        """The ids of those lines of a project that are on an invoice: they stay as they are."""
 
     @operation("POST", "/projects/{external_id}/billing-lines/cancellations")
     async def cancel_billing_lines(

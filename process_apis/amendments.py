@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from sqlalchemy import Connection
@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from apis.runtime import runs
 from apis.runtime.flow import Approved, Step, current, step, write_own
 from apis.runtime.made import made_before
-from contracts.canonical.billing import BillingLine, BillingSchedule
+from contracts.canonical.billing import BillingSchedule
 from contracts.canonical.contract import Contract, DeliveryTerms
 from contracts.canonical.deal import Deal
 from contracts.canonical.identity import Ref
@@ -22,6 +22,12 @@ from contracts.events import ContractActivated
 from contracts.ports import Outcome
 from process_apis import customer_master
 from process_apis import project_setup as setup
+from process_apis.changed_billing import (
+    billing_to_follow,
+    ids,
+    replaced_requests,
+    replaced_schedule,
+)
 from process_apis.deal_rules import FINANCE, SALES, STAFFING
 from process_apis.engagement import first_version, project_of, schedule_of, staffing_of
 from process_apis.rates import beside_cards
@@ -30,62 +36,115 @@ SYSTEM = setup.SYSTEM
 W = TypeVar("W", Task, Milestone)
 
 
-async def followed_in_psa(project: Project, contract: Contract, terms: DeliveryTerms) -> Project:
-    """The project as the contract has it now: what earlier runs made stays where it fits."""
-    planned, schedule, requests = await latest_in_psa()
-    await planned_figures(project)
-    if planned is None:
-        project = await setup.work_breakdown_for(project)
-    else:
-        project = await added_work_for(project, planned)
-        await replanned_work_for(project, planned)
+class Planned(NamedTuple):
+    """What earlier runs made of a project in the PSA, and nobody took back."""
+
+    work: Project | None
+    schedule: BillingSchedule | None
+    requests: list[StaffingRequest]
+
+
+async def planned_before() -> Planned:
+    """What there is to follow: the latest of each."""
+    work = (setup.work_breakdown_for, added_work_for)
+    steps: list[Step[Any, Any]] = [*work, setup.billing_schedule_for, setup.staffing_requests_for]
+    found = {each.step.name: each.value for each in await made_before(current(), steps)}
+    return Planned(
+        work=found.get(added_work_for.name) or found.get(setup.work_breakdown_for.name),
+        schedule=found.get(setup.billing_schedule_for.name),
+        requests=found.get(setup.staffing_requests_for.name) or [],
+    )
+
+
+async def wanted_schedule(
+    project: Project, contract: Contract, terms: DeliveryTerms, planned: Planned
+) -> BillingSchedule:
+    """What is to be billed by the contract; what was invoiced stays in it as it is."""
     wanted = schedule_of(contract, project, terms)
-    if schedule is None or amounts(schedule) != amounts(wanted):
-        if schedule is not None:
-            await replaced_schedule(schedule)
-        await setup.billing_schedule_for(project, wanted)
-    asked = staffing_of(project)
-    if not requests or needs(requests) != needs(asked):
-        if requests:
-            await replaced_requests(requests)
-        await setup.staffing_requests_for(project, asked)
+    if planned.schedule is None or not planned.schedule.lines:
+        return wanted
+    return await billing_to_follow(project, wanted, planned.schedule)
+
+
+async def resumed_in_psa(project: Project, contract: Contract, terms: DeliveryTerms) -> Project:
+    """The project of a deal that was won before, as its contract has it now."""
+    planned = await planned_before()
+    wanted = await wanted_schedule(project, contract, terms, planned)
+    project = await followed_in_psa(project, project, planned, wanted)
+    await replaced(project, planned, wanted)
     return project
 
 
-async def followed_in_erp(project: Project, contract: Contract, terms: DeliveryTerms) -> None:
+async def followed_in_psa(
+    project: Project, before: Project, planned: Planned, wanted: BillingSchedule
+) -> Project:
+    """The project as the contract has it now, made beside what there is: that goes last of all."""
+    await planned_figures(project, before)
+    if planned.work is None:
+        project = await setup.work_breakdown_for(project)
+    else:
+        project = await added_work_for(project, planned.work)
+        await replanned_work_for(project, planned.work)
+    if planned.schedule is None or ids(planned.schedule) != ids(wanted):
+        await setup.billing_schedule_for(project, wanted)
+    asked, there = staffing_of(project), planned.requests
+    if needs(there) != needs(asked):
+        await setup.staffing_requests_for(project, with_those_there(asked, there))
+    return project
+
+
+async def followed_in_erp(
+    project: Project, before: Project, contract: Contract, terms: DeliveryTerms
+) -> None:
     """The project in the books as the contract has it now, and the schedule it follows."""
-    await booked_figures(project)
+    await booked_figures(project, before)
     await setup.booked_schedule_for(project, schedule_of(contract, project, terms))
 
 
-async def latest_in_psa() -> tuple[
-    Project | None, BillingSchedule | None, list[StaffingRequest] | None
-]:
-    """What earlier runs made of the project that nobody has taken back."""
-    work = (setup.work_breakdown_for, added_work_for)
-    steps: list[Step[Any, Any]] = [*work, setup.billing_schedule_for, setup.staffing_requests_for]
-    made = await made_before(current(), steps)
-    found: dict[str, Any] = {each.step.name: each.value for each in made}
-    project = found.get(added_work_for.name) or found.get(setup.work_breakdown_for.name)
-    schedule = found.get(setup.billing_schedule_for.name)
-    return project, schedule, found.get(setup.staffing_requests_for.name)
+async def replaced(project: Project, planned: Planned, wanted: BillingSchedule) -> None:
+    """What an earlier version of the contract had and this one has not goes, for good."""
+    if planned.schedule is not None:
+        stay = ids(wanted)
+        old = tuple(line for line in planned.schedule.lines if line.external_id not in stay)
+        if old:
+            await replaced_schedule(project, msgspec.structs.replace(planned.schedule, lines=old))
+    asked = with_those_there(staffing_of(project), planned.requests)
+    stay = {each.external_id for each in asked}
+    if unwanted := [each for each in planned.requests if each.external_id not in stay]:
+        await replaced_requests(unwanted)
 
 
-@step(owner=STAFFING, keep="it has the figures of the contract")
-async def planned_figures(project: Project) -> Ref:
-    """State, budget and days of the project where work is planned, as they were sold last."""
+@step(owner=STAFFING)
+async def planned_figures(project: Project, before: Project) -> Project:
+    """State, budget and days where work is planned, as sold last; answers what they were."""
     psa = setup.psa_of(project.extensions[SYSTEM])
-    return await psa.update_project(project.external_id or "", project, project.key or "")
+    await psa.update_project(project.external_id or "", project, project.key or "")
+    return before
 
 
-@step(owner=FINANCE, keep="it has the figures of the contract")
-async def booked_figures(project: Project) -> Ref:
-    """State, price and days of the project in the books, as they were sold last."""
+@planned_figures.undo
+async def planned_as_before(before: Project) -> None:
+    """The figures that the contract had before."""
+    psa = setup.psa_of(before.extensions[SYSTEM])
+    await psa.update_project(before.external_id or "", before, before.key or "")
+
+
+@step(owner=FINANCE)
+async def booked_figures(project: Project, before: Project) -> Project:
+    """State, price and days in the books, as sold last; answers what they were."""
     erp = setup.erp_of(project.extensions[SYSTEM])
-    return await erp.update_project(project.external_id or "", project, project.key or "")
+    await erp.update_project(project.external_id or "", project, project.key or "")
+    return before
 
 
-@step(owner=STAFFING, keep="tasks and milestones go with their project")
+@booked_figures.undo
+async def booked_as_before(before: Project) -> None:
+    """The figures that the contract had before."""
+    erp = setup.erp_of(before.extensions[SYSTEM])
+    await erp.update_project(before.external_id or "", before, before.key or "")
+
+
+@step(owner=STAFFING, keep="somebody may have booked time on it: take out what nobody needs")
 async def added_work_for(project: Project, planned: Project) -> Project:
     """Tasks and milestones that were sold in addition to those that are there."""
     tasks, milestones = (
@@ -106,18 +165,37 @@ async def added_work_for(project: Project, planned: Project) -> Project:
     return msgspec.structs.replace(project, tasks=tasks, milestones=milestones)
 
 
-@step(owner=STAFFING, keep="it is planned as it was sold last")
-async def replanned_work_for(project: Project, planned: Project) -> Ref:
-    """Hours and days of tasks and milestones, where another number or day was sold than before."""
+@step(owner=STAFFING)
+async def replanned_work_for(project: Project, planned: Project) -> list[Project]:
+    """Hours and days as sold now, none for what is not sold any more; answers both plans."""
+    sold = {task.external_id for task in project.tasks}
+    unsold = (
+        msgspec.structs.replace(task, planned_hours=Decimal())
+        for task in planned.tasks
+        if task.external_id not in sold and task.planned_hours
+    )
+    now = msgspec.structs.replace(project, tasks=(*project.tasks, *unsold))
+    await work_as_in(now, planned)
+    return [now, planned]
+
+
+@replanned_work_for.undo
+async def work_as_before(plans: list[Project]) -> None:
+    """The hours and days that they had before."""
+    now, planned = plans
+    await work_as_in(planned, now)
+
+
+async def work_as_in(wanted: Project, there: Project) -> None:
+    """Tasks and milestones that are there get the hours and days that are wanted."""
     tasks, milestones = (
-        anew(project.tasks, planned.tasks),
-        anew(project.milestones, planned.milestones),
+        anew(wanted.tasks, there.tasks),
+        anew(wanted.milestones, there.milestones),
     )
     if tasks or milestones:
-        psa, key = setup.psa_of(project.extensions[SYSTEM]), f"plan-{project.id}"
-        told = await psa.update_tasks(project.external_id or "", tasks, milestones, key)
+        psa, key = setup.psa_of(wanted.extensions[SYSTEM]), f"plan-{wanted.id}"
+        told = await psa.update_tasks(wanted.external_id or "", tasks, milestones, key)
         setup.all_made([each for each in told if not gone(each)])
-    return Ref(project.id, project.external_id)
 
 
 def anew(wanted: Sequence[W], there: Sequence[W]) -> list[W]:
@@ -158,20 +236,6 @@ def with_new_ids(wanted: Sequence[W], made: Sequence[str | None]) -> tuple[W, ..
     )
 
 
-@step(owner=setup.DELIVERY, keep="another schedule has taken its place")
-async def replaced_schedule(schedule: BillingSchedule) -> Ref:
-    """What was to be billed by an earlier version of the contract is not."""
-    await setup.cancelled_billing(schedule)
-    return Ref(schedule.id)
-
-
-@step(owner=STAFFING, keep="other requests have taken their place")
-async def replaced_requests(requests: list[StaffingRequest]) -> list[StaffingRequest]:
-    """Roles that an earlier version of the contract asked for need not be found."""
-    await setup.cancelled_requests(requests)
-    return requests
-
-
 @step(owner=STAFFING, keep="on hold: nothing is planned on it")
 async def held_plan(project: Project) -> Ref:
     """The project on hold where work is planned."""
@@ -186,20 +250,32 @@ async def held_books(project: Project) -> Ref:
     return await erp.set_project_state(project.external_id or "", "on_hold", project.key or "")
 
 
-@step(owner=SALES, keep="it says what was agreed last")
-async def amended_contract(contract: Contract, deal: Deal) -> Contract:
-    """The contract with its next version, which is what the deal says now."""
+@step(owner=SALES)
+async def amended_contract(contract: Contract, before: Contract, deal: Deal) -> list[Contract]:
+    """The contract with its next version, which is what the deal says now, and as it was."""
     contract = beside_cards(contract, current().runtime.metadata.rate_cards, deal)
     run_id = current().run_id
     kept = await write_own("contract", agreed_anew, run_id, contract, value=contract)
-    return kept or contract
+    return [kept or contract, before]
+
+
+@amended_contract.undo
+async def contract_as_before(both: list[Contract]) -> None:
+    """A version more, which says what the one before did: what was agreed is never forgotten."""
+    contract, before = both
+    version = msgspec.structs.replace(
+        before.current, number=contract.current.number + 1, reason="taken back"
+    )
+    again = msgspec.structs.replace(before, versions=(*contract.versions, version))
+    await write_own("contract", agreed_anew, current().run_id, again, value=again)
 
 
 def agreed_anew(connection: Connection, run_id: str, contract: Contract) -> Contract:
     """Keep the contract's next version and announce it, in one transaction."""
     kept = customer_master.amend_contract(connection, contract)
     told = ContractActivated(contract=kept, run_id=run_id)
-    runs.announce(connection, "contract.activated", told, run_id, current().runtime.clock.now())
+    at, number = current().runtime.clock.now(), kept.current.number
+    runs.announce(connection, "contract.activated", told, run_id, at, number)
     return kept
 
 
@@ -254,11 +330,29 @@ def in_step(project: Project, contract: Contract, deal: Deal, terms: DeliveryTer
     )
 
 
-def amounts(schedule: BillingSchedule) -> list[BillingLine]:
-    """What is billed when, whatever it is called elsewhere."""
-    return [msgspec.structs.replace(each, external_id=None) for each in schedule.lines]
+def with_those_there(
+    asked: Sequence[StaffingRequest], there: Sequence[StaffingRequest]
+) -> list[StaffingRequest]:
+    """What is asked for; a request that says the same already is that one, with its id."""
+    known = list(there)
+    found = []
+    for each in asked:
+        same = next((one for one in known if need(one) == need(each)), None)
+        if same is not None:
+            known.remove(same)
+        found.append(same or each)
+    return found
 
 
-def needs(requests: list[StaffingRequest]) -> list[tuple[str, Decimal, object, object]]:
+def needs(requests: Sequence[StaffingRequest]) -> list[tuple[object, ...]]:
     """Which roles are needed, how long and when."""
-    return [(each.role, each.hours, each.starts_on, each.ends_on) for each in requests]
+    return [need(each) for each in requests]
+
+
+def need(request: StaffingRequest) -> tuple[object, ...]:
+    """A role, how long and when."""
+    return request.role, request.hours, request.starts_on, request.ends_on
+
+
+ONLY_CHANGED = (amended_contract, planned_figures, booked_figures, replanned_work_for)
+"""They change back while their project goes on, and go with it when all of it is taken back."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import msgspec
 from sqlalchemy import Connection
 
 from apis.runtime import run_views
@@ -11,7 +10,6 @@ from apis.runtime.app import App, make_app
 from apis.runtime.flow import (
     Abandoned,
     Runtime,
-    Step,
     about,
     current,
     flow,
@@ -24,22 +22,14 @@ from contracts.canonical.deal import Deal, DealMark
 from contracts.canonical.identity import Ref, Source
 from contracts.canonical.project import Project
 from contracts.errors import NotFound, Rejected
-from process_apis import amendments, customer_master, deal_to_project
+from process_apis import amendments, customer_master
 from process_apis import project_setup as setup
 from process_apis.amendments import amended, followed_in_erp, followed_in_psa, in_step
 from process_apis.deal_rules import SALES, shown
-from process_apis.deal_to_project import accepted_deal, approved_deal, crm, project_key
+from process_apis.deal_to_project import STEPS, accepted_deal, approved_deal, crm, project_key
 from process_apis.feeds import FLOW, standing
 from process_apis.moved_deals import resold, sold_before
 from process_apis.runs import run_routes
-
-STEPS: list[Step[Any, Any]] = [
-    each
-    for module in (deal_to_project, setup, amendments)
-    for each in vars(module).values()
-    if isinstance(each, Step)
-]
-"""What makes something of a deal, and can be taken back."""
 
 
 @flow
@@ -78,19 +68,38 @@ async def amended_engagement(source: Source, customer: str) -> Contract:
         return before
     file, approved = await approved_deal(source, before.current.value)
     terms = await setup.delivery_terms_for(file.deal)
-    contract = await amendments.amended_contract(amended(before, file.deal, approved), file.deal)
-    found = {each.step.name: each.value for each in await made_before(current(), STEPS)}
-    projects: list[Project] = []
-    if planned := found.get(setup.project_for.name):
-        planned = in_step(planned, contract, file.deal, terms)
-        projects.append(await followed_in_psa(planned, contract, terms))
-    if booked := found.get(setup.booked_project_for.name):
-        booked = in_step(booked, contract, file.deal, terms)
-        await followed_in_erp(booked, contract, terms)
-        projects.append(booked)
-    if projects:
-        await agreed_project(contract, projects[0])
+    agreed = amended(before, file.deal, approved)
+    made = await made_before(current(), [*STEPS, agreed_project])
+    found = {each.step.name: each.value for each in made}
+    planned, booked = found.get(setup.project_for.name), found.get(setup.booked_project_for.name)
+    latest = found.get(agreed_project.name)
+    there = await amendments.planned_before()
+    if planned:
+        project = in_step(planned, agreed, file.deal, terms)
+        wanted = await amendments.wanted_schedule(project, agreed, terms, there)
+    contract, _ = await amendments.amended_contract(agreed, before, file.deal)
+    if planned:
+        was = with_figures(planned, latest or planned)
+        project = await followed_in_psa(project, was, there, wanted)
+    if booked:
+        books = in_step(booked, contract, file.deal, terms)
+        was = with_figures(booked, latest or booked)
+        await followed_in_erp(books, was, contract, terms)
+    if planned:
+        await amendments.replaced(project, there, wanted)
+    if planned or booked:
+        await agreed_project(contract, project if planned else books)
     return contract
+
+
+def with_figures(project: Project, latest: Project) -> Project:
+    """A project of one system with the figures that were agreed on last."""
+    return msgspec.structs.replace(
+        latest,
+        external_id=project.external_id,
+        customer=project.customer,
+        extensions=project.extensions,
+    )
 
 
 @step(owner="integration")
@@ -165,7 +174,7 @@ async def agreed_project(contract: Contract, project: Project) -> Project:
 async def decided_deal(source: Source) -> str:
     """Won again, or to be taken back; until then somebody is asked what is to become of it."""
     contract, deal = await kept(source), await crm(source).get_deal(source.external_id)
-    if deal.state == "won":
+    if deal.state == "won" and contract.state != "held":
         return "won"
     rule, worth = rule_of(contract), shown(contract.current.value)
     if deal.state == "lost" and rule.lost == "reverse":
@@ -173,12 +182,15 @@ async def decided_deal(source: Source) -> str:
     project = project_key(contract).partition("-")[2]
     records = await current().runtime.store.read(customer_master.sources, "project", project)
     known = ", ".join(f"{each.connection} {each.external_id}" for each in records)
+    to_do = f"win the deal again in {source.connection}"
+    if deal.state == "won":  # again, but that run was given up before it took anything back
+        to_do = "set the deal right and start its run again"
     raise Rejected(
         "deal.on-hold",
         f"deal {deal.name!r} is {deal.state} in {source.connection} after its project began: "
         f"the project ({known}), worth {worth}, is on hold",
         owner=rule.owner,
-        remedy=f"win the deal again in {source.connection}, or abandon to cancel its project",
+        remedy=f"{to_do}, or abandon to cancel its project",
         source=source.connection,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection
@@ -13,6 +14,7 @@ from apis.runtime.context import CURRENT
 from apis.runtime.flow import (
     Approved,
     Runtime,
+    Step,
     about,
     approval,
     current,
@@ -21,6 +23,7 @@ from apis.runtime.flow import (
     write_own,
 )
 from apis.runtime.ids import child_id
+from apis.runtime.made import made_before, take_over
 from apis.runtime.metadata import approval_for
 from apis.runtime.waits import involve
 from contracts.canonical.contract import ApprovalLimit, Contract, DeliveryTerms
@@ -32,9 +35,9 @@ from contracts.canonical.project import Project
 from contracts.errors import NotFound
 from contracts.events import ContractActivated, CustomerValidated, ProjectActivated
 from contracts.ports import Crm
-from process_apis import customer_master
+from process_apis import amendments, changed_billing, customer_master
 from process_apis import project_setup as setup
-from process_apis.amendments import followed_in_erp, followed_in_psa
+from process_apis.amendments import followed_in_erp, resumed_in_psa
 from process_apis.backfill_routes import backfill_routes
 from process_apis.customer_setup import (
     contact_in,
@@ -49,7 +52,15 @@ from process_apis.customer_setup import (
 from process_apis.deal_rules import FINANCE, SALES, above_limit, checked, shown
 from process_apis.engagement import project_of, schedule_of, sold, staffing_of
 from process_apis.feeds import turn_of
-from process_apis.moved_deals import same_customer, sold_before, sold_to, still_sold
+from process_apis.moved_deals import (
+    OTHER_ACCOUNT,
+    same_customer,
+    sold_before,
+    sold_to,
+    sold_to_account,
+    still_sold,
+    won_again,
+)
 from process_apis.rates import beside_cards
 from process_apis.runs import run_routes
 
@@ -67,8 +78,10 @@ async def deal_to_project(source: Source) -> Contract:
     marked = await customer_key_for(source, customer, erp, parties)
     customer = msgspec.structs.replace(customer, external_id=marked.external_id)
     debtor = await debtor_for(erp, parties)
+    if won_again():  # from here on abandoning takes back all there is, with its contract
+        take_over(current(), await made_before(current(), STEPS))
     contract = await contract_for(source, file.deal, customer, approved)
-    projects, known = [], booked_before(parties)
+    projects, known = [], any(each.external_id for each in parties[:1])  # to the books
     if terms.psa:
         projects.append(await project_in_psa(terms, file, customer, contract, known))
     if debtor:
@@ -109,7 +122,7 @@ async def project_in_psa(
     client = await delivered_customer(psa, customer, file)
     project = await setup.project_for(psa, project_of(contract, file.deal, terms), client, known)
     if won_again():
-        return await followed_in_psa(project, contract, terms)
+        return await resumed_in_psa(project, contract, terms)
     project = await setup.work_breakdown_for(project)
     await setup.billing_schedule_for(project, schedule_of(contract, project, terms))
     await setup.staffing_requests_for(project, staffing_of(project))
@@ -127,20 +140,10 @@ async def project_in_erp(
     planned = project_of(contract, deal, terms)
     project = await setup.booked_project_for(terms.erp or "", planned, debtor, known)
     if won_again():
-        await followed_in_erp(project, contract, terms)
+        await followed_in_erp(project, project, contract, terms)
         return project
     await setup.booked_schedule_for(project, schedule_of(contract, project, terms))
     return project
-
-
-def booked_before(parties: list[Customer]) -> bool:
-    """Whether the books knew the customer, so that its project may have been made by hand."""
-    return bool(parties) and parties[0].external_id is not None and not won_again()
-
-
-def won_again() -> bool:
-    """Whether the deal was won before: what exists then is worked on again."""
-    return not current().run_id.endswith(":1")
 
 
 @step(owner=SALES, keep="the deal keeps its number with us")
@@ -194,7 +197,7 @@ async def approver_of(deal: Deal) -> ApprovalLimit | None:
 @step(
     owner=FINANCE,
     keep="the customer stays known, whatever becomes of the deal",
-    adopts=["customer.duplicate-account"],
+    adopts=["customer.duplicate-account", OTHER_ACCOUNT],
 )
 async def validated_customer(source: Source, file: DealFile) -> Customer:
     """The golden record of the customer; whether two accounts are one is for people to decide."""
@@ -231,13 +234,12 @@ async def account_of(source: Source, account: Source) -> Customer | None:
 
 async def decided_file(source: Source, file: DealFile) -> DealFile:
     """The file as accepted; after a decision as it is now, with the account that was adopted."""
-    decision = CURRENT.get().context.decided
-    if decision is None:
+    if (decision := CURRENT.get().context.decided) is None:
         return file
     file = await crm(source).get_deal_file(source.external_id)
     what, _, account = decision.partition(":")
     if what == "adopt":
-        file = msgspec.structs.replace(file, customer=await crm(source).get_customer(account))
+        file = await sold_to_account(source, file, account)
     await about_customer(source, file)
     checked(file, current().runtime.metadata, source.connection)
     return await identified(source, file)
@@ -369,6 +371,15 @@ def announced_project(
         customers=tuple(customer_master.sources(connection, "customer", payer)),
     )
     runs.announce(connection, "project.activated", payload, run_id, current().runtime.clock.now())
+
+
+STEPS: list[Step[Any, Any]] = [
+    each
+    for names in (globals(), vars(setup), vars(amendments), vars(changed_billing))
+    for each in list(names.values())
+    if isinstance(each, Step) and each not in amendments.ONLY_CHANGED
+]
+"""What makes something of a deal that goes when the deal does."""
 
 
 def crm(source: Source) -> Crm:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from apis.runtime.flow import Step, current, step
 from apis.runtime.ids import child_id
 from apis.runtime.made import made_before
@@ -15,8 +17,9 @@ from contracts.ports import Crm
 from process_apis import customer_master
 from process_apis.amendments import moved
 from process_apis.customer_master import match_key
-from process_apis.deal_rules import SALES
+from process_apis.deal_rules import FINANCE, SALES
 
+OTHER_ACCOUNT = "customer.other-account"
 SOLD_TO = "sold_to"
 """In the subject of a run: the account of its deal when that was accepted, and who it is."""
 
@@ -83,3 +86,26 @@ async def resold(contract: Contract, deal: Deal, customer: str) -> bool:
     record = Source(contract.deal.connection, account)
     known = await current().runtime.store.read(customer_master.known, "customer", record)
     return known != contract.customer.id
+
+
+async def sold_to_account(source: Source, file: DealFile, account: str) -> DealFile:
+    """The deal as one of the account that a person adopted: its own, or the same company's."""
+    assert file.customer is not None  # noqa: S101 - the rules have refused a deal without one
+    own = Source(source.connection, file.customer.external_id or "")
+    same = await current().runtime.store.read(customer_master.rivals, file.customer, own)
+    if Source(source.connection, account) not in {own, *same}:
+        named = ", ".join(sorted(each.external_id for each in {own, *same}))
+        raise Rejected(
+            OTHER_ACCOUNT,
+            f"account {account} is not one of those that are this company: {named}",
+            owner=FINANCE,
+            remedy=f"adopt one of them, or set the deal's account right in {source.connection}",
+            source=source.connection,
+        )
+    crm: Crm = current().runtime.connect(Crm, f"system/{source.connection}")
+    return msgspec.structs.replace(file, customer=await crm.get_customer(account))
+
+
+def won_again() -> bool:
+    """Whether the deal was won before: what exists then is worked on again."""
+    return not current().run_id.endswith(":1")

@@ -20,14 +20,18 @@ from contracts.canonical.identity import Ref, Source
 from contracts.canonical.project import Project, ProjectState, StaffingRequest
 from contracts.errors import Conflict, error_of
 from contracts.events import ProjectChanged
-from contracts.ports import Erp, Outcome, Psa
+from contracts.ports import OTHER_CURRENCY, OTHER_CUSTOMER, Erp, Outcome, Psa
 from process_apis import customer_master
 from process_apis.customer_matching import Match
 from process_apis.deal_rules import FINANCE, STAFFING, refused, untemplated
 from process_apis.templates import terms_of
 
 DELIVERY = "delivery-operations"
+MADE_BY_HAND = ("project.made-by-hand", OTHER_CUSTOMER, OTHER_CURRENCY)
+"""What is asked of people about a project that may be there: they may say which one it is."""
 T = TypeVar("T", bound=msgspec.Struct)
+MADE = "made"
+"""In the extensions of a schedule or a request: the records made with it, for their undo."""
 SYSTEM = "system"
 """In the extensions of what a step made: the connection it was made in, for its undo."""
 
@@ -41,7 +45,7 @@ async def delivery_terms_for(deal: Deal) -> DeliveryTerms:
     return terms_of(deal, metadata)
 
 
-@step(owner=STAFFING)
+@step(owner=STAFFING, adopts=MADE_BY_HAND)
 async def project_for(
     psa: str,
     project: Project,
@@ -56,34 +60,38 @@ async def project_for(
     return msgspec.structs.replace(wanted, external_id=made.external_id, extensions={SYSTEM: psa})
 
 
-@project_for.adopt
-async def adopted_project(record: Source, _psa: str, project: Project, *_: object) -> None:
-    """A project that somebody made by hand is this one: it gets our key next."""
-    at = current().runtime.clock.now()
-    found = customer_master.Link(object="project", id=project.id or "", record=record, at=at)
-    await write_own("xref", partial(customer_master.link, alone=True), found)
-
-
 async def by_hand(name: str, system: Psa | Erp, project: Project, *, known: bool) -> None:
     """A project that was made by hand gets our key if a person adopted it; else they are asked.
 
-    Only a customer who was `known` before this run can have one; who retries wants a new one.
+    Only a customer who was `known` before this run can have one, and only where there is none of
+    ours yet; who retries wants a new one.
     """
     decision = CURRENT.get().context.decided
     what, _, adopted = (decision or "").partition(":")
     if what == "adopt":
         await system.adopt_project(adopted, project, project.key or "")
-    elif decision is None and known and not current().plan:
+        at, record = current().runtime.clock.now(), Source(name, adopted)
+        this = customer_master.Link(object="project", id=project.id or "", record=record, at=at)
+        await write_own("xref", partial(customer_master.link, alone=True), this)
+    elif decision is None and known and not current().plan and not await ours(name, project):
         found = await system.match_projects(project)
         if found:
             told = (f"{each.external_id} ({', '.join(each.reasons)})" for each in found)
             raise Conflict(
-                "project.made-by-hand",
+                MADE_BY_HAND[0],
                 f"{name} has what may be project {project.name!r} of this customer already,"
                 f" made by hand: {'; '.join(told)}",
                 remedy="adopt the one it is, or retry to make a new one",
                 source=name,
             )
+
+
+async def ours(name: str, project: Project) -> bool:
+    """Whether we know the project in that system already."""
+    records = await current().runtime.store.read(
+        customer_master.sources, "project", project.id or ""
+    )
+    return any(each.connection == name for each in records)
 
 
 @project_for.undo
@@ -118,35 +126,37 @@ async def work_breakdown_for(project: Project) -> Project:
 async def billing_schedule_for(project: Project, schedule: BillingSchedule) -> BillingSchedule:
     """What is billed when, where the milestones are reached."""
     psa = project.extensions[SYSTEM]
+    new = [line for line in schedule.lines if line.external_id is None]
     made: list[str | None] = []
-    if schedule.lines:
+    if new:
         made = all_made(
             await psa_of(psa).create_billing_lines(
                 project.external_id or "",
-                list(schedule.lines),
+                new,
                 list(project.milestones),
                 f"billing-line-{schedule.id}",
             )
         )
+    there = tuple(line for line in schedule.lines if line.external_id is not None)
     return msgspec.structs.replace(
         schedule,
         project=Ref(project.id, project.external_id),
-        lines=with_ids(schedule.lines, made),
-        extensions={SYSTEM: psa},
+        lines=(*there, *with_ids(new, made)),
+        extensions={SYSTEM: psa, MADE: " ".join(filter(None, made))},
     )
 
 
 @billing_schedule_for.undo
 async def cancelled_billing(schedule: BillingSchedule) -> None:
-    """Nothing of it is ever billed."""
-    lines = [line.external_id for line in schedule.lines if line.external_id]
+    """Nothing of what was made for it is ever billed."""
+    lines = schedule.extensions.get(MADE, "").split()
     project = (schedule.project.external_id if schedule.project else None) or ""
     if lines:
         psa = psa_of(schedule.extensions[SYSTEM])
         all_made(await psa.cancel_billing_lines(project, lines, f"billing-line-{schedule.id}"))
 
 
-@step(owner=FINANCE)
+@step(owner=FINANCE, adopts=MADE_BY_HAND)
 async def booked_project_for(
     erp: str,
     project: Project,
@@ -159,12 +169,6 @@ async def booked_project_for(
     made = await erp_of(erp).create_project(wanted, project.key or "")
     await linked("project", project.id, Source(erp, made.external_id or ""))
     return msgspec.structs.replace(wanted, external_id=made.external_id, extensions={SYSTEM: erp})
-
-
-@booked_project_for.adopt
-async def adopted_job(record: Source, _erp: str, project: Project, *_: object) -> None:
-    """As with the PSA's: it gets our key next."""
-    await adopted_project(record, _erp, project)
 
 
 @booked_project_for.undo
@@ -187,27 +191,40 @@ async def staffing_requests_for(
     project: Project, requests: list[StaffingRequest]
 ) -> list[StaffingRequest]:
     """One request for every role that was sold."""
-    if not requests:
-        return []
+    new = [each for each in requests if each.external_id is None]
     psa, place = project.extensions[SYSTEM], Ref(project.id, project.external_id)
-    made = all_made(
-        await psa_of(psa).create_staffing_requests(
-            project.external_id or "", requests, f"staffing-{project.id}"
+    made: list[str | None] = []
+    if new:
+        made = all_made(
+            await psa_of(psa).create_staffing_requests(
+                project.external_id or "", new, staffing_key(project)
+            )
         )
-    )
+    told = {SYSTEM: psa, MADE: " ".join(filter(None, made))}
+    there = [each for each in requests if each.external_id is not None]
     return [
-        msgspec.structs.replace(each, external_id=id_, project=place, extensions={SYSTEM: psa})
-        for each, id_ in zip(requests, made, strict=True)
+        msgspec.structs.replace(each, project=place, extensions=told)
+        for each in (*there, *with_ids(new, made))
     ]
+
+
+def staffing_key(project: Project) -> str:
+    """The key of a project's requests: those of another version of its contract are others."""
+    version = project.contract_version or 1
+    return f"staffing-{project.id}" + (f"-v{version}" if version > 1 else "")
 
 
 @staffing_requests_for.undo
 async def cancelled_requests(requests: list[StaffingRequest]) -> None:
-    """Nobody need be found any more."""
-    ids = [each.external_id for each in requests if each.external_id]
+    """Nobody need be found any more for what was asked for here."""
+    if requests:
+        await cancelled(requests, requests[0].extensions.get(MADE, "").split())
+
+
+async def cancelled(requests: Sequence[StaffingRequest], ids: list[str]) -> None:
+    """Requests of one project are cancelled, by their ids."""
+    place, psa = requests[0].project, psa_of(requests[0].extensions[SYSTEM])
     if ids:
-        place = requests[0].project
-        psa = psa_of(requests[0].extensions[SYSTEM])
         key = f"staffing-{place.id}"
         all_made(await psa.cancel_staffing_requests(place.external_id or "", ids, key))
 

@@ -61,7 +61,7 @@ def heard(connection: Connection, event: Event, *, runtime: Runtime) -> None:
     """What an event means for the runs of its deal."""
     told = payload_of(event)
     if isinstance(told, RunEnded):
-        if (told.flow, told.state) == (deal_to_project.name, "done"):
+        if told.flow == deal_to_project.name:
             released(connection, told.source, runtime)
         taken_up(connection, told.source, runtime)
     elif isinstance(told, WorkItemOpened):
@@ -75,7 +75,7 @@ def heard(connection: Connection, event: Event, *, runtime: Runtime) -> None:
 
 
 def released(connection: Connection, source: Source, runtime: Runtime) -> None:
-    """A project that was on hold is worked on again: nobody need decide about it."""
+    """What was asked about a project on hold is looked at again: it may be worked on, or gone."""
     change = run_views.open_of(connection, deal_change.name, source)
     if change is not None:
         asked_again(connection, change.id, decided_deal.name, "won again", runtime)

@@ -9,6 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 from msgspec import Meta, Struct
+from sqlalchemy import Connection
 
 from apis.runtime.app import App, caller, make_app
 from apis.runtime.flow import Runtime
@@ -24,6 +25,7 @@ from apis.runtime.work_items import (
 from contracts.canonical.identity import Source
 from contracts.errors import Rejected
 from contracts.runs import DecisionKind, Person, WorkItem, WorkItemPage
+from process_apis.foreign_records import nobody_elses, not_won_again
 
 ItemState = Literal["open", "decided"]
 Words = Annotated[str, Meta(min_length=1, max_length=4000)]
@@ -108,8 +110,18 @@ async def decide_work_item(
         by=caller(),
         at=runtime.clock.now(),
     )
-    item: WorkItem = await runtime.store.write(decide, id, deciding)
+    item: WorkItem = await runtime.store.write(decided, id, deciding)
     return item
+
+
+def decided(connection: Connection, id: str, deciding: Deciding) -> WorkItem:  # noqa: A002 - as above
+    """The item with its decision, unless that would touch what is somebody else's business."""
+    item = get_item(connection, id)
+    if item.state == "open" and deciding.decision == "adopt" and deciding.record is not None:
+        nobody_elses(connection, item, deciding.record)
+    if item.state == "open" and deciding.decision == "abandon":
+        not_won_again(connection, item)
+    return decide(connection, id, deciding)
 
 
 def unrestricted(runtime: Runtime) -> Runtime:

@@ -169,6 +169,12 @@ async def create_billing_lines(
     return await psa.create_billing_lines(external_id, data.lines, data.milestones, data.key)
 
 
+@get("/projects/{external_id:str}/billing-lines/invoiced", operation_id="getInvoicedLines")
+async def get_invoiced_lines(psa: ServedPsa, external_id: FromPath[str]) -> list[str]:
+    """The ids of those lines of a project that are on an invoice: they stay as they are."""
+    return await psa.get_invoiced_lines(external_id)
+
+
 @post(
     "/projects/{external_id:str}/billing-lines/cancellations",
     operation_id="cancelBillingLines",
@@ -218,6 +224,7 @@ routes = [
     create_tasks,
     update_tasks,
     create_billing_lines,
+    get_invoiced_lines,
     cancel_billing_lines,
     create_staffing_requests,
     cancel_staffing_requests,

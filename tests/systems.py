@@ -230,6 +230,10 @@ class Salesforce(System):
         return self._by_secret("/services/oauth2/token")
 
 
+USER = 11
+"""A consultant of the tenant."""
+
+
 class Kantata(System):
     """The people who deliver."""
 
@@ -266,6 +270,11 @@ class Kantata(System):
     def changes_project(self, id_: str, **fields: Any) -> None:
         """Someone changes a project; the names are Kantata's."""
         self._call("PUT", f"/api/v1/workspaces/{id_}", {"workspace": fields})
+
+    def staffs(self, resource: str) -> None:
+        """Somebody is found for a role."""
+        body = {"workspace_resource": {"user_id": USER}}
+        self._call("PUT", f"/api/v1/workspace_resources/{resource}", body)
 
     def _made(self, example: str, name: str) -> str:
         [answer] = self._example(example, {"name": name})

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -12,25 +12,40 @@ from apis.runtime.caller import Outcome as Told
 from apis.runtime.caller import reported
 from apis.runtime.metadata import Metadata
 from apis.runtime.vendor import VendorHttp
-from apis.runtime.writes import Find, Write
+from apis.runtime.writes import Write
 from contracts.canonical.billing import BillingLine
 from contracts.canonical.identity import Ref, Source
 from contracts.canonical.money import Money
 from contracts.canonical.party import Contact, Customer
 from contracts.canonical.project import Milestone, Project, ProjectState, StaffingRequest, Task
-from contracts.errors import Conflict, NotFound, Rejected, ThroughlineError, Transient
-from contracts.ports import SAME_NAME, About, Outcome, ProjectMatch
+from contracts.errors import Conflict, NotFound, ThroughlineError, Transient
+from contracts.ports import (
+    OTHER_CURRENCY,
+    OTHER_CUSTOMER,
+    SAME_NAME,
+    About,
+    Outcome,
+    ProjectMatch,
+)
 from system_apis.kantata.envelope import (
+    BILLING,
+    GROUPS,
+    RESOURCES,
     SERVICE,
+    STORIES,
+    WORKSPACES,
     Batch,
+    Kind,
     Record,
     asked_once,
+    creating,
     found,
     key_of,
     numbered,
     pages,
+    tried,
 )
-from system_apis.kantata.maps import Maps
+from system_apis.kantata.maps import Maps, without_parent
 from system_apis.kantata.names import names_of, normal
 
 PORT = "psa"
@@ -38,23 +53,6 @@ PAGE = 200
 MOST_RECORDS = 100
 
 
-class Kind(NamedTuple):
-    """A vendor's object, in the plural and singular of its routes, and our word for it."""
-
-    many: str
-    one: str
-    object: str
-    shown: Mapping[str, str] = {}
-    """Filters that end those which hide records by default."""
-
-
-GROUPS = Kind("workspace_groups", "workspace_group", "customer")
-WORKSPACES = Kind("workspaces", "workspace", "project", {"include_archived": "true"})
-STORIES = Kind("stories", "story", "task", {"show_archived": "true"})
-BILLING = Kind("billing_milestones", "billing_milestone", "billing-line")
-RESOURCES = Kind(
-    "workspace_resources", "workspace_resource", "staffing-request", {"include_unnamed": "true"}
-)
 EXTERNAL = "external_references"
 REFERENCES = {"include": EXTERNAL}
 Made = dict[int, Record | ThroughlineError]
@@ -150,7 +148,11 @@ class Kantata:
         found = await self.get_project(external_id)
         if found.currency != project.currency:
             told = f"project {external_id} is planned in {found.currency}, not {project.currency}"
-            raise Conflict("project.other-currency", told, source=self._http.name)
+            raise Conflict(OTHER_CURRENCY, told, source=self._http.name)
+        theirs, its = (each.customer and each.customer.external_id for each in (found, project))
+        if theirs and theirs != its:
+            told = f"project {external_id} is one of customer {theirs}, not of {its}"
+            raise Conflict(OTHER_CUSTOMER, told, source=self._http.name)
         sent = ("key", "state", "budget", "starts_on", "ends_on")
         worth = project.budget.total if project.budget else None
         write = Write(
@@ -240,6 +242,11 @@ class Kantata:
         told = await self._create(BILLING, keys, made, [line.total for line in lines])
         return [told[n] for n in range(len(lines))]
 
+    async def get_invoiced_lines(self, external_id: str) -> list[str]:
+        """Billing milestones of the workspace that are on an invoice."""
+        listed = await self._listed(BILLING, {"workspace_id": external_id, "include": "invoices"})
+        return [id_ for id_, record, _ in listed if record.get("invoice_ids")]
+
     async def cancel_billing_lines(
         self, external_id: str, lines: list[str], key: str
     ) -> list[Outcome]:
@@ -262,9 +269,13 @@ class Kantata:
     async def cancel_staffing_requests(
         self, external_id: str, requests: list[str], key: str
     ) -> list[Outcome]:
-        """Requests that nobody need fill any more: their resources go."""
+        """Requests that nobody need fill any more go; the resource of a named person stays."""
         del external_id  # a resource's own id is enough
-        return await self._delete(RESOURCES, requests, key)
+        asked = {"only": ",".join(requests), "include": "user"}
+        listed = await self._listed(RESOURCES, asked)
+        staffed = {id_ for id_, record, _ in listed if record.get("user_id")}
+        gone = await self._delete(RESOURCES, [id_ for id_ in requests if id_ not in staffed], key)
+        return [*gone, *(Outcome(external_id=id_) for id_ in staffed)]
 
     async def _create(
         self, kind: Kind, keys: Sequence[str], made: Made, worth: Sequence[Money] = ()
@@ -371,30 +382,3 @@ class Kantata:
             ]
             last = pages(answer)
         return known
-
-
-def creating(
-    kind: Kind, key: str, find: Find, entity: str | None = None, amount: Money | None = None
-) -> Write:
-    """The write of a new record, or of our key on one that somebody else made."""
-    return Write(
-        object=kind.object,
-        key=key,
-        attributes=("key",),
-        entity=entity,
-        find=find,
-        amount=amount,
-    )
-
-
-def tried(make: Callable[..., Record], *args: Any) -> Record | ThroughlineError:
-    """A body, or why there is none: this record's outcome."""
-    try:
-        return make(*args)
-    except ThroughlineError as error:
-        return error
-
-
-def without_parent(task: Task) -> Rejected:
-    """A task whose parent is nowhere."""
-    return Rejected("task.parent-missing", f"task {task.code}: there is no {task.parent}")

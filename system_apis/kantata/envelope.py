@@ -5,18 +5,38 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from apis.runtime.caller import Outcome
 from apis.runtime.wire import Unanswered, at
-from apis.runtime.writes import Find
+from apis.runtime.writes import Find, Write
 from contracts.canonical.identity import Ref
-from contracts.errors import Misconfigured
+from contracts.canonical.money import Money
+from contracts.errors import Misconfigured, ThroughlineError
 
 SERVICE = "throughline"
 """The service name of our external references: one of ours per record."""
 DATES = ("start_date", "due_date", "date_to_invoice")
 Record = dict[str, Any]
+
+
+class Kind(NamedTuple):
+    """A vendor's object, in the plural and singular of its routes, and our word for it."""
+
+    many: str
+    one: str
+    object: str
+    shown: Mapping[str, str] = {}
+    """Filters that end those which hide records by default."""
+
+
+GROUPS = Kind("workspace_groups", "workspace_group", "customer")
+WORKSPACES = Kind("workspaces", "workspace", "project", {"include_archived": "true"})
+STORIES = Kind("stories", "story", "task", {"show_archived": "true"})
+BILLING = Kind("billing_milestones", "billing_milestone", "billing-line")
+RESOURCES = Kind(
+    "workspace_resources", "workspace_resource", "staffing-request", {"include_unnamed": "true"}
+)
 
 
 def found(answer: Any, kind: str) -> list[Record]:
@@ -112,3 +132,25 @@ def asked_once(ask: Callable[[], Awaitable[Mapping[str, Ref]]]) -> Callable[[str
 def numbered(key: str, count: int) -> list[str]:
     """The keys of the records of a batch."""
     return [f"{key}-{n}" for n in range(1, count + 1)]
+
+
+def creating(
+    kind: Kind, key: str, find: Find, entity: str | None = None, amount: Money | None = None
+) -> Write:
+    """The write of a new record, or of our key on one that somebody else made."""
+    return Write(
+        object=kind.object,
+        key=key,
+        attributes=("key",),
+        entity=entity,
+        find=find,
+        amount=amount,
+    )
+
+
+def tried(make: Callable[..., Record], *args: Any) -> Record | ThroughlineError:
+    """A body, or why there is none: this record's outcome."""
+    try:
+        return make(*args)
+    except ThroughlineError as error:
+        return error

@@ -55,12 +55,13 @@ class Maps:
         return sent(body | {"creator_role": "maven", "budgeted": True}, "Project", key)
 
     def figures(self, project: Project) -> Record:
-        """What follows a contract: state, days and, in its own currency, the price."""
+        """What follows a contract: state, days, purchase order and, in its currency, the price."""
         wanted = Project(
             name=project.name,
             state=project.state,
             starts_on=project.starts_on,
             ends_on=project.ends_on,
+            purchase_order=project.purchase_order,
         )
         own = self._of("project", project.entity)
         body = {
@@ -206,3 +207,8 @@ def asked_for(request: StaffingRequest) -> str:
     parts += [f"region {request.region}"] if request.region else []
     parts += [f"skills {', '.join(request.skills)}"] if request.skills else []
     return "; ".join(parts)
+
+
+def without_parent(task: Task) -> Rejected:
+    """A task whose parent is nowhere."""
+    return Rejected("task.parent-missing", f"task {task.code}: there is no {task.parent}")

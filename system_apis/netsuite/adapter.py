@@ -17,8 +17,9 @@ from contracts.canonical.billing import BillingSchedule
 from contracts.canonical.identity import Ref, Source
 from contracts.canonical.party import Contact, Customer
 from contracts.canonical.project import Project, ProjectState
-from contracts.errors import Misconfigured, NotFound, Rejected
-from contracts.ports import BILLING_SCHEDULES, About, ProjectMatch
+from contracts.errors import Conflict, Misconfigured, NotFound, Rejected
+from contracts.ports import BILLING_SCHEDULES, OTHER_CUSTOMER, About, ProjectMatch
+from system_apis.netsuite.mapping import PROJECT
 from system_apis.netsuite.maps import Maps
 from system_apis.netsuite.suiteql import suiteql
 
@@ -156,10 +157,22 @@ class NetSuite:
         ]
 
     async def adopt_project(self, external_id: str, project: Project, key: str) -> Ref:
-        """Our key, state, price and days on a job that was made by hand."""
+        """Our key, state, price and days on a job of its customer that was made by hand."""
+        there = await self._http.get("/record/v1/job/{}", external_id)
+        debtor = (project.customer.external_id if project.customer else None) or ""
+        if str(at(there, PROJECT.path("customer.external_id"))) != debtor:
+            told = f"job {external_id} is not one of customer {debtor}, who pays for this project"
+            raise Conflict(OTHER_CUSTOMER, told, source=self._http.name)
         body = self._maps.job_figures(project) | {"externalId": external_key(key)}
         worth = project.budget.total if project.budget else None
-        write = Write(object="project", key=key, kind="update", attributes=("key",), amount=worth)
+        write = Write(
+            object="project",
+            key=key,
+            kind="update",
+            attributes=("key",),
+            before=there,
+            amount=worth,
+        )
         return await self._http.write(write, "PATCH", "/record/v1/job/{}", external_id, body=body)
 
     async def update_project(self, external_id: str, project: Project, key: str) -> Ref:

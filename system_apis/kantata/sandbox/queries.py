@@ -134,7 +134,8 @@ class Queries:
             workspaces = self.rows.all("workspaces")
             return [w["id"] for w in workspaces if w.get("primary_workspace_group_id") == row["id"]]
         if beside.many:
-            return list(row.get(beside.key) or [])
+            invoiced = str(row["id"]) in self.kit.settings.get("invoiced", ())
+            return [row["id"]] if name == "invoices" and invoiced else row.get(beside.key) or []
         value = ME if name == "creator" else row.get(beside.key)
         return [number(value)] if value else []
 

@@ -121,6 +121,7 @@ DECLARED = (
             "external_references": REFERENCES,
             "workspace": WORKSPACE,
             "story": Beside("story_id", "stories"),
+            "invoices": Beside("invoice_ids", "invoices"),
         },
         order="created_at:desc",
         most=100,
