@@ -59,9 +59,8 @@ class ProjectMatch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SAME_NAME, SAME_ORDER = "it has the same name", "it carries purchase order {}"
-"""Why a project that was made by hand may be the deal's."""
+"""Why a project that was made by hand may be the deal's; below, why it cannot."""
 OTHER_CUSTOMER, OTHER_CURRENCY = "project.other-customer", "project.other-currency"
-"""Why the project that somebody adopts cannot be the deal's."""
 BILLING_SCHEDULES = "billing-schedule.create"
 """A capability: an ERP without it follows one of its own schedules, which metadata names."""
 
