@@ -10,10 +10,12 @@ from typing import Any, cast
 import http_sf
 import httpx
 import pytest
+from redis.asyncio import Redis
 
 from apis.gateway.app import gateway_app
 from apis.gateway.guard import ASGIApp, Receive, Scope, Send
 from apis.gateway.policy import PolicyError
+from apis.runtime.limits import RedisLimiter
 from tests.gateway.bench import GATEWAY, ISSUER, Bench
 
 OBSERVED = ("      app:", "      modes: {limits: observe}\n      app:")
@@ -213,3 +215,23 @@ def test_a_limit_that_cannot_be_is_named(opens: Open, plan: str, told: str) -> N
         opens(plan)
 
     assert told in str(refused.value)
+
+
+@pytest.mark.parametrize("on_loss", ["open", "closed"])
+async def test_a_redis_that_is_away_is_told_as_less_capacity(opens: Open, on_loss: str) -> None:
+    bench, nobody = opens(f"{{rate: 9/h, on_store_loss: {on_loss}}}"), Redis(port=1)
+    bench.edge = bench.edge._replace(limiter=RedisLimiter(nobody, workers=3, grace_s=3600))
+    bench.serve()
+
+    shared = [await get(bench) for _ in range(4)]
+    bench.edge = bench.edge._replace(limiter=RedisLimiter(nobody, grace_s=0))
+    bench.serve()
+    later = await get(bench)
+    await nobody.aclose()
+
+    assert [each.status_code for each in shared] == [200, 200, 200, 503]
+    problem = shared[3].json()
+    assert problem["type"].endswith("/http-problem-types#temporary-reduced-capacity")
+    assert problem["violated-policies"] == ["rate"]
+    assert int(shared[3].headers["retry-after"]) >= max(waits(shared[3]))
+    assert later.status_code == (200 if on_loss == "open" else 503)
