@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import time
@@ -35,7 +36,7 @@ class Server:
         program, environment = redis_program()
         command = [program, "--port", str(self.port), "--dir", str(self._folder), "--save", ""]
         self._process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, env=environment or None
+            command, stdout=subprocess.DEVNULL, env=os.environ | environment
         )
         end = time.monotonic() + 30
         while time.monotonic() < end:
