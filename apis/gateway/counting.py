@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from apis.gateway.compiled import Policy
-from apis.gateway.exchange import Exchange, Outcome
+from apis.gateway.exchange import Decision, Exchange, Outcome
 from apis.gateway.guard import Refusal
 from apis.gateway.routes import Route
 from apis.gateway.windows import CONCURRENCY, Window
@@ -38,6 +38,7 @@ class Limits(NamedTuple):
     """All limits of a call, in one `RateLimit-Policy`."""
 
     rule: str
+    allowed: Decision
     field: bytes
     each: tuple[Counted, ...]
     permits: Permits | None
@@ -71,25 +72,11 @@ class Counting:
             limits = self._own[plan, route.target, route.operation]
         else:
             limits = self._plans[plan]
-        outcome: Outcome = "observed" if route.modes.limits == "observe" else "refused"
         exchange.more.append((b"ratelimit-policy", limits.field))
-        over = await self._held(limits.permits, limits.rule, client, exchange)
-        over = over or await self._taken(limits, client, exchange)
-        refusal = None
-        if over:
-            await exchange.let_go()
-            refusal = _refused(over, exchange, outcome)
-        else:
-            exchange.decide(POLICY, limits.rule, "allowed")
-        if exchange.limits:  # a plan of concurrency alone has no count to tell
-            exchange.more.append((b"ratelimit", exchange.limits))
-        return refusal if outcome == "refused" else None
-
-    async def _taken(
-        self, limits: Limits, client: str, exchange: Exchange
-    ) -> list[tuple[Counted, Verdict]]:
-        """Take of every limit; those that are used up, and then nothing is taken of the others."""
+        if limits.permits is not None and not await self._held(limits.permits, client, exchange):
+            return _refused([(_concurrency(limits.rule), BUSY)], route, exchange)
         limiter, now = self._limiter, self._clock.timestamp()
+        exchange.at = now
         told: list[bytes] = []
         over: list[tuple[Counted, Verdict]] = []
         taken: list[tuple[str, Limit, Verdict]] = []
@@ -104,26 +91,30 @@ class Counting:
         if over:
             for key, limit, verdict in taken:
                 limiter.give_back(key, limit, now, verdict)
-        else:
+            await exchange.let_go()
+            return _refused(over, route, exchange)
+        exchange.decisions.append(limits.allowed)
+        if told:  # a plan of concurrency alone has no count to tell
             exchange.limits = b", ".join(told)
-        return over
+            exchange.more.append((b"ratelimit", exchange.limits))
+        return None
 
-    async def _held(
-        self, permits: Permits | None, rule: str, client: str, exchange: Exchange
-    ) -> list[tuple[Counted, Verdict]]:
-        if permits is None:
-            return []
-        slot = permits.hold(f"{rule}:{client}", LEASE_S, 0)
+    async def _held(self, permits: Permits, client: str, exchange: Exchange) -> bool:
+        """Take a permit; False when all are in use."""
+        slot = permits.hold(f"calls:{client}", LEASE_S, 0)
         try:
             await slot.__aenter__()
         except TimeoutError:
-            return [(_concurrency(rule), BUSY)]
+            return False
         exchange.held = slot
-        return []
+        return True
 
 
-def _refused(over: list[tuple[Counted, Verdict]], exchange: Exchange, outcome: Outcome) -> Refusal:
-    """The answer to a call that is too many for these limits."""
+def _refused(
+    over: list[tuple[Counted, Verdict]], route: Route, exchange: Exchange
+) -> Refusal | None:
+    """The answer to a call that is too many for these limits; none where they are observed."""
+    outcome: Outcome = "observed" if route.modes.limits == "observe" else "refused"
     told: list[bytes] = []
     longest = 1
     for each, verdict in over:
@@ -132,6 +123,9 @@ def _refused(over: list[tuple[Counted, Verdict]], exchange: Exchange, outcome: O
         told.append(b"%b;r=%d;t=%d" % (each.field, verdict.remaining, wait))
         exchange.decide(POLICY, each.rule, outcome)
     exchange.limits = b", ".join(told)
+    exchange.more.append((b"ratelimit", exchange.limits))
+    if outcome == "observed":
+        return None
     names = tuple(each.name for each, _ in over)
     return Refusal(
         "reduced-capacity" if all(verdict.reduced for _, verdict in over) else "rate-limited",
@@ -148,7 +142,7 @@ def _limits(policy: Policy, plan: str, permits: Permits | None, *own: Counted) -
     fields = [b"%b;q=%d;w=%d" % (one.field, one.limit.tokens, one.limit.window) for one in each]
     if most:
         fields.append(b'"concurrency";q=%d;qu="concurrent-requests"' % most)
-    return Limits(rule, b", ".join(fields), each, permits)
+    return Limits(rule, (POLICY, rule, "allowed"), b", ".join(fields), each, permits)
 
 
 def _with_own(limits: Limits, policy: Policy, plan: str, route: Route) -> Limits:

@@ -111,7 +111,7 @@ class Decisions:
         took = time.perf_counter() - exchange.began
         self._held.append(
             (
-                exchange.request_id, self._clock.timestamp() - took, took * 1000,
+                exchange.request_id, exchange.at or self._clock.timestamp(), took * 1000,
                 exchange.client, exchange.target,
                 exchange.operation, exchange.status, exchange.code, exchange.decisions,
                 exchange.limits,

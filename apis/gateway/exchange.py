@@ -129,7 +129,7 @@ class Exchange:
     """One request and its answer: ids, what is known of it for the log, headers for the answer."""
 
     __slots__ = (
-        "began", "client", "code", "decisions", "failing", "head", "held", "limits", "more",
+        "at", "began", "client", "code", "decisions", "failing", "head", "held", "limits", "more",
         "operation", "outside", "request_id", "send", "status", "target", "trace_id", "traceparent",
     )  # fmt: skip
 
@@ -137,6 +137,7 @@ class Exchange:
         self, scope: Scope, headers: Mapping[bytes, bytes], send: Send, outside: Outside
     ) -> None:
         self.began = time.perf_counter()
+        self.at = 0.0
         self.send = send
         self.outside = outside
         self.head = scope["method"] == "HEAD"
