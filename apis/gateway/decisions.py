@@ -26,6 +26,7 @@ MOST_HELD = 20_000
 MOST_UNKNOWN = 100
 """Refusals of callers nobody knows that one batch keeps singly: they must not push out the rest."""
 MOST_RULE = 200
+MOST_CODE = 100
 EVERY_S = 1.0
 TRIM_S = 600.0
 DAY_S = 86_400.0
@@ -48,9 +49,9 @@ DECISIONS = table(
     Column("target", sa.String(200)),
     Column("operation", sa.String(200)),
     Column("status", sa.Integer, nullable=False),
-    Column("code", sa.String(100)),
+    Column("code", sa.String(MOST_CODE)),
     Column("decided", sa.Text, nullable=False),
-    Column("limits", sa.String(400), nullable=False),
+    Column("limits", sa.Text, nullable=False),
 )
 COUNTS = table(
     "gateway",
@@ -128,7 +129,7 @@ class Decisions:
         """Write what is remembered if that can be; a database that is away ends nothing."""
         try:
             await self.flush()
-        except Exception as error:  # it is logged, and counted as dropped with the next batch
+        except Exception as error:  # it is logged, and tried again
             log.exception("decisions.failed", error=type(error).__name__)
 
     async def flush(self) -> None:
@@ -142,8 +143,10 @@ class Decisions:
         try:
             if held or dropped:
                 await self._store.write(_written, held, dropped, now)
-        except BaseException:
-            self._noted += len(held) + dropped  # told with the next batch that can be written
+        except Exception:  # with the next batch that can be written, as far as there is room
+            room = max(0, MOST_HELD - len(self._held))
+            self._held.extendleft(reversed(held[len(held) - min(room, len(held)) :]))
+            self._noted += len(held) + dropped
             raise
         if abs(now - self._trimmed) >= TRIM_S:
             self._trimmed = now
@@ -162,9 +165,10 @@ class Decisions:
 
 def decided(held: Held) -> Decided:
     """A request as it is kept."""
-    *_, decisions, limits = held
+    *_, code, decisions, limits = held
+    code = code[:MOST_CODE].replace("\0", "") if code else None  # a target's may be anything
     told = tuple((policy, rule[:MOST_RULE], outcome) for policy, rule, outcome in decisions)
-    return Decided(*held[:8], decisions=told, limits=limits.decode())
+    return Decided(*held[:7], code, told, limits.decode())
 
 
 def _written(connection: Connection, held: Sequence[Held], dropped: int, now: float) -> None:

@@ -78,7 +78,7 @@ def decisions() -> None:
         sa.Column("status", sa.Integer(), nullable=False),
         sa.Column("code", sa.String(length=100), nullable=True),
         sa.Column("decided", sa.Text(), nullable=False),
-        sa.Column("limits", sa.String(length=400), nullable=False),
+        sa.Column("limits", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("seq"),
         schema="gateway",
     )
