@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -137,6 +138,16 @@ def journey(id: str, client: str) -> None:  # noqa: A002 - what people call it
 
 
 @main.command()
+@click.argument("request_id")
+@click.option("--client", default="demo", help="Which client of clients.json asks.")
+def explain(request_id: str, client: str) -> None:
+    """Which rule allowed, refused or limited a call, where it stands and what would change it."""
+    from apis.console.policies import show_explanation  # noqa: PLC0415 - only this command needs it
+
+    sys.exit(show_explanation(settings(), client, request_id))
+
+
+@main.command()
 @click.option("--client", default="demo", help="Which client of clients.json asks.")
 @click.option("--owner", help="Only work items of this role.")
 def work(client: str, owner: str | None) -> None:
@@ -159,6 +170,21 @@ def backfill(since: datetime, client: str, *, dry_run: bool, **wanted: str | Non
     asked = {name: value for name, value in wanted.items() if value}
     asked["won_since"] = since.date().isoformat()
     sys.exit(run_backfill(settings(), client, asked, dry_run=dry_run))
+
+
+@main.group()
+def gateway() -> None:
+    """The policy of the gateway."""
+
+
+@gateway.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+def plan(file: Path, *, as_json: bool) -> None:
+    """Whom another gateway.yaml would have affected: asks the calls recorded in the database."""
+    from apis.console.policies import show_plan  # noqa: PLC0415 - only this command needs it
+
+    sys.exit(show_plan(settings(), file, as_json=as_json))
 
 
 @main.group()

@@ -40,6 +40,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     trace_id: str | None = None
     retryable: bool | None = None
     retry_after: float | None = None
+    violated_policies: tuple[str, ...] = msgspec.field(default=(), name="violated-policies")
     owner: str | None = None
     remedy: str | None = None
     source: str | None = None

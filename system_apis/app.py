@@ -16,9 +16,10 @@ from apis.runtime.budget import Budget
 from apis.runtime.clients import outgoing
 from apis.runtime.clock import Clock
 from apis.runtime.deployment import Deployment
-from apis.runtime.limits import Limiter, Permits
+from apis.runtime.limits import Limiter
 from apis.runtime.metadata import Connection, Metadata
 from apis.runtime.owners import Owners
+from apis.runtime.permits import Permits
 from apis.runtime.references import resolve, secret
 from apis.runtime.sign_in import Account, Tokens, fetcher
 from apis.runtime.store import Store

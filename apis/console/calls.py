@@ -12,6 +12,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
+from apis.gateway.explaining import DECISIONS_PATH, Explained
 from apis.runtime.clients import outgoing
 from contracts.canonical.identity import Source
 from contracts.errors import NotFound, Problem, ThroughlineError, Unavailable, error_of
@@ -126,6 +127,11 @@ class Calls:
             told["record"] = msgspec.to_builtins(record)
         body = await self._ask("POST", f"{ITEMS}/{quote(item, safe='')}/decisions", json=told)
         return msgspec.json.decode(body, type=WorkItem)
+
+    async def explained(self, request_id: str) -> Explained:
+        """What was decided for the requests of this id."""
+        body = await self._ask("GET", f"{DECISIONS_PATH}/{quote(request_id, safe='')}")
+        return msgspec.json.decode(body, type=Explained)
 
     async def _ask(self, method: str, path: str, **more: Any) -> bytes:
         answer = await self._send(method, path, headers=await self._bearer(), **more)

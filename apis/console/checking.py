@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,11 +21,11 @@ from apis.gateway.policy import (
     load_gateway,
     place_of,
 )
+from apis.gateway.windows import Named, plan_limits
 from apis.runtime.app import App, make_app
 from apis.runtime.clock import Clock
 from apis.runtime.deployment import loaded
 from apis.runtime.flow import Step
-from apis.runtime.limits import parse_limit
 from apis.runtime.metadata import Metadata, read_metadata
 from apis.runtime.metadata_findings import metadata_findings
 from apis.runtime.serving import DOCUMENTS
@@ -92,16 +93,24 @@ def idle(gateway: Gateway) -> Iterator[Finding]:
     for name, plan in gateway.plans.items():
         if name not in used:
             yield ("plans", name), "it never applies: no client has this plan"
-        if plan.rate and plan.quota:
-            rate, quota = parse_limit(plan.rate, burst=plan.burst), parse_limit(plan.quota)
-            if (most := quota.window / rate.step + rate.burst) <= quota.tokens:
-                told = f"it never applies: the rate allows {most:.0f} calls in that time"
-                yield ("plans", name, "quota"), told
+        yield from idle_quotas(plan_limits(name, plan, []))
     for name, api in gateway.apis.items():
         for major, version in api.versions.items():
             if version.sunset and version.since and version.sunset <= version.since:
                 told = f"it ends on {version.sunset}, but is deprecated since {version.since}"
                 yield (*place_of(name), "versions", major, "sunset"), told
+
+
+def idle_quotas(windows: Named) -> Iterator[Finding]:
+    """Quotas that no caller can reach, since a rate of the plan allows less."""
+    rates = [each.limit for each in windows if not each.limit.quota]
+    for each in windows:
+        if not each.limit.quota:
+            continue
+        reached = [each.limit.window / rate.step + rate.burst for rate in rates]
+        if (most := min(reached, default=math.inf)) <= each.limit.tokens:
+            told = f"it never applies: the rate allows {most:.0f} calls in that time"
+            yield tuple(each.rule.split(".")), told
 
 
 def unserved(gateway: Gateway, metadata: Metadata) -> Iterator[Finding]:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import ceil
 
 from apis.gateway.compiled import Policy
+from apis.gateway.counting import Counting
 from apis.gateway.exchange import Exchange
 from apis.gateway.guard import Refusal
-from apis.gateway.policy import Client
 from apis.gateway.routes import Route
 from apis.gateway.tokens import Claims, Tokens
-from apis.runtime.clock import Clock
 from apis.runtime.context import Context
-from apis.runtime.limits import Limit, Limiter
 
 _INVALID_TOKEN = Refusal(
     "invalid-token", headers=((b"www-authenticate", b'Bearer error="invalid_token"'),)
@@ -24,13 +21,10 @@ _MISSING_TOKEN = Refusal("missing-token", headers=((b"www-authenticate", b"Beare
 class Admission:
     """Authenticates, checks the scope and counts, for one policy."""
 
-    def __init__(self, policy: Policy, tokens: Tokens, limiter: Limiter, clock: Clock) -> None:
-        self._policy = policy
+    def __init__(self, policy: Policy, tokens: Tokens, counting: Counting) -> None:
         self._clients = policy.gateway.clients
         self._tokens = tokens
-        self._limiter = limiter
-        self._clock = clock
-        self._fields = {name: _policy_field(limits) for name, limits in policy.limits.items()}
+        self._counting = counting
 
     async def admitted(
         self, route: Route, headers: Mapping[bytes, bytes], exchange: Exchange
@@ -45,14 +39,20 @@ class Admission:
         if claims is None or client is None:
             return _INVALID_TOKEN
         exchange.client = claims.client_id
-        if route.scope not in claims.scopes or route.scope not in client.scopes:
+        if route.scope in claims.scopes and route.scope in client.scopes:
+            exchange.decide("authorization", route.scope, "allowed")
+        elif route.modes.authorization == "observe":
+            exchange.decide("authorization", route.scope, "observed")
+        else:
+            exchange.decide("authorization", route.scope, "refused")
             challenge = f'Bearer error="insufficient_scope", scope="{route.scope}"'
             return Refusal(
                 "insufficient-scope",
                 f"The scope {route.scope} is needed.",
                 ((b"www-authenticate", challenge.encode()),),
             )
-        return await self._counted(route, claims, client, exchange) or claims
+        counted = self._counting.counted
+        return await counted(route, claims.client_id, client.plan, exchange) or claims
 
     def context(self, claims: Claims, exchange: Exchange) -> Context:
         """What travels with the call to the tiers."""
@@ -68,35 +68,3 @@ class Admission:
             traceparent=exchange.traceparent,
             cause=exchange.request_id,
         )
-
-    async def _counted(
-        self, route: Route, claims: Claims, client: Client, exchange: Exchange
-    ) -> Refusal | None:
-        limiter, now = self._limiter, self._clock.timestamp()
-        field = self._fields[client.plan]
-        limits = self._policy.limits[client.plan]
-        if route.limit is not None:
-            limits = ((route.operation, route.limit), *limits)
-            field = _policy_field(limits)
-        exchange.more.append((b"ratelimit-policy", field))
-        left = []
-        for name, limit in limits:
-            own = f"{route.target}:" if limit is route.limit else ""
-            key = f"{claims.client_id}:{own}{name}"
-            verdict = limiter.take_now(key, limit, now) or await limiter.take(key, limit, now)
-            if not verdict.allowed:
-                wait = b"%d" % max(1, ceil(verdict.retry_after))
-                state = b'"%b";r=0;t=%b' % (name.encode(), wait)
-                return Refusal(
-                    "rate-limited",
-                    f"Try again in {wait.decode()} s.",
-                    ((b"retry-after", wait), (b"ratelimit", state)),
-                )
-            left.append(b'"%b";r=%d;t=%d' % (name.encode(), verdict.remaining, ceil(verdict.reset)))
-        exchange.more.append((b"ratelimit", b", ".join(left)))
-        return None
-
-
-def _policy_field(limits: tuple[tuple[str, Limit], ...]) -> bytes:
-    each = [f'"{name}";q={limit.tokens};w={int(limit.window)}' for name, limit in limits]
-    return ", ".join(each).encode()

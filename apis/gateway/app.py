@@ -16,7 +16,10 @@ from typing import Any, NamedTuple
 from apis.gateway.admission import Admission
 from apis.gateway.catalog import catalog_pages
 from apis.gateway.compiled import Policy
+from apis.gateway.counting import Counting
+from apis.gateway.decisions import Decisions
 from apis.gateway.exchange import Exchange, Outside
+from apis.gateway.explaining import Explaining
 from apis.gateway.guard import (
     GONE,
     MALFORMED,
@@ -42,6 +45,7 @@ from apis.gateway.tokens import Tokens
 from apis.runtime.clock import Clock
 from apis.runtime.context import SCOPE_KEY
 from apis.runtime.limits import Limiter
+from apis.runtime.permits import Permits
 from contracts.errors import ThroughlineError, problem_of
 
 Log = Callable[[dict[str, Any]], None]
@@ -54,17 +58,20 @@ class Edge(NamedTuple):
     issuer: str
     clock: Clock
     limiter: Limiter
+    permits: Callable[[int], Permits]
     tokens: Tokens
     oauth: AuthorizationServer
     ready: Ready
     log: Log
+    decisions: Decisions
 
 
 class Front:
     """All that follows from one policy; it is never changed, only replaced as a whole."""
 
     __slots__ = (
-        "admission", "clock", "endings", "hosts", "outside", "own", "pages", "policy", "targets",
+        "admission", "clock", "decisions", "endings", "hosts", "outside", "own", "pages", "policy",
+        "targets",
     )  # fmt: skip
 
     def __init__(self, policy: Policy, targets: Mapping[str, ASGIApp], edge: Edge) -> None:
@@ -73,14 +80,17 @@ class Front:
             raise ValueError(msg)
         self.policy = policy
         self.clock = edge.clock
+        self.decisions = edge.decisions
         self.targets = targets
         vendors = {api.vendor for api in policy.gateway.apis.values() if api.vendor}
         self.outside = Outside(edge.issuer, vendors)
         self.hosts = allowed_hosts(edge.issuer, policy.gateway.hosts)
         self.pages = catalog_pages(policy, edge.issuer)
         self.endings = {name: (at, told) for name, at, told in _endings(policy, edge.issuer)}
-        self.admission = Admission(policy, edge.tokens, edge.limiter, edge.clock)
-        self.own = Own(edge.tokens, edge.oauth, edge.ready)
+        counting = Counting(policy, edge.limiter, edge.permits, edge.clock)
+        self.admission = Admission(policy, edge.tokens, counting)
+        explaining = Explaining(edge.decisions, policy.gateway)
+        self.own = Own(edge.tokens, edge.oauth, edge.ready, explaining)
 
 
 class Gateway:
@@ -111,6 +121,10 @@ class Gateway:
                 await exchange.refuse(refusal)
         except Exception as error:  # noqa: BLE001 - the last one who can answer
             await self._failed(exchange, error)
+        finally:
+            if exchange.held is not None:
+                await exchange.let_go()
+        front.decisions.note(exchange)
         self._log(_line(exchange, scope))
 
     async def _serve(  # noqa: PLR0911 - each stage may refuse
@@ -130,6 +144,7 @@ class Gateway:
             behind = front.admission, front.pages
             return await front.own.serve(scope, headers, receive, exchange, behind)
         if (ending := front.endings.get(mount.target)) and front.clock.timestamp() > ending[0]:
+            exchange.target = mount.target
             return ending[1]
         rest = "/" + parts[4] if len(parts) > 4 else "/"  # noqa: PLR2004 - what follows the version
         methods = mount.find(rest)

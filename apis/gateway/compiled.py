@@ -9,18 +9,18 @@ from typing import Any
 import msgspec
 
 from apis.gateway.policy import (
+    MODES,
     NAMED,
     OWN_SCOPES,
     Api,
     Client,
     ClientRows,
     Gateway,
-    Plan,
     PolicyError,
     place_of,
 )
 from apis.gateway.routes import Mount, mount_of
-from apis.runtime.limits import Limit, parse_limit
+from apis.gateway.windows import Named, named, plan_limits, recording_problems
 from apis.runtime.typed_yaml import Finding, Place
 
 REFERENCE = re.compile("^(env:|file:/|home:).")
@@ -33,14 +33,15 @@ class Policy(msgspec.Struct, frozen=True):
 
     gateway: Gateway
     mounts: dict[str, Mount]
-    limits: dict[str, tuple[tuple[str, Limit], ...]]
-    """Per plan: the name of each limit in the `RateLimit` fields, and the limit."""
+    limits: dict[str, Named]
+    """Per plan: its limits by their names in the `RateLimit` fields."""
 
 
 def compile_policy(gateway: Gateway, documents: Mapping[str, dict[str, Any]]) -> Policy:
     """Decide all that can be decided; PolicyError names every place that is wrong."""
     found = list(_secret_problems(gateway))
-    limits = {name: _plan_limits(name, plan, found) for name, plan in gateway.plans.items()}
+    found += recording_problems(gateway.decisions)
+    limits = {name: plan_limits(name, plan, found) for name, plan in gateway.plans.items()}
     mounts: dict[str, Mount] = {}
     granted = set(OWN_SCOPES)
     for name, api in gateway.apis.items():
@@ -79,29 +80,6 @@ def _client_problems(
         yield (*place, "scopes"), f"no API grants {scope}"
 
 
-def _limit(written: str, place: Place, found: list[Finding], **more: Any) -> Limit | None:
-    try:
-        return parse_limit(written, **more)
-    except ValueError as error:
-        found.append((place, str(error)))
-        return None
-
-
-def _plan_limits(name: str, plan: Plan, found: list[Finding]) -> tuple[tuple[str, Limit], ...]:
-    place, loss = ("plans", name), plan.on_store_loss
-    if plan.rate is None and plan.quota is None:
-        found.append((place, "a plan needs a rate or a quota"))
-    if plan.burst is not None and (plan.burst < 1 or plan.rate is None):
-        found.append(((*place, "burst"), "a burst is at least 1 and belongs to a rate"))
-    rate = plan.rate and _limit(
-        plan.rate, (*place, "rate"), found, burst=plan.burst, on_store_loss=loss
-    )
-    quota = plan.quota and _limit(
-        plan.quota, (*place, "quota"), found, quota=True, on_store_loss=loss
-    )
-    return tuple((key, limit) for key, limit in (("rate", rate), ("quota", quota)) if limit)
-
-
 def _api_problems(name: str, api: Api) -> Iterator[Finding]:
     system = name.startswith("system/")
     wanted, other = ("vendor", "app") if system else ("app", "vendor")
@@ -117,7 +95,7 @@ def _mounts(
     place = place_of(name)
     scopes = {operation: scope for scope, ids in api.scopes.items() for operation in ids}
     limits = {
-        operation: _limit(written, (*place, "limits", operation), found)
+        operation: named(operation, written, (*place, "limits", operation), found)
         for operation, written in api.limits.items()
     }
     current = [major for major, version in api.versions.items() if version.status == "current"]
@@ -133,8 +111,9 @@ def _mounts(
             found.append(((*place, "versions", major), "deprecated since when?"))
         newer = max((each for each in current if each > major), default=None)
         mounts[target] = mount_of(
-            target, version, f"/{name}/v{newer}" if newer else None, document, scopes, limits
-        )
+            target, version, f"/{name}/v{newer}" if newer else None, document, scopes, limits,
+            version.modes.within(api.modes.within(MODES)),
+        )  # fmt: skip
     return mounts
 
 

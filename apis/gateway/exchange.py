@@ -10,9 +10,10 @@ import re
 import secrets
 import time
 from collections.abc import Collection, Mapping
+from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
 from math import ceil
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -20,6 +21,9 @@ from apis.gateway.guard import JSON, NO_STORE, REFUSALS, Header, Message, Refusa
 from apis.runtime.outside import outward
 from contracts.errors import Problem
 
+Outcome = Literal["allowed", "refused", "observed"]
+Decision = tuple[str, str, Outcome]
+"""A policy, the rule of it that applied, and what it said."""
 PROBLEM: Header = (b"content-type", b"application/problem+json")
 MOST_PROBLEM_BYTES = 65_536
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -30,6 +34,14 @@ _FAILED = 400
 _UNAUTHORIZED = 401
 _BROKEN = 500
 _BY_STATUS = {row.status: code for code, row in reversed(REFUSALS.items())}
+_LATER = frozenset({"rate-limited", "reduced-capacity", "unavailable"})
+POLICIES = {
+    "missing-token": "authentication",
+    "invalid-token": "authentication",
+    "version-retired": "versions",
+    "validation-failed": "requests",
+}
+"""Which policy a refusal belongs to; the others are plain HTTP and JSON."""
 _DECODER = msgspec.json.Decoder(Problem)
 
 
@@ -47,7 +59,8 @@ class Outside(NamedTuple):
                 code=refusal.code,
                 detail=refusal.detail,
                 errors=refusal.errors,
-                retryable=True if refusal.code in {"rate-limited", "unavailable"} else None,
+                violated_policies=refusal.violated,
+                retryable=True if refusal.code in _LATER else None,
             )
         )
 
@@ -71,6 +84,7 @@ class Outside(NamedTuple):
         owner = "caller" if problem.status < _BROKEN else "operations"
         return msgspec.structs.replace(
             problem,
+            type=row.type or problem.type if row else problem.type,
             title=row.title if row else problem.title or _phrase(problem.status),
             remedy=problem.remedy or (row.remedy if row else None),
             owner=problem.owner or (owner if row else None),
@@ -115,14 +129,15 @@ class Exchange:
     """One request and its answer: ids, what is known of it for the log, headers for the answer."""
 
     __slots__ = (
-        "began", "client", "code", "failing", "head", "more", "operation", "outside",
-        "request_id", "send", "status", "target", "trace_id", "traceparent",
+        "at", "began", "client", "code", "decisions", "failing", "head", "held", "limits", "more",
+        "operation", "outside", "request_id", "send", "status", "target", "trace_id", "traceparent",
     )  # fmt: skip
 
     def __init__(
         self, scope: Scope, headers: Mapping[bytes, bytes], send: Send, outside: Outside
     ) -> None:
         self.began = time.perf_counter()
+        self.at = 0.0
         self.send = send
         self.outside = outside
         self.head = scope["method"] == "HEAD"
@@ -145,6 +160,19 @@ class Exchange:
         self.client: str | None = None
         self.target: str | None = None
         self.operation: str | None = None
+        self.decisions: list[Decision] = []
+        self.limits = b""
+        self.held: AbstractAsyncContextManager[None] | None = None
+
+    def decide(self, policy: str, rule: str, outcome: Outcome) -> None:
+        """Remember what a policy said; `observed` would have been refused."""
+        self.decisions.append((policy, rule, outcome))
+
+    async def let_go(self) -> None:
+        """Give back the permit that the call held, if any."""
+        held, self.held = self.held, None
+        if held is not None:
+            await held.__aexit__(None, None, None)
 
     async def answer(self, message: Message) -> None:
         """Send what a target answers, with our headers; a failure is read and told anew."""
@@ -172,7 +200,9 @@ class Exchange:
         await self.send({"type": "http.response.body", "body": b"" if self.head else body})
 
     async def refuse(self, refusal: Refusal) -> None:
-        """Send a refusal of our own."""
+        """Send a refusal of our own; one that no policy has told yet is told by its code."""
+        if refusal.code != "internal" and "refused" not in {told[2] for told in self.decisions}:
+            self.decide(POLICIES.get(refusal.code, "http"), refusal.code, "refused")
         await self.problem(self.outside.refused(refusal), *refusal.headers)
 
     async def problem(self, problem: Problem, *more: Header) -> None:

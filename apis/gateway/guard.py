@@ -42,8 +42,12 @@ class Row(NamedTuple):
     status: int
     title: str
     remedy: str
+    type: str = ""
+    """A type registered for everybody; else it is `<issuer>/problems/<code>`."""
 
 
+IANA = "https://iana.org/assignments/http-problem-types"
+_WAIT = "wait as long as `Retry-After` says"
 _BODY = "set the body right and send it again"
 _LATER = "try again later; if it stays, give the request id to whoever runs this gateway"
 _TOKEN = "ask POST /oauth/token for a token and send it as `Authorization: Bearer <token>`"  # noqa: S105 - words
@@ -78,10 +82,13 @@ REFUSALS: dict[str, Row] = {
         "The request holds values that are not accepted",
         "set right what `errors` names, as the document in /catalog says, and send it again",
     ),
-    "rate-limited": Row(429, "Too many requests", "wait as long as `Retry-After` says"),
+    "rate-limited": Row(429, "Too many requests", _WAIT, f"{IANA}#quota-exceeded"),
     "headers-too-large": Row(431, "The headers are too large", "send fewer or shorter headers"),
     "internal": Row(500, "Something is wrong with Throughline itself", _LATER),
     "unavailable": Row(503, "The service is not available now", _LATER),
+    "reduced-capacity": Row(
+        503, "Less than usual is served now", _WAIT, f"{IANA}#temporary-reduced-capacity"
+    ),
 }
 
 _ONCE = frozenset(
@@ -112,6 +119,8 @@ class Refusal(msgspec.Struct, frozen=True):
     detail: str = ""
     headers: tuple[Header, ...] = ()
     errors: tuple[FieldError, ...] = ()
+    violated: tuple[str, ...] = ()
+    """The names of the limits that are used up."""
 
 
 JSON: Header = (b"content-type", b"application/json")

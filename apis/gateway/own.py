@@ -1,4 +1,4 @@
-"""The gateway's own addresses: health, keys, OAuth, the catalog."""
+"""The gateway's own addresses: health, keys, OAuth, the catalog, what was decided."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 
 from apis.gateway.admission import Admission
 from apis.gateway.exchange import Exchange
+from apis.gateway.explaining import DECISIONS_PATH, Explaining
 from apis.gateway.guard import (
     GONE,
     JSON,
@@ -28,16 +29,30 @@ from apis.gateway.tokens import Tokens
 Ready = Callable[[], Awaitable[list[str]]]
 Answer = Callable[[Exchange, dict[bytes, bytes], Scope, Receive], Awaitable[Refusal | None]]
 
-_CATALOG = Route("getCatalog", "catalog.read", "catalog", None, "none", array=False)
+_CATALOG = Route("getCatalog", "catalog.read", "catalog", (), "none", array=False)
+_COUNTS = Route("listDecisions", "decisions.read", "decisions", (), "none", array=False)
+_DECISION = Route("getDecision", "decisions.read", "decisions", (), "none", array=False)
 _NOT_FOUND = Refusal("not-found")
 MOST_FORM_BYTES = 16_384
 RETRY: tuple[Header, ...] = ((b"retry-after", b"5"),)
 
 
+def _protected(path: str, pages: Mapping[str, bytes]) -> Route | None:
+    """The operation at a path that needs a token."""
+    if path in pages:
+        return _CATALOG
+    if path == DECISIONS_PATH:
+        return _COUNTS
+    return _DECISION if path.startswith(f"{DECISIONS_PATH}/") else None
+
+
 class Own:
     """Answers what no API stands behind; what is not in `public` needs a token."""
 
-    def __init__(self, tokens: Tokens, oauth: AuthorizationServer, ready: Ready) -> None:
+    def __init__(
+        self, tokens: Tokens, oauth: AuthorizationServer, ready: Ready, explaining: Explaining
+    ) -> None:
+        self._explaining = explaining
         self._tokens = tokens
         self._oauth = oauth
         self._ready = ready
@@ -70,17 +85,18 @@ class Own:
         if allowed := self._methods.get(path):
             return not_allowed(allowed)
         admission, pages = behind
-        page = pages.get(path)
-        if page is None:
-            return _NOT_FOUND
-        if method != "GET":
-            return not_allowed(["GET"])
-        exchange.operation = _CATALOG.operation
-        claims = await admission.admitted(_CATALOG, headers, exchange)
+        route = _protected(path, pages)
+        if route is None or method != "GET":
+            return not_allowed(["GET"]) if route else _NOT_FOUND
+        exchange.operation = route.operation
+        claims = await admission.admitted(route, headers, exchange)
         refusal = claims if isinstance(claims, Refusal) else more
-        if refusal is None:
+        if refusal is not None:
+            return refusal
+        page = pages[path] if route is _CATALOG else await self._explaining.page(path)
+        if page is not None:
             await exchange.reply(200, page)
-        return refusal
+        return None if page is not None else _NOT_FOUND
 
     async def _healthz(self, exchange: Exchange, *_: Any) -> Refusal | None:
         await exchange.reply(200, b'{"status":"alive"}')

@@ -17,16 +17,24 @@ from apis.runtime.typed_yaml import Lines, Place, read_yaml
 from contracts.errors import Misconfigured
 
 FILE = "gateway.yaml"
-OWN_SCOPES = {"catalog.read": ["getCatalog", "getCatalogDocument"]}
+OWN_SCOPES = {
+    "catalog.read": ["getCatalog", "getCatalogDocument"],
+    "decisions.read": ["listDecisions", "getDecision"],
+}
 NAMED = "a secret is named as env:NAME, file:/path or home:name, never written here"
 
 
-class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How often: a rate with its burst, a quota, and what to do when the counts are lost."""
+Windows = str | list[str] | dict[str, str]
+"""`600/min`, or several at once: `[10/s, 600/min]`, or each with a name of its own."""
 
-    rate: str | None = None
-    quota: str | None = None
+
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How often and how many at once, per client; what to do when the counts are lost."""
+
+    rate: Windows | None = None
+    quota: Windows | None = None
     burst: int | None = None
+    concurrency: int | None = None
     on_store_loss: Literal["open", "closed"] = "closed"
 
 
@@ -57,6 +65,15 @@ class Modes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     requests: Mode | None = None
     responses: Mode | None = None
 
+    def within(self, outer: Modes) -> Modes:
+        """These where they say something, else the outer ones."""
+        own = msgspec.structs.asdict(self)
+        return msgspec.structs.replace(outer, **{name: own[name] for name in own if own[name]})
+
+
+MODES = Modes("enforce", "enforce", "enforce", "off")
+"""What holds where neither an API nor its version says anything."""
+
 
 class Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether a major version is served, and until when."""
@@ -75,8 +92,16 @@ class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     owner: str = ""
     versions: dict[int, Version] = msgspec.field(default_factory=lambda: {1: Version()})
     scopes: dict[str, list[str]] = {}
-    limits: dict[str, str] = {}
+    limits: dict[str, Windows] = {}
     modes: Modes = Modes()
+
+
+class Recording(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long decisions are kept: each one, and how many there were of each kind."""
+
+    days: int = 7
+    most: int = 1_000_000
+    counts_days: int = 90
 
 
 class Gateway(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +113,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     plans: dict[str, Plan]
     clients: dict[str, Client]
     apis: dict[str, Api]
+    decisions: Recording = Recording()
     lines: Lines
 
 
@@ -104,6 +130,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     apis: _Tiers
     hosts: tuple[str, ...] = ()
     signing: str | None = None
+    decisions: Recording = Recording()
 
 
 class PolicyError(Misconfigured):
@@ -114,10 +141,10 @@ class PolicyError(Misconfigured):
         super().__init__("settings.invalid", "\n".join(mistakes))
 
 
-def load_gateway(text: str) -> Gateway:
+def load_gateway(text: str, name: str = FILE) -> Gateway:
     """Read `gateway.yaml`; PolicyError names every place that is wrong."""
     try:
-        file, lines = read_yaml(FILE, text, _File)
+        file, lines = read_yaml(name, text, _File)
     except Misconfigured as error:
         raise PolicyError(error.detail.splitlines()) from None
     apis = {
@@ -132,6 +159,7 @@ def load_gateway(text: str) -> Gateway:
         plans=file.plans,
         clients=file.clients,
         apis=apis,
+        decisions=file.decisions,
         lines=lines,
     )
 

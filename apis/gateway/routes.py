@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from apis.gateway.policy import Version
-from apis.runtime.limits import Limit
+from apis.gateway.policy import MODES, Modes, Version
+from apis.gateway.windows import Named
 
 METHODS = ("get", "post", "put", "patch", "delete", "head")
 
@@ -19,11 +19,12 @@ class Route(msgspec.Struct, frozen=True):
     operation: str
     scope: str
     target: str
-    limit: Limit | None
+    limits: Named
     body: Literal["none", "optional", "required"]
     array: bool
     query: dict[str, bool] = {}
     """The query parameters it takes, and whether each may come more than once."""
+    modes: Modes = MODES
 
 
 class Mount(msgspec.Struct, frozen=True):
@@ -60,7 +61,8 @@ def mount_of(  # noqa: PLR0917 - all of it was decided by the caller
     successor: str | None,
     document: dict[str, Any],
     scopes: dict[str, str],
-    limits: dict[str, Limit | None],
+    limits: dict[str, Named],
+    modes: Modes,
 ) -> Mount:
     """Read the operations of one version from its document; `scopes` by operation id."""
     mount = Mount(target, version, successor, document, {}, {})
@@ -78,7 +80,7 @@ def mount_of(  # noqa: PLR0917 - all of it was decided by the caller
             needed, array = _body_of(operation)
             taken = _query_of([*item.get("parameters", ()), *operation.get("parameters", ())])
             methods[method.upper()] = Route(
-                name, scope, target, limits.get(name), needed, array, taken
+                name, scope, target, limits.get(name, ()), needed, array, taken, modes
             )
         if None in shape:
             mount.shapes.setdefault(len(shape), []).append((shape, methods))

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from apis.runtime.clock import Clock
-from apis.runtime.limits import Limit, Limiter, Permits, parse_limit
+from apis.runtime.limits import Limit, Limiter, parse_limit
 from apis.runtime.metadata import Connection
+from apis.runtime.permits import Permits
 from apis.runtime.windows import maintenance_until
 from contracts.errors import Throttled, ThroughlineError, Transient, Unavailable
 

@@ -19,15 +19,9 @@ from apis.runtime.clock import Clock, simulated_clock_url
 from apis.runtime.engine import Engine
 from apis.runtime.flow import Runtime
 from apis.runtime.leases import Leases
-from apis.runtime.limits import (
-    Limiter,
-    MemoryLimiter,
-    MemoryPermits,
-    Permits,
-    RedisLimiter,
-    RedisPermits,
-)
+from apis.runtime.limits import Limiter, MemoryLimiter, RedisLimiter
 from apis.runtime.metadata import Metadata
+from apis.runtime.permits import MemoryPermits, Permits, RedisPermits
 from apis.runtime.records import KEY, Records
 from apis.runtime.references import resolve
 from apis.runtime.settings import Settings

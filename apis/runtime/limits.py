@@ -1,21 +1,17 @@
-"""Rate limits, quotas and concurrency permits: in memory or in Redis, with the same behaviour.
+"""Rate limits and quotas: in memory or in Redis, with the same behaviour.
 
 A rate (`600/min`) is GCRA: a bucket of `burst` that refills evenly. A quota (`50000/day`) is a
 count per UTC window that starts at zero. `now` is always an argument, in seconds since 1970 by
-the injected clock. With Redis a worker takes blocks of at most 1 % of the limit, so that a call
-seldom waits for Redis, the sum over all workers is never over and little is stranded.
+the injected clock. With Redis a worker takes blocks of at most half a percent of the limit, so that
+a call seldom waits for Redis, the sum over all workers is never over and little is stranded.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-import secrets
 import time
-from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 from redis.asyncio import Redis
@@ -26,6 +22,8 @@ GRACE_S = 60.0  # how long a worker goes on alone when Redis is away
 RETRY_S = 1.0
 REDIS_S = 0.5
 MOST_KEYS = 50_000
+BLOCKS = 200
+"""How many blocks make a limit: four workers strand four of them, 2 %."""
 EXACT = 1e-4
 SKEW_S = 2.0
 _WRITTEN = re.compile(r"([1-9][0-9]{0,11})/(s|min|h|day)")
@@ -48,7 +46,7 @@ class Limit(msgspec.Struct, frozen=True):
     @property
     def block(self) -> int:
         """How many calls a worker takes from Redis at once."""
-        return max(1, min(self.tokens, self.burst) // 100)
+        return max(1, min(self.tokens, self.burst) // BLOCKS)
 
     def share(self, workers: int) -> Limit:
         """Divide the limit between so many workers."""
@@ -78,12 +76,16 @@ def parse_limit(
 
 
 class Verdict(NamedTuple):
-    """Whether the call may go, what is left, and in how many seconds to try again or be full."""
+    """Whether the call may go, what is left, and in how many seconds to try again or be full.
+
+    `reduced` says that Redis was away, so that less than the limit was there to give.
+    """
 
     allowed: bool
     remaining: int
     retry_after: float
     reset: float
+    reduced: bool = False
 
 
 class Limiter(Protocol):
@@ -94,6 +96,9 @@ class Limiter(Protocol):
 
     async def take(self, key: str, limit: Limit, now: float, cost: int = 1) -> Verdict:
         """Give the verdict."""
+
+    def give_back(self, key: str, limit: Limit, now: float, verdict: Verdict) -> None:
+        """Undo one allowed `take`, of which nothing came."""
 
 
 class MemoryLimiter:
@@ -140,6 +145,13 @@ class MemoryLimiter:
     async def take(self, key: str, limit: Limit, now: float, cost: int = 1) -> Verdict:
         """As `take_now`."""
         return self.take_now(key, limit, now, cost)
+
+    def give_back(self, key: str, limit: Limit, now: float, verdict: Verdict) -> None:  # noqa: ARG002 - one shape for both
+        """Let one call more pass in its place."""
+        if key in self._tat:
+            self._tat[key] -= limit.step
+        elif (held := self._used.get(key)) and held[0] > now:
+            self._used[key] = (held[0], max(0, held[1] - 1))
 
 
 # Both scripts answer {taken, left, retry_after, reset}; times are text, Redis would cut them.
@@ -275,126 +287,19 @@ class RedisLimiter:
         block.refused_until = now + wait if cost == 1 and not taken else 0.0
         return Verdict(bool(taken), block.left + block.held, wait, float(reset))
 
+    def give_back(self, key: str, limit: Limit, now: float, verdict: Verdict) -> None:
+        """Put one call back where it was taken: into the block held here, never into Redis."""
+        if verdict.reduced:
+            self._alone.give_back(key, limit.share(self._workers), now, verdict)
+        elif block := self._blocks.get(key):
+            block.held += 1
+            block.refused_until = 0.0
+
     def _without(self, key: str, limit: Limit, now: float, cost: int) -> Verdict:
         away = time.monotonic() - (self._away_since or time.monotonic())
         if away < self._grace_s:
-            return self._alone.take_now(key, limit.share(self._workers), now, cost)
+            verdict = self._alone.take_now(key, limit.share(self._workers), now, cost)
+            return verdict._replace(reduced=True)
         is_open = limit.on_store_loss == "open"
-        return Verdict(
-            allowed=is_open, remaining=0, retry_after=0.0 if is_open else RETRY_S, reset=RETRY_S
-        )
-
-
-class Permits(Protocol):
-    """So many at once, per key; TimeoutError when none came free in time."""
-
-    def hold(self, key: str, lease_s: float, timeout: float) -> AbstractAsyncContextManager[None]:
-        """Hold one permit inside the `async with`; a holder that died loses it after its lease."""
-
-
-class MemoryPermits:
-    """Permits of this process alone, handed out in the order they were asked for."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._used: dict[str, int] = {}
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-
-    @asynccontextmanager
-    async def hold(self, key: str, lease_s: float, timeout: float) -> AsyncIterator[None]:  # noqa: ASYNC109, ARG002 - one shape for both
-        """Hold one permit; the lease is not needed in memory."""
-        await self._enter(key, timeout)
-        try:
-            yield
-        finally:
-            self._leave(key)
-
-    async def _enter(self, key: str, patience: float) -> None:
-        if self._used.get(key, 0) < self._limit:
-            self._used[key] = self._used.get(key, 0) + 1
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(key, deque()).append(turn)
-        try:
-            async with asyncio.timeout(patience):
-                await turn
-        except BaseException:  # timed out or cancelled: give back a permit that came too late
-            if turn.done() and not turn.cancelled():
-                self._leave(key)
-            turn.cancel()
-            raise
-
-    def _leave(self, key: str) -> None:
-        waiting = self._waiting.get(key, deque())
-        while waiting:
-            turn = waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)  # the permit passes on
-                return
-        self._waiting.pop(key, None)
-        self._used[key] -= 1
-        if not self._used[key]:
-            del self._used[key]
-
-
-ENTER = """
-local t = redis.call('TIME')
-local now = tonumber(t[1]) + tonumber(t[2]) / 1000000
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.6f', now))
-if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[1]) then return 0 end
-redis.call('ZADD', KEYS[1], string.format('%.6f', now + tonumber(ARGV[2])), ARGV[3])
-redis.call('PEXPIRE', KEYS[1], math.ceil(tonumber(ARGV[2]) * 1000) + 60000)
-return 1
-"""
-
-
-class RedisPermits:
-    """Leased permits shared by all workers; each has its own share while Redis is away."""
-
-    def __init__(
-        self, limit: int, redis: Redis, *, workers: int = 1, prefix: str = "throughline"
-    ) -> None:
-        self._limit = limit
-        self._redis = redis
-        self._prefix = prefix
-        self._script = redis.register_script(ENTER)
-        self._local = MemoryPermits(limit)  # a worker never asks for more than there are
-        self._alone = MemoryPermits(max(1, limit // workers))
-
-    @asynccontextmanager
-    async def hold(self, key: str, lease_s: float, timeout: float) -> AsyncIterator[None]:  # noqa: ASYNC109 - part of the promise
-        """Hold one permit for at most `lease_s`; the caller's deadline must be shorter."""
-        until = time.monotonic() + timeout
-        member, name = secrets.token_hex(12), f"{self._prefix}:permits:{{{key}}}"
-        async with self._local.hold(key, lease_s, timeout):
-            if not await self._entered(name, member, lease_s, until):
-                async with self._alone.hold(key, lease_s, max(0.0, until - time.monotonic())):
-                    yield
-                return
-            try:
-                yield
-            finally:
-                await self._left(name, member)
-
-    async def _entered(self, name: str, member: str, lease_s: float, until: float) -> bool:
-        """Wait for a permit; False when Redis is away."""
-        pause = 0.005
-        while True:
-            arguments: list[Any] = [self._limit, lease_s, member]
-            try:
-                async with asyncio.timeout(REDIS_S):
-                    if await self._script(keys=[name], args=arguments):
-                        return True
-            except (RedisError, OSError, TimeoutError):
-                return False
-            if time.monotonic() + pause > until:
-                raise TimeoutError
-            await asyncio.sleep(pause * (0.5 + secrets.randbelow(1000) / 1000))
-            pause = min(pause * 2, 0.1)
-
-    async def _left(self, name: str, member: str) -> None:
-        try:
-            async with asyncio.timeout(REDIS_S):
-                await self._redis.zrem(name, member)
-        except (RedisError, OSError, TimeoutError):
-            return  # the lease ends by itself
+        wait = 0.0 if is_open else RETRY_S
+        return Verdict(is_open, remaining=0, retry_after=wait, reset=RETRY_S, reduced=True)

@@ -7,12 +7,14 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import uvicorn
 
 from apis.gateway.app import Edge, Front, Gateway
 from apis.gateway.compiled import compile_policy
+from apis.gateway.decisions import Decisions
 from apis.gateway.oauth import (
     AuthorizationServer,
     StoreOnce,
@@ -47,8 +49,12 @@ def gateway(deployment: Deployment) -> Gateway:
         issuer=settings.issuer,
         clock=deployment.clock,
     )
+    decisions = Decisions(deployment.store, deployment.clock, deployment.gateway.decisions)
+    deployment.spawn(decisions.go())
+    deployment.closing.append(decisions.close)
     once = StoreOnce(deployment.store)  # an assertion counts once, restarts included
     ready, write = with_peers(deployment), LineWriter().write
+    permits = cache(deployment.permits)  # a policy read anew finds those that are held
 
     def front(policy: Policy) -> Front:
         compiled = compile_policy(policy, load_documents(DOCUMENTS))
@@ -58,12 +64,16 @@ def gateway(deployment: Deployment) -> Gateway:
             issuer=settings.issuer,
             clock=deployment.clock,
             limiter=deployment.limiter,
+            permits=permits,
             tokens=tokens,
             oauth=AuthorizationServer(policy, credentials, tokens, once, deployment.clock),
             ready=ready,
             log=write,
+            decisions=decisions,
         )
-        return Front(compiled, deployment.mounts(policy), edge)
+        front = Front(compiled, deployment.mounts(policy), edge)
+        decisions.recording = policy.decisions
+        return front
 
     served = Gateway(front(deployment.gateway), write)
     reloading = Reloading(served, deployment.gateway, settings.home, settings.gateway, front)

@@ -213,6 +213,12 @@ def merge_all(connection: Connection, into: Table, rows: list[dict[str, Any]]) -
         connection.execute(statement, rows)
 
 
+def add_all(connection: Connection, into: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert rows, or add to the `count` of those that are there by their primary key."""
+    if rows:
+        connection.execute(_added(into, connection.dialect.name), rows)
+
+
 # Making a statement costs several times what running it does: these are made once a shape.
 
 
@@ -232,6 +238,14 @@ def _put(into: Table, dialect: str) -> Any:
     key = [column.name for column in into.primary_key]
     values = {each.name: each for each in insert.excluded if each.name not in key}
     return insert.on_conflict_do_update(index_elements=key, set_=values)
+
+
+@cache
+def _added(into: Table, dialect: str) -> Any:
+    insert = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(into).inline()
+    key = [column.name for column in into.primary_key]
+    total = into.c["count"] + insert.excluded["count"]
+    return insert.on_conflict_do_update(index_elements=key, set_={"count": total})
 
 
 @cache

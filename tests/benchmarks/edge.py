@@ -12,11 +12,13 @@ import uvloop
 
 from apis.gateway.app import Edge, gateway_app
 from apis.gateway.compiled import compile_policy
+from apis.gateway.decisions import Decisions
 from apis.gateway.oauth import AuthorizationServer, StoreOnce, ensure_clients, load_credentials
-from apis.gateway.policy import load_documents, load_gateway
+from apis.gateway.policy import Recording, load_documents, load_gateway
 from apis.gateway.tokens import Tokens, signing_keys
 from apis.runtime.clock import Clock
 from apis.runtime.limits import MemoryLimiter
+from apis.runtime.permits import MemoryPermits
 from apis.runtime.store import Store
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.hops import bare, sent, timed
@@ -48,9 +50,13 @@ async def measured(folder: Path, text: str) -> dict[str, float]:
     clock = Clock()
     tokens = Tokens(signing_keys(None, folder), issuer=ISSUER, clock=clock)
     known = load_credentials(policy.gateway, folder)
-    once = StoreOnce(Store(f"sqlite:///{folder}/gateway.sqlite"))  # no assertion is sent
+    store = Store(f"sqlite:///{folder}/gateway.sqlite")
+    once = StoreOnce(store)  # no assertion is sent
     oauth = AuthorizationServer(policy.gateway, known, tokens, once, clock)
-    around = Edge(ISSUER, clock, MemoryLimiter(), tokens, oauth, ready, lambda _line: None)
+    around = Edge(
+        ISSUER, clock, MemoryLimiter(), MemoryPermits, tokens, oauth, ready, lambda _line: None,
+        Decisions(store, clock, Recording()),
+    )  # fmt: skip
     app = gateway_app(policy, dict.fromkeys(policy.mounts, bare), around)
     client = policy.gateway.clients["demo"]
     token = tokens.issue("demo", client.scopes, roles=client.roles, person=client.person)

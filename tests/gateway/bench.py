@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from joserfc.jwk import ECKey
 
 from apis.gateway.app import Edge, gateway_app
 from apis.gateway.compiled import compile_policy
+from apis.gateway.decisions import COUNTS, DECISIONS, Decisions
 from apis.gateway.guard import Receive, Scope, Send
 from apis.gateway.oauth import (
     JTI,
@@ -26,11 +28,13 @@ from apis.gateway.tokens import Tokens, signing_keys
 from apis.runtime.clock import Clock
 from apis.runtime.context import SCOPE_KEY
 from apis.runtime.limits import MemoryLimiter
+from apis.runtime.permits import MemoryPermits
 from apis.runtime.store import Store
 from contracts.errors import Throttled
 from tests.gateway.failures import ANSWERS
 
 HERE = Path(__file__).parent
+GATEWAY = (HERE / "gateway.yaml").read_text("utf-8")
 ISSUER = "http://127.0.0.1:8080"
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -67,13 +71,13 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
 class Bench:
     """The gateway and all that a test may turn."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, text: str = GATEWAY) -> None:
         self.home = home
         self.robot = ECKey.generate_key("P-256", auto_kid=True)
         (home / "robot.json").write_text(json.dumps({"keys": [self.robot.as_dict(private=False)]}))
         self.clock = Clock()
         self.clock.set(NOW)
-        gateway = load_gateway((HERE / "gateway.yaml").read_text())
+        gateway = load_gateway(text)
         ensure_clients(home, gateway)
         self.secrets: dict[str, str] = {
             name: entry["client_secret"]
@@ -85,12 +89,19 @@ class Bench:
         self.store.write_now(JTI.create)
         once, known = StoreOnce(self.store), load_credentials(gateway, home)
         self.oauth = AuthorizationServer(gateway, known, self.tokens, once, self.clock)
+        for table in (DECISIONS, COUNTS):
+            self.store.write_now(table.create)
+        self.decisions = Decisions(self.store, self.clock, gateway.decisions)
         self.missing: list[str] = []
         self.log: list[dict[str, Any]] = []
         self.edge = Edge(
-            ISSUER, self.clock, MemoryLimiter(), self.tokens, self.oauth, self.ready,
-            self.log.append,
+            ISSUER, self.clock, MemoryLimiter(), cache(MemoryPermits), self.tokens, self.oauth,
+            self.ready, self.log.append, self.decisions,
         )  # fmt: skip
+        self.serve()
+
+    def serve(self) -> None:
+        """Stand the gateway on what the edge is now."""
         self.app = gateway_app(self.policy, dict.fromkeys(self.policy.mounts, echo), self.edge)
         transport = httpx.ASGITransport(self.app)
         self.http = httpx.AsyncClient(transport=transport, base_url=ISSUER)

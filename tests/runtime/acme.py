@@ -16,9 +16,10 @@ from apis.runtime.budget import Budget
 from apis.runtime.clients import outgoing
 from apis.runtime.clock import Clock
 from apis.runtime.context import CURRENT, Call, Context
-from apis.runtime.limits import MemoryLimiter, MemoryPermits
+from apis.runtime.limits import MemoryLimiter
 from apis.runtime.metadata import Connection
 from apis.runtime.migrations import lift
+from apis.runtime.permits import MemoryPermits
 from apis.runtime.sign_in import Account, SignIn, Token, TokenRequest, Tokens, fetcher
 from apis.runtime.store import Store
 from apis.runtime.vendor import Errors, Pages, Vendor, VendorHttp

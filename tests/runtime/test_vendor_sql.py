@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from apis.runtime.budget import Budget
 from apis.runtime.clock import Clock
-from apis.runtime.limits import MemoryLimiter, MemoryPermits
+from apis.runtime.limits import MemoryLimiter
+from apis.runtime.permits import MemoryPermits
 from apis.runtime.store import Store
 from apis.runtime.vendor_sql import VendorSql
 from apis.runtime.wire import Unanswered

@@ -12,8 +12,9 @@ import httpx
 import msgspec
 
 from apis.runtime.clock import Clock
-from apis.runtime.limits import MemoryLimiter, MemoryPermits
+from apis.runtime.limits import MemoryLimiter
 from apis.runtime.metadata import Metadata
+from apis.runtime.permits import MemoryPermits
 from apis.runtime.store import Store
 from apis.runtime.vendor import VendorHttp
 from system_apis.app import Home, caller_of

@@ -12,6 +12,8 @@ down_revision = None
 
 def upgrade() -> None:
     audit()
+    decision_counts()
+    decisions()
     jti()
     outbox()
 
@@ -36,6 +38,58 @@ def audit() -> None:
         sa.PrimaryKeyConstraint("seq"),
         sa.UniqueConstraint("position"),
         sa.UniqueConstraint("previous"),
+        schema="gateway",
+    )
+
+
+def decision_counts() -> None:
+    op.create_table(
+        "decision_counts",
+        sa.Column("day", sa.Integer(), nullable=False),
+        sa.Column("client", sa.String(length=200), nullable=False),
+        sa.Column("target", sa.String(length=200), nullable=False),
+        sa.Column("operation", sa.String(length=200), nullable=False),
+        sa.Column("policy", sa.String(length=40), nullable=False),
+        sa.Column("rule", sa.String(length=200), nullable=False),
+        sa.Column("outcome", sa.String(length=10), nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "day", "client", "target", "operation", "policy", "rule", "outcome"
+        ),
+        schema="gateway",
+    )
+
+
+def decisions() -> None:
+    op.create_table(
+        "decisions",
+        sa.Column(
+            "seq",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
+        sa.Column("request_id", sa.String(length=128), nullable=False),
+        sa.Column("at", sa.Float(precision=53), nullable=False),
+        sa.Column("ms", sa.Float(), nullable=False),
+        sa.Column("client", sa.String(length=200), nullable=True),
+        sa.Column("target", sa.String(length=200), nullable=True),
+        sa.Column("operation", sa.String(length=200), nullable=True),
+        sa.Column("status", sa.Integer(), nullable=False),
+        sa.Column("code", sa.String(length=100), nullable=True),
+        sa.Column("decided", sa.Text(), nullable=False),
+        sa.Column("limits", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("seq"),
+        schema="gateway",
+    )
+    op.create_index(
+        op.f("ix_gateway_decisions_at"), "decisions", ["at"], unique=False, schema="gateway"
+    )
+    op.create_index(
+        op.f("ix_gateway_decisions_request_id"),
+        "decisions",
+        ["request_id"],
+        unique=False,
         schema="gateway",
     )
 
