@@ -20,6 +20,7 @@ from apis.runtime.flow import Runtime
 from apis.runtime.metadata import crms
 from apis.runtime.runs import RUNS, moment
 from apis.runtime.store import find, no_cursor, page_end
+from apis.runtime.whose import whole_firm
 from apis.runtime.work_items import WORK_ITEMS
 from contracts.canonical.deal import Deal, DealPage
 from contracts.canonical.identity import Source
@@ -41,6 +42,8 @@ from process_apis.backfills import (
 )
 
 FLOW = "deal_to_project"
+ALL_ROWS = [whole_firm]
+"""A backfill is of a system, whosever its deals are."""
 PAGE = 100
 NUMBER = re.compile(r"[0-9]{1,9}")
 BECAME = sa.case(
@@ -56,7 +59,9 @@ JOINED = DEALS.outerjoin(RUNS, RUNS.c.id == DEALS.c.run_id)
 def backfill_routes(api: str) -> list[Any]:
     """The routes under `/backfills` of one flow; `api` as in `deal-to-project/v1`."""
 
-    @post("/backfills", operation_id="startBackfill", status_code=HTTP_202_ACCEPTED)
+    @post(
+        "/backfills", operation_id="startBackfill", status_code=HTTP_202_ACCEPTED, guards=ALL_ROWS
+    )
     async def start_backfill(
         data: JSONBody[Ask],
         runtime: NamedDependency[Any],
@@ -75,7 +80,7 @@ def backfill_routes(api: str) -> list[Any]:
     return [start_backfill, list_backfills, get_backfill, cancel_backfill]
 
 
-@get("/backfills", operation_id="listBackfills")
+@get("/backfills", operation_id="listBackfills", guards=ALL_ROWS)
 async def list_backfills(
     runtime: NamedDependency[Any], cursor: FromQuery[str | None] = None
 ) -> BackfillPage:
@@ -84,7 +89,7 @@ async def list_backfills(
     return page
 
 
-@get("/backfills/{id:str}", operation_id="getBackfill")
+@get("/backfills/{id:str}", operation_id="getBackfill", guards=ALL_ROWS)
 async def get_backfill(
     id: FromPath[str],  # noqa: A002 - the path's own word
     runtime: NamedDependency[Any],
@@ -95,7 +100,12 @@ async def get_backfill(
     return found
 
 
-@post("/backfills/{id:str}/cancellations", operation_id="cancelBackfill", status_code=HTTP_200_OK)
+@post(
+    "/backfills/{id:str}/cancellations",
+    operation_id="cancelBackfill",
+    status_code=HTTP_200_OK,
+    guards=ALL_ROWS,
+)
 async def cancel_backfill(id: FromPath[str], runtime: NamedDependency[Any]) -> Backfill:  # noqa: A002 - the path's own word
     """Start no more deals; runs that have begun go on."""
     await runtime.store.write(cancel, id, caller(), runtime.clock.now())

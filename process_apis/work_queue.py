@@ -13,7 +13,6 @@ from msgspec import Meta, Struct
 from apis.runtime.app import App, caller, make_app
 from apis.runtime.flow import Runtime
 from apis.runtime.work_items import (
-    FORBIDDEN,
     Deciding,
     assign,
     comment,
@@ -22,7 +21,6 @@ from apis.runtime.work_items import (
     list_items,
 )
 from contracts.canonical.identity import Source
-from contracts.errors import Rejected
 from contracts.runs import DecisionKind, Person, WorkItem, WorkItemPage
 
 ItemState = Literal["open", "decided"]
@@ -58,14 +56,15 @@ async def list_work_items(
     cursor: FromQuery[str | None] = None,
 ) -> WorkItemPage:
     """Work items of a role or a run, the longest waiting first."""
-    page: WorkItemPage = await runtime.store.read(list_items, owner, in_state, cursor, run_id)
+    asked = (owner, in_state, cursor, run_id, caller().rows)
+    page: WorkItemPage = await runtime.store.read(list_items, *asked)
     return page
 
 
 @get("/work-items/{id:str}", operation_id="getWorkItem")
 async def get_work_item(id: FromPath[str], runtime: NamedDependency[Any]) -> WorkItem:  # noqa: A002 - the path's own word
     """One work item with its evidence."""
-    item: WorkItem = await runtime.store.read(get_item, id)
+    item: WorkItem = await runtime.store.read(get_item, id, caller().rows)
     return item
 
 
@@ -112,18 +111,6 @@ async def decide_work_item(
     return item
 
 
-def unrestricted(runtime: Runtime) -> Runtime:
-    """The runtime, for who may see every row: the queue does not know whose an item is."""
-    if caller().rows is not None:
-        raise Rejected(
-            "work-queue.rows-restricted",
-            "this client sees only a part of the firm, and the queue knows no parts",
-            status=FORBIDDEN,
-            remedy="ask the experience API operations, which does",
-        )
-    return runtime
-
-
 def app(runtime: Runtime) -> App:
     """The work queue's API."""
     routes = [
@@ -134,5 +121,5 @@ def app(runtime: Runtime) -> App:
         "Work queue",
         version="1.1.0",
         routes=routes,
-        dependencies={"runtime": lambda: unrestricted(runtime)},
+        dependencies={"runtime": runtime},
     )

@@ -13,9 +13,10 @@ from sqlalchemy import Column, Connection, String, Text
 
 from apis.runtime import audit, runs
 from apis.runtime.caller import PROCESS
-from apis.runtime.context import Context
+from apis.runtime.context import Context, Rows
 from apis.runtime.events import publish
 from apis.runtime.store import insert_new, page_end, table
+from apis.runtime.whose import deals_of
 from contracts.canonical.identity import Source
 from contracts.errors import Conflict, NotFound, Rejected
 from contracts.events import (
@@ -87,10 +88,21 @@ def unknown(item_id: str) -> NotFound:
     return NotFound("work-item.unknown", told, owner="caller", remedy=remedy)
 
 
-def get_item(connection: Connection, item_id: str) -> WorkItem:
-    """One work item; NotFound if there is none."""
+def seen_by(rows: Rows | None) -> list[sa.ColumnElement[bool]]:
+    """The items that a client may see: those of runs for its deals."""
+    if rows is None:
+        return []
+    mine = sa.select(runs.RUNS.c.id).where(
+        runs.RUNS.c.id == WORK_ITEMS.c.run_id,
+        *deals_of(runs.RUNS.c.connection, runs.RUNS.c.record, rows),
+    )
+    return [mine.exists()]
+
+
+def get_item(connection: Connection, item_id: str, rows: Rows | None = None) -> WorkItem:
+    """One work item; NotFound if there is none that this client may see."""
     body = connection.execute(
-        sa.select(WORK_ITEMS.c.body).where(WORK_ITEMS.c.id == item_id)
+        sa.select(WORK_ITEMS.c.body).where(WORK_ITEMS.c.id == item_id, *seen_by(rows))
     ).scalar()
     if body is None:
         raise unknown(item_id)
@@ -103,9 +115,10 @@ def list_items(
     state: str | None,
     cursor: str | None,
     run_id: str | None = None,
+    rows: Rows | None = None,
 ) -> WorkItemPage:
     """Items of a role, the longest waiting first; `cursor` is the last page's `next`."""
-    wanted: list[sa.ColumnElement[bool]] = []
+    wanted = seen_by(rows)
     if owner:
         wanted.append(WORK_ITEMS.c.owner == owner)
     if state:
@@ -116,9 +129,9 @@ def list_items(
         end = sa.tuple_(*page_end(cursor))
         wanted.append(sa.tuple_(WORK_ITEMS.c.since, WORK_ITEMS.c.id) > end)
     asked = sa.select(WORK_ITEMS).where(*wanted).order_by(WORK_ITEMS.c.since, WORK_ITEMS.c.id)
-    rows = connection.execute(asked.limit(PAGE + 1)).all()
-    items = tuple(msgspec.json.decode(row.body, type=WorkItem) for row in rows[:PAGE])
-    after = f"{rows[PAGE - 1].since}~{rows[PAGE - 1].id}" if len(rows) > PAGE else None
+    page = connection.execute(asked.limit(PAGE + 1)).all()
+    items = tuple(msgspec.json.decode(row.body, type=WorkItem) for row in page[:PAGE])
+    after = f"{page[PAGE - 1].since}~{page[PAGE - 1].id}" if len(page) > PAGE else None
     return WorkItemPage(items=items, next=after)
 
 
@@ -132,10 +145,10 @@ class Deciding(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
 
 
-def locked(connection: Connection, item_id: str) -> Any:
-    """The row of an item, which nobody else changes now; NotFound if there is none."""
-    mine = sa.select(WORK_ITEMS).where(WORK_ITEMS.c.id == item_id)
-    row = connection.execute(mine.with_for_update()).first()
+def locked(connection: Connection, item_id: str, rows: Rows | None) -> Any:
+    """The row of an item that this client may see, which nobody else changes now; or NotFound."""
+    mine = sa.select(WORK_ITEMS).where(WORK_ITEMS.c.id == item_id, *seen_by(rows))
+    row = connection.execute(mine.with_for_update(of=WORK_ITEMS)).first()
     if row is None:
         raise unknown(item_id)
     return row
@@ -145,7 +158,7 @@ def assign(
     connection: Connection, item_id: str, assignee: str | None, by: Context, at: datetime
 ) -> WorkItem:
     """Give an open item to a person, or back to its role."""
-    row = locked(connection, item_id)
+    row = locked(connection, item_id, by.rows)
     item = msgspec.json.decode(row.body, type=WorkItem)
     if row.state != "open":
         raise Conflict("work-item.already-decided", f"{item_id} was decided before")
@@ -158,7 +171,7 @@ def comment(connection: Connection, item_id: str, text: str, by: Context, at: da
     """Note something on an item, decided or not, for those who come after."""
     if not text.strip():
         raise Rejected("work-item.comment-missing", "a comment needs words")
-    item = msgspec.json.decode(locked(connection, item_id).body, type=WorkItem)
+    item = msgspec.json.decode(locked(connection, item_id, by.rows).body, type=WorkItem)
     noted = (*item.comments, Comment(actor=by.actor, at=at, text=text))
     changed = msgspec.structs.replace(item, comments=noted)
     return keep(connection, changed, "commented", by, at)
@@ -187,7 +200,7 @@ def keep(
 
 def decide(connection: Connection, item_id: str, deciding: Deciding) -> WorkItem:
     """Decide an item and let its run go on; a second decision is a Conflict."""
-    row = locked(connection, item_id)
+    row = locked(connection, item_id, deciding.by.rows)
     item = msgspec.json.decode(row.body, type=WorkItem)
     if row.state != "open":
         raise Conflict("work-item.already-decided", f"{item_id} was decided before")

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from apis.runtime.context import Rows
 from apis.runtime.store import Store, page_end
+from apis.runtime.whose import opened
 from contracts.canonical.identity import Source
 from contracts.canonical.money import Money, rounded
 from contracts.canonical.project import Project
@@ -28,7 +29,7 @@ from experience_apis.delivery.views import (
     ProjectRecord,
     ProjectSummary,
 )
-from experience_apis.tables import NAMES, PROJECTS, RUNS, WORK_ITEMS, opened
+from experience_apis.tables import NAMES, PROJECTS, RUNS, WORK_ITEMS
 
 PAGE = 50
 HELD = "deal.on-hold"
