@@ -157,9 +157,10 @@ def identified(
     connection: Connection,
     deal: Source,
     accounts: Sequence[Source],
+    at: datetime,
+    *,
     entity: str | None,
     by: By,
-    at: datetime,
 ) -> list[str]:
     """The golden ids of a deal and of its customers, the first of whom it belongs to."""
     ids = golden_ids(connection, [("deal", deal), *(("customer", each) for each in accounts)], at)

@@ -232,8 +232,9 @@ async def deal_ids(deal: Source, accounts: Sequence[Source], entity: str | None)
     if current().plan:
         return await golden_ids(("deal", deal), *(("customer", each) for each in accounts))
     by: By = "us" if CURRENT.get().context.decided else "feed"
-    told = (deal, accounts, entity, by, current().runtime.clock.now())
-    return await current().runtime.store.write(customer_master.identified, *told)
+    runtime = current().runtime
+    identified, now = customer_master.identified, runtime.clock.now()
+    return await runtime.store.write(identified, deal, accounts, now, entity=entity, by=by)
 
 
 def wanted_contacts(file: DealFile, asked: Iterable[Contacts]) -> Iterator[Contact]:

@@ -11,6 +11,7 @@ from litestar.status_codes import HTTP_200_OK
 from msgspec import Meta, Struct
 
 from apis.runtime.app import App, caller, make_app
+from apis.runtime.duties import in_force
 from apis.runtime.flow import Runtime
 from apis.runtime.work_items import (
     Deciding,
@@ -56,8 +57,12 @@ async def list_work_items(
     cursor: FromQuery[str | None] = None,
 ) -> WorkItemPage:
     """Work items of a role or a run, the longest waiting first."""
-    asked = (owner, in_state, cursor, run_id, caller().rows)
-    page: WorkItemPage = await runtime.store.read(list_items, *asked)
+    rows = caller().rows
+    page: WorkItemPage = await runtime.cursors.page(
+        "work-items",
+        cursor,
+        lambda after: runtime.store.read(list_items, owner, in_state, after, run_id, rows=rows),
+    )
     return page
 
 
@@ -100,12 +105,14 @@ async def decide_work_item(
     runtime: NamedDependency[Any],
 ) -> WorkItem:
     """Retry, abandon, approve, reject or adopt; a second decision is a conflict."""
+    now = runtime.clock.now()
     deciding = Deciding(
         decision=data.decision,
         comment=data.comment,
         record=data.record,
         by=caller(),
-        at=runtime.clock.now(),
+        at=now,
+        duties=in_force(runtime.metadata.duties, now.date()),
     )
     item: WorkItem = await runtime.store.write(decide, id, deciding)
     return item

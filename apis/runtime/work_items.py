@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +13,9 @@ from sqlalchemy import Column, Connection, String, Text
 from apis.runtime import audit, runs
 from apis.runtime.caller import PROCESS
 from apis.runtime.context import Context, Rows
+from apis.runtime.duties import Act, broken, same_person
 from apis.runtime.events import publish
+from apis.runtime.metadata import Duty
 from apis.runtime.store import insert_new, page_end, table
 from apis.runtime.whose import deals_of
 from contracts.canonical.identity import Source
@@ -115,6 +116,7 @@ def list_items(
     state: str | None,
     cursor: str | None,
     run_id: str | None = None,
+    *,
     rows: Rows | None = None,
 ) -> WorkItemPage:
     """Items of a role, the longest waiting first; `cursor` is the last page's `next`."""
@@ -143,6 +145,7 @@ class Deciding(msgspec.Struct, frozen=True, kw_only=True):
     record: Source | None = None
     by: Context
     at: datetime
+    duties: tuple[Duty, ...] = ()
 
 
 def locked(connection: Connection, item_id: str, rows: Rows | None) -> Any:
@@ -172,7 +175,7 @@ def comment(connection: Connection, item_id: str, text: str, by: Context, at: da
     if not text.strip():
         raise Rejected("work-item.comment-missing", "a comment needs words")
     item = msgspec.json.decode(locked(connection, item_id, by.rows).body, type=WorkItem)
-    noted = (*item.comments, Comment(actor=by.actor, at=at, text=text))
+    noted = (*item.comments, Comment(actor=by.actor, person=by.person, at=at, text=text))
     changed = msgspec.structs.replace(item, comments=noted)
     return keep(connection, changed, "commented", by, at)
 
@@ -249,6 +252,7 @@ def closed(item: WorkItem, deciding: Deciding) -> WorkItem:
         decision=deciding.decision,  # type: ignore[arg-type]  # checked by `may_decide`
         comment=deciding.comment,
         actor=deciding.by.actor,
+        person=deciding.by.person,
         at=deciding.at,
     )
     return msgspec.structs.replace(item, state="decided", decision=decision)
@@ -282,21 +286,53 @@ def may_decide(connection: Connection, item: WorkItem, deciding: Deciding) -> No
     may_act(item, deciding.by, anyone=deciding.decision == "retry")
     if deciding.decision == "adopt":
         may_adopt(item, deciding.record)
-    if deciding.decision == "approve" and item.run_id:
-        requester = connection.execute(
-            sa.select(runs.RUNS.c.context, runs.RUNS.c.requester).where(
-                runs.RUNS.c.id == item.run_id
-            )
-        ).one()
-        context = msgspec.json.decode(requester.context, type=Context)
-        if same_person(
-            deciding.by, [context.actor, context.client, context.person, requester.requester]
-        ):
-            raise Rejected(
-                "work-item.own-request",
-                "who asked for this cannot approve it: another approver has to",
-                status=FORBIDDEN,
-            )
+    separated(connection, item, deciding)
+
+
+def separated(connection: Connection, item: WorkItem, deciding: Deciding) -> None:
+    """Refuse what is for another person to decide; the item stays open for them."""
+    if item.run_id is None or deciding.by.client == PROCESS:
+        return
+    acts = acts_for(connection, item.run_id)
+    own = (act.by for act in acts if (act.did, act.run_id) == ("start", item.run_id))
+    another = f"let another person with the role {item.owner} decide it"
+    if deciding.decision == "approve" and any(same_person(deciding.by, each) for each in own):
+        raise Rejected(
+            "work-item.own-request",
+            "who asked for this cannot approve it: another approver has to",
+            status=FORBIDDEN,
+            owner=item.owner,
+            remedy=another,
+        )
+    did = broken(deciding.duties, deciding.decision, deciding.by, acts, item.entity)
+    if did is not None:
+        told = f"whose part was {did} may not {deciding.decision} for the same record"
+        raise Rejected(
+            *("work-item.duties-conflict", told),
+            status=FORBIDDEN,
+            owner=item.owner,
+            remedy=another,
+        )
+
+
+def acts_for(connection: Connection, run_id: str) -> list[Act]:
+    """What people did for the record of a run: asked for runs, decided, or noted something."""
+    rows = runs.RUNS.c
+    this = sa.select(rows.connection, rows.record).where(rows.id == run_id).subquery()
+    same = (rows.connection == this.c.connection, rows.record == this.c.record)
+    found = connection.execute(sa.select(rows.id, rows.requester, rows.context).where(*same)).all()
+    acts = []
+    for run in found:
+        context = msgspec.json.decode(run.context, type=Context)
+        by = (context.actor, context.client, context.person, run.requester)
+        acts.append(Act("start", by, run.id))
+    bodies = sa.select(WORK_ITEMS.c.body).where(WORK_ITEMS.c.run_id.in_([run.id for run in found]))
+    for body in connection.execute(bodies).scalars():
+        item = msgspec.json.decode(body, type=WorkItem)
+        acts += [Act("comment", (each.actor, each.person)) for each in item.comments]
+        if decided := item.decision:
+            acts.append(Act(decided.decision, (decided.actor, decided.person)))
+    return acts
 
 
 def may_adopt(item: WorkItem, record: Source | None) -> None:
@@ -325,11 +361,6 @@ def may_act(item: WorkItem, by: Context, *, anyone: bool) -> None:
             remedy=f"let someone with the role {item.owner} decide it",
             status=FORBIDDEN,
         )
-
-
-def same_person(one: Context, others: Iterable[str | None]) -> bool:
-    """Approver and requester are the same if subject or person is equal."""
-    return bool({one.actor, one.person} & {other for other in others if other} - {None})
 
 
 def new_id() -> str:
