@@ -6,9 +6,15 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from apis.runtime.context import Context
+from apis.runtime.migrations import lift
+from apis.runtime.store import Store
+from contracts.canonical.identity import Ref
+from contracts.events import DealChanged, DealWon, event_of
+from experience_apis.operations.reads import ways_of
 from tests.experience_apis.partners import (
     ALL,
     DEALS,
@@ -19,6 +25,8 @@ from tests.experience_apis.partners import (
     Asked,
     Firm,
     Hostile,
+    follow,
+    happened,
     operations,
 )
 from tests.servers import Servers, drop_database, fresh_database
@@ -162,3 +170,23 @@ async def test_a_partner_neither_starts_what_is_anothers_nor_learns_what_it_woul
             answers.append(status)
 
     assert answers == [404, 404, 200, 200]
+
+
+def test_a_journey_that_was_moved_to_another_customer_is_neither_ones(store_url: str) -> None:
+    store = Store(store_url, pool=1)
+    lift(store)
+    first = next(happened(OURS))
+    moved = msgspec.convert(first.data, DealWon)
+    told = msgspec.structs.replace(moved.deal, customer=Ref(THEIRS.of("customer")))
+    changed = DealChanged(connection=moved.connection, deal=told)
+    later = event_of("deal.changed", changed, id="moved", source="/test", time=first.time)
+
+    seen = []
+    for event in (first, later):
+        store.write_now(follow, [event])
+        rows = (OURS.rows["customer"], THEIRS.rows["customer"], OURS.rows["entity"])
+        name = moved.deal.external_id or ""
+        seen.append([len(store.read_now(ways_of, name, each)) for each in rows])
+    store.close()
+
+    assert seen == [[1, 0, 1], [0, 0, 1]]
