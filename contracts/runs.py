@@ -54,6 +54,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     decision: DecisionKind
     comment: str = ""
     actor: str
+    person: str | None = None
     at: Moment
 
 
@@ -61,6 +62,7 @@ class Comment(msgspec.Struct, frozen=True, kw_only=True):
     """What a person noted on a work item for those who come after."""
 
     actor: str
+    person: str | None = None
     at: Moment
     text: str
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from apis.runtime.store import change, find, insert_all_new, insert_new, merge_all, put_all
+from apis.runtime.whose import By, told_anew
 from contracts.canonical.deal import Deal
 from contracts.canonical.identity import Ref, Source
 from contracts.canonical.money import Money
@@ -55,9 +56,24 @@ PROGRESSED = (
     )
 )
 """What is over stays as it ended; a state that goes on began when it began."""
-ITEMS_OF_JOURNEY = sa.update(WORK_ITEMS).where(
-    WORK_ITEMS.c.run_id.in_(sa.select(RUNS.c.id).where(RUNS.c.subject == sa.bindparam("_subject")))
+MINE = JOURNEYS.c.subject == sa.bindparam("_subject")
+ITEMS_OF_JOURNEY = (
+    sa.update(WORK_ITEMS)
+    .where(
+        WORK_ITEMS.c.run_id.in_(
+            sa.select(RUNS.c.id).where(RUNS.c.subject == sa.bindparam("_subject"))
+        )
+    )
+    .values(
+        entity=sa.func.coalesce(
+            sa.select(JOURNEYS.c.entity).where(MINE).scalar_subquery(), WORK_ITEMS.c.entity
+        ),
+        customer=sa.select(JOURNEYS.c.customer).where(MINE).scalar_subquery(),
+    )
 )
+PLACED = {
+    by: sa.update(JOURNEYS).where(MINE).values(**told_anew(JOURNEYS, by)) for by in get_args(By)
+}
 
 
 class Rows:
@@ -161,7 +177,7 @@ def deal_seen(rows: Rows, payload: DealWon, at: datetime) -> Taken:
     rows.names(subject, deal.id, deal.external_id, customer.id, customer.external_id)
     record = Record(source, "deal", id=deal.id, key=deal.project_key or None, amount=deal.value)
     rows.exists(subject, record, at)
-    placed(rows.connection, subject, deal.entity, customer.id)
+    placed(rows.connection, subject, deal.entity, customer.id, "feed")
     return subject, {"state": deal.state, "turn": payload.turn}
 
 
@@ -357,13 +373,17 @@ def journey(connection: Connection, source: Source, at: datetime, deal: Deal | N
     return subject
 
 
-def placed(connection: Connection, subject: str, entity: str | None, customer: str | None) -> None:
+def placed(
+    connection: Connection,
+    subject: str,
+    entity: str | None,
+    customer: str | None,
+    by: By = "us",
+) -> None:
     """Remember whose the journey is; its work items are the same client's to see."""
     own = find(connection, RUNS, id=subject)
     whole = own.subject if own else subject
-    told = {"entity": entity, "customer": customer}
-    known = {name: value for name, value in told.items() if value}
-    if not known:
-        return
-    change(connection, JOURNEYS, {"subject": whole}, **known)
-    connection.execute(ITEMS_OF_JOURNEY, {"_subject": whole} | known)
+    if entity or customer:
+        told = {"_entity": entity or None, "_customer": customer or None}
+        connection.execute(PLACED[by], {"_subject": whole} | told)
+        connection.execute(ITEMS_OF_JOURNEY, {"_subject": whole})

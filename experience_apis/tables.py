@@ -1,13 +1,11 @@
-"""The read models of the experience tier, built from events alone, and the one way to open them."""
+"""The read models of the experience tier, built from events alone."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy import Column, Connection, Integer, Select, String, Table, Text
+from sqlalchemy import Column, Connection, Integer, String, Table, Text
 
-from apis.runtime.context import Rows
 from apis.runtime.events import SEQUENCE
 from apis.runtime.store import merge_all, table
 
@@ -102,20 +100,6 @@ PROJECTS = table(
     Column("body", Text, nullable=False),
     Column("records", Text, nullable=False),
 )
-
-
-def opened(what: Table, rows: Rows | None) -> Select[Any]:
-    """Every question of an audience begins here: it sees the rows its client may see.
-
-    `what` has an `entity` and a `customer`, our id; a row that has none yet belongs to nobody who
-    is restricted.
-    """
-    asked = sa.select(what)
-    if rows is not None and rows.entities is not None:
-        asked = asked.where(what.c.entity.in_(rows.entities))
-    if rows is not None and rows.customers is not None:
-        asked = asked.where(what.c.customer.in_(rows.customers))
-    return asked
 
 
 def put(connection: Connection, into: Table, key: dict[str, Any], /, **values: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from litestar import Response, get, post
+from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
@@ -17,9 +17,11 @@ from sqlalchemy import Connection
 from apis.runtime.app import caller
 from apis.runtime.context import CURRENT, Call
 from apis.runtime.flow import Runtime
+from apis.runtime.lean import LeanResponse
 from apis.runtime.metadata import crms
 from apis.runtime.runs import RUNS, moment
 from apis.runtime.store import find, no_cursor, page_end
+from apis.runtime.whose import whole_firm
 from apis.runtime.work_items import WORK_ITEMS
 from contracts.canonical.deal import Deal, DealPage
 from contracts.canonical.identity import Source
@@ -41,6 +43,8 @@ from process_apis.backfills import (
 )
 
 FLOW = "deal_to_project"
+ALL_ROWS = [whole_firm]
+"""A backfill is of a system, whosever its deals are."""
 PAGE = 100
 NUMBER = re.compile(r"[0-9]{1,9}")
 BECAME = sa.case(
@@ -56,51 +60,68 @@ JOINED = DEALS.outerjoin(RUNS, RUNS.c.id == DEALS.c.run_id)
 def backfill_routes(api: str) -> list[Any]:
     """The routes under `/backfills` of one flow; `api` as in `deal-to-project/v1`."""
 
-    @post("/backfills", operation_id="startBackfill", status_code=HTTP_202_ACCEPTED)
+    @post(
+        "/backfills", operation_id="startBackfill", status_code=HTTP_202_ACCEPTED, guards=ALL_ROWS
+    )
     async def start_backfill(
         data: JSONBody[Ask],
         runtime: NamedDependency[Any],
         dry_run: FromQuery[bool] = False,  # noqa: FBT002 - a query parameter
         cursor: FromQuery[str | None] = None,
-    ) -> Response[Backfill]:
+    ) -> LeanResponse[Backfill]:
         """Start what was won since a day, or see page by page what would be started."""
         accepted(data, runtime)
         if dry_run:
-            return Response(await planned(runtime, data, cursor), status_code=HTTP_200_OK)
+            plan = await runtime.cursors.page(
+                "backfill", cursor, lambda after: planned(runtime, data, after)
+            )
+            return LeanResponse(plan, status_code=HTTP_200_OK)
         now = runtime.clock.now()
         id_ = await runtime.store.write(begin, data, caller(), now)
         headers = {"Location": f"/process/{api}/backfills/{id_}"}
-        return Response(await runtime.store.read(view, id_, None), headers=headers)
+        return LeanResponse(await shown_page(runtime, id_), headers=headers)
 
     return [start_backfill, list_backfills, get_backfill, cancel_backfill]
 
 
-@get("/backfills", operation_id="listBackfills")
+@get("/backfills", operation_id="listBackfills", guards=ALL_ROWS)
 async def list_backfills(
     runtime: NamedDependency[Any], cursor: FromQuery[str | None] = None
 ) -> BackfillPage:
     """Backfills without their deals, the newest first."""
-    page: BackfillPage = await runtime.store.read(listed, cursor)
+    page: BackfillPage = await runtime.cursors.page(
+        "backfills", cursor, lambda after: runtime.store.read(listed, after)
+    )
     return page
 
 
-@get("/backfills/{id:str}", operation_id="getBackfill")
+@get("/backfills/{id:str}", operation_id="getBackfill", guards=ALL_ROWS)
 async def get_backfill(
     id: FromPath[str],  # noqa: A002 - the path's own word
     runtime: NamedDependency[Any],
     cursor: FromQuery[str | None] = None,
 ) -> Backfill:
     """How far a backfill is, and what became of each deal, in the order they are started."""
-    found: Backfill = await runtime.store.read(view, id, cursor)
-    return found
+    return await shown_page(runtime, id, cursor)
 
 
-@post("/backfills/{id:str}/cancellations", operation_id="cancelBackfill", status_code=HTTP_200_OK)
+@post(
+    "/backfills/{id:str}/cancellations",
+    operation_id="cancelBackfill",
+    status_code=HTTP_200_OK,
+    guards=ALL_ROWS,
+)
 async def cancel_backfill(id: FromPath[str], runtime: NamedDependency[Any]) -> Backfill:  # noqa: A002 - the path's own word
     """Start no more deals; runs that have begun go on."""
     await runtime.store.write(cancel, id, caller(), runtime.clock.now())
-    found: Backfill = await runtime.store.read(view, id, None)
-    return found
+    return await shown_page(runtime, id)
+
+
+async def shown_page(runtime: Runtime, id_: str, cursor: str | None = None) -> Backfill:
+    """A backfill with a page of its deals."""
+    return await runtime.cursors.page(
+        f"backfills/{id_}", cursor, lambda after: runtime.store.read(view, id_, after)
+    )
 
 
 def accepted(ask: Ask, runtime: Runtime) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy import Column, Connection, Index, Integer, String, Text
 
 from apis.runtime.ids import crockford
 from apis.runtime.store import change, find, insert_new, table
+from apis.runtime.whose import By, belongs, merged
 from contracts.canonical.contract import Contract
 from contracts.canonical.identity import Source
 from contracts.canonical.party import Customer
@@ -152,6 +153,21 @@ def golden_ids(
     return [made[each] for each in records]
 
 
+def identified(
+    connection: Connection,
+    deal: Source,
+    accounts: Sequence[Source],
+    at: datetime,
+    *,
+    entity: str | None,
+    by: By,
+) -> list[str]:
+    """The golden ids of a deal and of its customers, the first of whom it belongs to."""
+    ids = golden_ids(connection, [("deal", deal), *(("customer", each) for each in accounts)], at)
+    belongs(connection, deal, entity, ids[1], by)
+    return ids
+
+
 def sources(connection: Connection, object: str, golden_id: str) -> list[Source]:  # noqa: A002 - the word
     """Every record that is this thing now."""
     mine = sa.and_(XREF.c.object == object, XREF.c.id == golden_id, XREF.c.valid_to.is_(None))
@@ -213,6 +229,7 @@ def keep_customer(
         if not stays:
             raise told_twice(connection, customer, account, other)
         link(connection, Link(object="customer", id=other, record=account, at=at), alone=True)
+        merged(connection, golden_id, other)
         record = msgspec.structs.replace(customer, id=other)
     values = {
         "match_key": match_key(record),

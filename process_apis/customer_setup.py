@@ -11,6 +11,7 @@ from apis.runtime.flow import current, step
 from apis.runtime.ids import PLANNED
 from apis.runtime.metadata import Contacts
 from apis.runtime.waits import involve
+from apis.runtime.whose import By
 from contracts.canonical.deal import Deal, DealFile
 from contracts.canonical.identity import Ref, Source
 from contracts.canonical.party import Contact, Customer
@@ -224,6 +225,16 @@ async def golden_ids(*records: tuple[str, Source]) -> list[str]:
         return await runtime.store.write(customer_master.golden_ids, records, runtime.clock.now())
     found = [await runtime.store.read(customer_master.known, *each) for each in records]
     return [id_ or f"{PLANNED}{kind}" for id_, (kind, _) in zip(found, records, strict=True)]
+
+
+async def deal_ids(deal: Source, accounts: Sequence[Source], entity: str | None) -> list[str]:
+    """The golden ids of a deal and of its customers; from now on it is known whose it is."""
+    if current().plan:
+        return await golden_ids(("deal", deal), *(("customer", each) for each in accounts))
+    by: By = "us" if CURRENT.get().context.decided else "feed"
+    runtime = current().runtime
+    identified, now = customer_master.identified, runtime.clock.now()
+    return await runtime.store.write(identified, deal, accounts, now, entity=entity, by=by)
 
 
 def wanted_contacts(file: DealFile, asked: Iterable[Contacts]) -> Iterator[Contact]:

@@ -43,9 +43,9 @@ from process_apis.customer_setup import (
     contact_in,
     contacts_of,
     customers_in,
+    deal_ids,
     debtor_for,
     delivered_customer,
-    golden_ids,
     mirrored,
     wanted_contacts,
 )
@@ -162,7 +162,7 @@ async def identified(source: Source, file: DealFile) -> DealFile:
     assert file.customer is not None  # noqa: S101 - the rules have refused a deal without one
     parties = (file.customer, *file.parents)
     accounts = [Source(source.connection, each.external_id or "") for each in parties]
-    deal_id, *ids = await golden_ids(("deal", source), *(("customer", each) for each in accounts))
+    deal_id, *ids = await deal_ids(source, accounts, file.deal.entity)
     customer, *parents = (
         msgspec.structs.replace(each, id=id_) for each, id_ in zip(parties, ids, strict=True)
     )

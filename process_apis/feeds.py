@@ -17,6 +17,7 @@ from apis.runtime.metadata import Feed
 from apis.runtime.outages import away, back, is_away
 from apis.runtime.run_views import latest_of
 from apis.runtime.store import find, insert_new, table
+from apis.runtime.whose import belongs
 from apis.runtime.work_items import open_item
 from contracts.canonical.deal import Deal, DealPage, Gap
 from contracts.canonical.identity import Ref, Source
@@ -264,6 +265,7 @@ def announce(connection: Connection, name: str, told: Told, now: datetime) -> No
         account = Source(system, deal.customer.external_id)
         both = Ref(golden(connection, "customer", account, now), deal.customer.external_id)
         known = msgspec.structs.replace(known, customer=both)
+        belongs(connection, source, deal.entity, both.id)
     parts: list[object] = [system, "deal", deal.external_id, name, told.turn]
     if name == "deal.changed":
         # a system's stamp is coarse: two changes may share it

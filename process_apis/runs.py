@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import msgspec
-from litestar import Response, get, post
+from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromQuery, JSONBody, PathParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
@@ -18,10 +18,13 @@ from sqlalchemy import Connection
 
 from apis.runtime import runs
 from apis.runtime.app import caller
+from apis.runtime.context import Rows
 from apis.runtime.flow import Flow, Runtime
+from apis.runtime.lean import LeanResponse
 from apis.runtime.metadata import crms
 from apis.runtime.planning import planned
 from apis.runtime.run_views import listed, view
+from apis.runtime.whose import is_of
 from contracts.canonical.identity import Source
 from contracts.errors import FieldError, NotFound, Rejected
 from contracts.runs import Plan, Run, RunPage
@@ -51,16 +54,18 @@ def run_routes(this: Flow, api: str, turn_of: TurnOf) -> list[ControllerRouterHa
         data: JSONBody[StartRun],
         runtime: NamedDependency[Any],
         dry_run: FromQuery[bool] = False,  # noqa: FBT002 - a query parameter
-    ) -> Response[Run | Plan]:
+    ) -> LeanResponse[Run | Plan]:
         """Start the flow for a deal, or answer the run it has; `dry_run` shows what it would do."""
         source = Source(data.deal.connection, data.deal.external_id)
         accepted(source, runtime)
+        if not await runtime.store.read(is_of, source, caller().rows):
+            raise unknown_deal(source)
         if dry_run:
             asked = await runtime.store.read(starting, runtime, this, source, turn_of)
             begun = await runtime.store.read(runs.foreseen, asked)
             ended = not begun.new and begun.state not in runs.OPEN  # nothing would run
             plan = Plan() if ended else await planned(runtime, this, source, caller(), begun.run_id)
-            return Response(plan, status_code=HTTP_200_OK)
+            return LeanResponse(plan, status_code=HTTP_200_OK)
         begun, run = await runtime.store.write(begin, runtime, this, source, turn_of)
         return started(begun, run, f"/process/{api}/runs")
 
@@ -71,7 +76,12 @@ def run_routes(this: Flow, api: str, turn_of: TurnOf) -> list[ControllerRouterHa
         cursor: FromQuery[str | None] = None,
     ) -> RunPage:
         """Runs of this flow, the newest first; of one deal under its id here or in the CRM."""
-        page: RunPage = await runtime.store.read(runs_of, this.name, deal, cursor)
+        rows = caller().rows
+        page: RunPage = await runtime.cursors.page(
+            this.name,
+            cursor,
+            lambda after: runtime.store.read(runs_of, this.name, deal, after, rows),
+        )
         return page
 
     @get("/runs/{id:str}", operation_id="getRun")
@@ -82,28 +92,42 @@ def run_routes(this: Flow, api: str, turn_of: TurnOf) -> list[ControllerRouterHa
     return [start_run, list_runs, get_run]
 
 
-def runs_of(connection: Connection, flow: str, deal: str | None, cursor: str | None) -> RunPage:
+def runs_of(
+    connection: Connection,
+    flow: str,
+    deal: str | None,
+    cursor: str | None,
+    rows: Rows | None = None,
+) -> RunPage:
     """Runs of a flow, of one deal under any id that it has."""
     if not deal:
-        return listed(connection, flow, (), cursor)
+        return listed(connection, flow, (), cursor, rows)
     same = customer_master.sources(connection, "deal", deal)
-    return listed(connection, flow, [deal, *(each.external_id for each in same)], cursor)
+    return listed(connection, flow, [deal, *(each.external_id for each in same)], cursor, rows)
 
 
-def started(begun: runs.Begun, run: Run, place: str) -> Response[Run | Plan]:
+def started(begun: runs.Begun, run: Run, place: str) -> LeanResponse[Run | Plan]:
     """Where the run is; 200 instead of 202 for one that had ended before it was asked for."""
     ended = not begun.new and begun.state not in runs.OPEN
     headers = {"Location": f"{place}/{quote(run.id, safe=':')}"}
-    return Response(run, status_code=HTTP_200_OK if ended else HTTP_202_ACCEPTED, headers=headers)
+    return LeanResponse(
+        run, status_code=HTTP_200_OK if ended else HTTP_202_ACCEPTED, headers=headers
+    )
 
 
 async def run_of(runtime: Runtime, this: Flow, run_id: str) -> Run:
-    """A run of this flow; NotFound for any other."""
-    run = await runtime.store.read(view, run_id)
+    """A run of this flow that the client may see; NotFound for any other."""
+    run = await runtime.store.read(view, run_id, caller().rows)
     if run is None or run.flow != this.name:
         told, remedy = f"there is no run {run_id}", "take the id from `GET /runs`, or start the run"
         raise NotFound("run.unknown", told, owner="caller", remedy=remedy)
     return run
+
+
+def unknown_deal(source: Source) -> NotFound:
+    """There is no such deal, or none that this caller may see."""
+    told = f"there is no deal {source.external_id} in {source.connection}"
+    return NotFound("deal.unknown", told, owner="caller", remedy="start the run of a deal of yours")
 
 
 def accepted(source: Source, runtime: Runtime) -> None:

@@ -12,9 +12,9 @@ from msgspec import Meta, Struct
 from sqlalchemy import Connection
 
 from apis.runtime.app import App, caller, make_app
+from apis.runtime.duties import in_force
 from apis.runtime.flow import Runtime
 from apis.runtime.work_items import (
-    FORBIDDEN,
     Deciding,
     assign,
     comment,
@@ -23,7 +23,6 @@ from apis.runtime.work_items import (
     list_items,
 )
 from contracts.canonical.identity import Source
-from contracts.errors import Rejected
 from contracts.runs import DecisionKind, Person, WorkItem, WorkItemPage
 from process_apis.foreign_records import nobody_elses, not_won_again
 
@@ -60,14 +59,19 @@ async def list_work_items(
     cursor: FromQuery[str | None] = None,
 ) -> WorkItemPage:
     """Work items of a role or a run, the longest waiting first."""
-    page: WorkItemPage = await runtime.store.read(list_items, owner, in_state, cursor, run_id)
+    rows = caller().rows
+    page: WorkItemPage = await runtime.cursors.page(
+        "work-items",
+        cursor,
+        lambda after: runtime.store.read(list_items, owner, in_state, after, run_id, rows=rows),
+    )
     return page
 
 
 @get("/work-items/{id:str}", operation_id="getWorkItem")
 async def get_work_item(id: FromPath[str], runtime: NamedDependency[Any]) -> WorkItem:  # noqa: A002 - the path's own word
     """One work item with its evidence."""
-    item: WorkItem = await runtime.store.read(get_item, id)
+    item: WorkItem = await runtime.store.read(get_item, id, caller().rows)
     return item
 
 
@@ -103,12 +107,14 @@ async def decide_work_item(
     runtime: NamedDependency[Any],
 ) -> WorkItem:
     """Retry, abandon, approve, reject or adopt; a second decision is a conflict."""
+    now = runtime.clock.now()
     deciding = Deciding(
         decision=data.decision,
         comment=data.comment,
         record=data.record,
         by=caller(),
-        at=runtime.clock.now(),
+        at=now,
+        duties=in_force(runtime.metadata.duties, now.date()),
     )
     item: WorkItem = await runtime.store.write(decided, id, deciding)
     return item
@@ -124,18 +130,6 @@ def decided(connection: Connection, id: str, deciding: Deciding) -> WorkItem:  #
     return decide(connection, id, deciding)
 
 
-def unrestricted(runtime: Runtime) -> Runtime:
-    """The runtime, for who may see every row: the queue does not know whose an item is."""
-    if caller().rows is not None:
-        raise Rejected(
-            "work-queue.rows-restricted",
-            "this client sees only a part of the firm, and the queue knows no parts",
-            status=FORBIDDEN,
-            remedy="ask the experience API operations, which does",
-        )
-    return runtime
-
-
 def app(runtime: Runtime) -> App:
     """The work queue's API."""
     routes = [
@@ -146,5 +140,5 @@ def app(runtime: Runtime) -> App:
         "Work queue",
         version="1.1.0",
         routes=routes,
-        dependencies={"runtime": lambda: unrestricted(runtime)},
+        dependencies={"runtime": runtime},
     )

@@ -18,7 +18,10 @@ from tests.servers import Servers, drop_database, flush, fresh_database, servers
 
 FORM = os.environ.get("THROUGHLINE_TEST_FORM", "embedded")
 STRANGER = "0" * 26
-AUDIENCE = ["journeys.read", "projects.read", "work-items.read", "work-items.decide"]
+AUDIENCE = [
+    *("journeys.read", "projects.read", "runs.read", "runs.start"),
+    *("work-items.read", "work-items.decide"),
+]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -78,6 +78,11 @@ def _client_problems(
         yield (*place, "plan"), f"there is no plan {client.plan}"
     for scope in sorted(client.scopes - granted):
         yield (*place, "scopes"), f"no API grants {scope}"
+    systems = [name.partition("/")[2] for name in gateway.apis if name.startswith("system/")]
+    opened = {f"{name}.{action}" for name in systems for action in ("read", "write")}
+    for scope in sorted(client.scopes & opened) if client.rows else ():
+        told = f"{scope} opens all of a system: no client with rows may have it"
+        yield (*place, "scopes"), told
 
 
 def _api_problems(name: str, api: Api) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from math import ceil
-from typing import Any
+from typing import Any, get_origin
 
 import msgspec
 from litestar import Litestar, Request, Response, get
@@ -16,6 +16,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.types import ControllerRouterHandler
 
+from apis.runtime.audience import settled
 from apis.runtime.clients import CALLS, PLANNED, WROTE, Receive, Scope, Send
 from apis.runtime.context import CURRENT, SCOPE_KEY, Call, Context, trace_id_of
 from apis.runtime.lean import LeanRequest, LeanResponse
@@ -159,7 +160,21 @@ def make_app(
         debug=False,
         logging_config=None,
     )
+    for route in litestar.routes:
+        for handler in getattr(route, "route_handlers", ()):
+            if not handler.fn.__module__.startswith("litestar."):
+                settle(handler)
     return App(litestar, None, "")
+
+
+def settle(handler: Any) -> None:
+    """Decide what of a route's answers is kept from whom; TypeError where nobody would ask."""
+    answer = handler.parsed_fn_signature.return_type.annotation
+    made = get_origin(answer) or answer
+    if isinstance(made, type) and issubclass(made, Response) and not issubclass(made, LeanResponse):
+        msg = f"{handler.handler_name} answers what is not trimmed: return a LeanResponse"
+        raise TypeError(msg)
+    settled(answer)
 
 
 def provide(value: Any) -> Provide:

@@ -16,6 +16,7 @@ from apis.gateway.policy import Gateway, load_gateway
 from apis.runtime.app import App
 from apis.runtime.clients import Asgi, Local, Remote, Target, client, outgoing, peer_of
 from apis.runtime.clock import Clock, simulated_clock_url
+from apis.runtime.cursors import Cursors
 from apis.runtime.engine import Engine
 from apis.runtime.flow import Runtime
 from apis.runtime.leases import Leases
@@ -100,6 +101,7 @@ class Deployment:
             records=records(),
             connect=self.connect,
             leases=self.leases,
+            cursors=Cursors(self.settings.internal_key),
             links=self.links(),
             issuer=self.settings.issuer,
         )

@@ -18,6 +18,7 @@ from apis.runtime import runs
 from apis.runtime.attempts import Tries, after, again, attempt, problem_in, shown, undeclared
 from apis.runtime.clock import Clock
 from apis.runtime.context import CURRENT, Call, Context, trace_id_of
+from apis.runtime.cursors import Cursors
 from apis.runtime.engine import Engine
 from apis.runtime.leases import Leases
 from apis.runtime.log import get_logger
@@ -56,6 +57,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     records: Records
     connect: Connect
     leases: Leases | None = None
+    cursors: Cursors = msgspec.field(default_factory=Cursors)
     links: dict[str, str] = {}
     issuer: str = ""
     showing: Showing = msgspec.field(default_factory=Showing)

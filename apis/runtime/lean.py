@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from litestar import MediaType, Request, Response
 from litestar.serialization import default_serializer, encode_json
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, Serializer
+
+from apis.runtime.audience import shown
+
+T = TypeVar("T")
 
 BODY_KEY = "throughline.body"
 """Where a caller in the same process puts the whole body in the ASGI scope. No server sets it."""
@@ -23,11 +27,18 @@ class LeanRequest(Request[Any, Any, Any]):
         return await super().body() if given is None else given
 
 
-class LeanResponse(Response[Any]):
+class LeanResponse(Response[T]):
     """What a route returns as plain data: JSON with its type and length, nothing merged or mutable.
 
-    Routes that return a `Response`, or declare headers or another media type, get Litestar's own.
+    What has headers of its own, or another media type, is built by Litestar. Either way the caller
+    is told what its roles may see.
     """
+
+    def render(
+        self, content: Any, media_type: str, enc_hook: Serializer = default_serializer
+    ) -> bytes:
+        """The body, for this caller."""
+        return super().render(shown(content), media_type, enc_hook)
 
     def to_asgi_response(  # type: ignore[override]  # all that is asked of it is to be called
         self, app: Any, request: Request[Any, Any, Any], **given: Any
@@ -37,7 +48,9 @@ class LeanResponse(Response[Any]):
         text = isinstance(self.content, str | bytes)
         if special or text or self.status_code == NO_CONTENT or self.media_type != MediaType.JSON:
             return super().to_asgi_response(app, request, **given)
-        return answering(self.status_code or 200, encode_json(self.content, default_serializer))
+        return answering(
+            self.status_code or 200, encode_json(shown(self.content), default_serializer)
+        )
 
 
 def answering(status: int, body: bytes) -> ASGIApp:

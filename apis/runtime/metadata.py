@@ -21,6 +21,7 @@ from contracts.canonical.moment import Moment
 from contracts.canonical.money import Currency, Money
 from contracts.canonical.party import Country
 from contracts.errors import Misconfigured
+from contracts.runs import DecisionKind
 
 T = TypeVar("T")
 Rows = TypeVar("Rows", "Serving", "DealChanges")
@@ -211,6 +212,15 @@ class Approval(Section, frozen=True, kw_only=True):
     until: date | None = None
 
 
+class Duty(Section, frozen=True, kw_only=True):
+    """Who did the one for a record may not do the other; a comment is a decision proposed."""
+
+    entity: str | None = None
+    did: DecisionKind | Literal["start", "comment"]
+    may_not: DecisionKind
+    valid_from: date | None = msgspec.field(name=FROM, default=None)
+
+
 class DealChanges(Section, frozen=True, kw_only=True):
     """What becomes of a project whose deal changes; `owner` decides about what is held."""
 
@@ -257,6 +267,7 @@ class Metadata(Section, frozen=True, kw_only=True):
     mappings: dict[str, Layers] = {}
     ownership: tuple[Owner, ...] = ()
     approvals: tuple[Approval, ...] = ()
+    duties: tuple[Duty, ...] = ()
     deal_changes: tuple[DealChanges, ...] = ()
     contacts: tuple[Contacts, ...] = ()
     matching: Matching = Matching()

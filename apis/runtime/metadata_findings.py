@@ -49,7 +49,10 @@ def metadata_findings(metadata: Metadata, on: date) -> Iterator[Finding]:
 
 def _names(metadata: Metadata) -> Iterator[tuple[Place, str, str]]:
     """Every name of an entity or a connection: its place, the name, the section it must be in."""
-    listed = ("roles", "feeds", "ownership", "approvals", "deal_changes", "rate_cards", "contacts")
+    listed = (
+        *("roles", "feeds", "ownership", "approvals", "duties", "deal_changes", "rate_cards"),
+        "contacts",
+    )
     for section in listed:
         for at, row in enumerate(getattr(metadata, section)):
             for member, among in (("entity", "entities"), ("connection", "connections")):
@@ -72,6 +75,10 @@ def _repeated(metadata: Metadata) -> Iterator[Finding]:
     rows += [(("rates", n), (r.source, r.to, r.on)) for n, r in enumerate(metadata.rates)]
     rows += [(("rate_cards", n), card.code) for n, card in enumerate(metadata.rate_cards)]
     rows += [(("templates", n), (t.code, t.version)) for n, t in enumerate(metadata.templates)]
+    rows += [
+        (("duties", n), (d.did, d.may_not, d.entity, d.valid_from))
+        for n, d in enumerate(metadata.duties)
+    ]
     rows += [
         (("deal_changes", n), (c.flow, c.entity, c.valid_from))
         for n, c in enumerate(metadata.deal_changes)

@@ -14,8 +14,10 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from apis.runtime.context import Rows
 from apis.runtime.runs import RUNS, STEPS, WAITS, moment
 from apis.runtime.store import find, page_end
+from apis.runtime.whose import deals_of, is_of
 from apis.runtime.work_items import APPROVAL, WORK_ITEMS
 from contracts.canonical.identity import Source
 from contracts.runs import Run, RunPage, RunStep, Waiting, WorkItem
@@ -35,11 +37,15 @@ WAIT_OF = (
 )
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 PAGE = 50
+NOWHERE = Source("", "")
+"""Nobody's deal: looked for where there is no run, so that an answer takes as long."""
 
 
-def view(connection: Connection, run_id: str) -> Run | None:
-    """A run as people see it, or None."""
+def view(connection: Connection, run_id: str, rows: Rows | None = None) -> Run | None:
+    """A run as people see it, or None if there is none that this client may see."""
     row = find(connection, RUNS, id=run_id)
+    if not is_of(connection, Source(row.connection, row.record) if row else NOWHERE, rows):
+        return None
     if row is None:
         return None
     return Run(
@@ -96,19 +102,23 @@ def wait_for_person(item: WorkItem) -> RunStep:
 
 
 def listed(
-    connection: Connection, flow: str, records: Collection[str], cursor: str | None
+    connection: Connection,
+    flow: str,
+    records: Collection[str],
+    cursor: str | None,
+    rows: Rows | None = None,
 ) -> RunPage:
     """Runs of a flow, the newest first, of `records` if any; `cursor` is the last page's `next`."""
-    wanted: list[Any] = [RUNS.c.flow == flow]
+    wanted: list[Any] = [RUNS.c.flow == flow, *deals_of(RUNS.c.connection, RUNS.c.record, rows)]
     if records:
         wanted.append(RUNS.c.record.in_(records))
     if cursor is not None:
         wanted.append(sa.tuple_(RUNS.c.queued_at, RUNS.c.id) < sa.tuple_(*page_end(cursor)))
     asked = sa.select(RUNS.c.id, RUNS.c.queued_at).where(*wanted)
     newest = asked.order_by(RUNS.c.queued_at.desc(), RUNS.c.id.desc()).limit(PAGE + 1)
-    rows = connection.execute(newest).all()
-    found = [view(connection, row.id) for row in rows[:PAGE]]
-    after = f"{rows[PAGE - 1].queued_at}~{rows[PAGE - 1].id}" if len(rows) > PAGE else None
+    page = connection.execute(newest).all()
+    found = [view(connection, row.id) for row in page[:PAGE]]
+    after = f"{page[PAGE - 1].queued_at}~{page[PAGE - 1].id}" if len(page) > PAGE else None
     return RunPage(items=tuple(run for run in found if run is not None), next=after)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -13,9 +12,12 @@ from sqlalchemy import Column, Connection, String, Text
 
 from apis.runtime import audit, runs
 from apis.runtime.caller import PROCESS
-from apis.runtime.context import Context
+from apis.runtime.context import Context, Rows
+from apis.runtime.duties import Act, broken, same_person
 from apis.runtime.events import publish
+from apis.runtime.metadata import Duty
 from apis.runtime.store import insert_new, page_end, table
+from apis.runtime.whose import deals_of
 from contracts.canonical.identity import Source
 from contracts.errors import Conflict, NotFound, Rejected
 from contracts.events import (
@@ -87,10 +89,21 @@ def unknown(item_id: str) -> NotFound:
     return NotFound("work-item.unknown", told, owner="caller", remedy=remedy)
 
 
-def get_item(connection: Connection, item_id: str) -> WorkItem:
-    """One work item; NotFound if there is none."""
+def seen_by(rows: Rows | None) -> list[sa.ColumnElement[bool]]:
+    """The items that a client may see: those of runs for its deals."""
+    if rows is None:
+        return []
+    mine = sa.select(runs.RUNS.c.id).where(
+        runs.RUNS.c.id == WORK_ITEMS.c.run_id,
+        *deals_of(runs.RUNS.c.connection, runs.RUNS.c.record, rows),
+    )
+    return [mine.exists()]
+
+
+def get_item(connection: Connection, item_id: str, rows: Rows | None = None) -> WorkItem:
+    """One work item; NotFound if there is none that this client may see."""
     body = connection.execute(
-        sa.select(WORK_ITEMS.c.body).where(WORK_ITEMS.c.id == item_id)
+        sa.select(WORK_ITEMS.c.body).where(WORK_ITEMS.c.id == item_id, *seen_by(rows))
     ).scalar()
     if body is None:
         raise unknown(item_id)
@@ -103,9 +116,11 @@ def list_items(
     state: str | None,
     cursor: str | None,
     run_id: str | None = None,
+    *,
+    rows: Rows | None = None,
 ) -> WorkItemPage:
     """Items of a role, the longest waiting first; `cursor` is the last page's `next`."""
-    wanted: list[sa.ColumnElement[bool]] = []
+    wanted = seen_by(rows)
     if owner:
         wanted.append(WORK_ITEMS.c.owner == owner)
     if state:
@@ -116,9 +131,9 @@ def list_items(
         end = sa.tuple_(*page_end(cursor))
         wanted.append(sa.tuple_(WORK_ITEMS.c.since, WORK_ITEMS.c.id) > end)
     asked = sa.select(WORK_ITEMS).where(*wanted).order_by(WORK_ITEMS.c.since, WORK_ITEMS.c.id)
-    rows = connection.execute(asked.limit(PAGE + 1)).all()
-    items = tuple(msgspec.json.decode(row.body, type=WorkItem) for row in rows[:PAGE])
-    after = f"{rows[PAGE - 1].since}~{rows[PAGE - 1].id}" if len(rows) > PAGE else None
+    page = connection.execute(asked.limit(PAGE + 1)).all()
+    items = tuple(msgspec.json.decode(row.body, type=WorkItem) for row in page[:PAGE])
+    after = f"{page[PAGE - 1].since}~{page[PAGE - 1].id}" if len(page) > PAGE else None
     return WorkItemPage(items=items, next=after)
 
 
@@ -130,12 +145,13 @@ class Deciding(msgspec.Struct, frozen=True, kw_only=True):
     record: Source | None = None
     by: Context
     at: datetime
+    duties: tuple[Duty, ...] = ()
 
 
-def locked(connection: Connection, item_id: str) -> Any:
-    """The row of an item, which nobody else changes now; NotFound if there is none."""
-    mine = sa.select(WORK_ITEMS).where(WORK_ITEMS.c.id == item_id)
-    row = connection.execute(mine.with_for_update()).first()
+def locked(connection: Connection, item_id: str, rows: Rows | None) -> Any:
+    """The row of an item that this client may see, which nobody else changes now; or NotFound."""
+    mine = sa.select(WORK_ITEMS).where(WORK_ITEMS.c.id == item_id, *seen_by(rows))
+    row = connection.execute(mine.with_for_update(of=WORK_ITEMS)).first()
     if row is None:
         raise unknown(item_id)
     return row
@@ -145,7 +161,7 @@ def assign(
     connection: Connection, item_id: str, assignee: str | None, by: Context, at: datetime
 ) -> WorkItem:
     """Give an open item to a person, or back to its role."""
-    row = locked(connection, item_id)
+    row = locked(connection, item_id, by.rows)
     item = msgspec.json.decode(row.body, type=WorkItem)
     if row.state != "open":
         raise Conflict("work-item.already-decided", f"{item_id} was decided before")
@@ -158,8 +174,8 @@ def comment(connection: Connection, item_id: str, text: str, by: Context, at: da
     """Note something on an item, decided or not, for those who come after."""
     if not text.strip():
         raise Rejected("work-item.comment-missing", "a comment needs words")
-    item = msgspec.json.decode(locked(connection, item_id).body, type=WorkItem)
-    noted = (*item.comments, Comment(actor=by.actor, at=at, text=text))
+    item = msgspec.json.decode(locked(connection, item_id, by.rows).body, type=WorkItem)
+    noted = (*item.comments, Comment(actor=by.actor, person=by.person, at=at, text=text))
     changed = msgspec.structs.replace(item, comments=noted)
     return keep(connection, changed, "commented", by, at)
 
@@ -187,7 +203,7 @@ def keep(
 
 def decide(connection: Connection, item_id: str, deciding: Deciding) -> WorkItem:
     """Decide an item and let its run go on; a second decision is a Conflict."""
-    row = locked(connection, item_id)
+    row = locked(connection, item_id, deciding.by.rows)
     item = msgspec.json.decode(row.body, type=WorkItem)
     if row.state != "open":
         raise Conflict("work-item.already-decided", f"{item_id} was decided before")
@@ -236,6 +252,7 @@ def closed(item: WorkItem, deciding: Deciding) -> WorkItem:
         decision=deciding.decision,  # type: ignore[arg-type]  # checked by `may_decide`
         comment=deciding.comment,
         actor=deciding.by.actor,
+        person=deciding.by.person,
         at=deciding.at,
     )
     return msgspec.structs.replace(item, state="decided", decision=decision)
@@ -269,21 +286,53 @@ def may_decide(connection: Connection, item: WorkItem, deciding: Deciding) -> No
     may_act(item, deciding.by, anyone=deciding.decision == "retry")
     if deciding.decision == "adopt":
         may_adopt(item, deciding.record)
-    if deciding.decision == "approve" and item.run_id:
-        requester = connection.execute(
-            sa.select(runs.RUNS.c.context, runs.RUNS.c.requester).where(
-                runs.RUNS.c.id == item.run_id
-            )
-        ).one()
-        context = msgspec.json.decode(requester.context, type=Context)
-        if same_person(
-            deciding.by, [context.actor, context.client, context.person, requester.requester]
-        ):
-            raise Rejected(
-                "work-item.own-request",
-                "who asked for this cannot approve it: another approver has to",
-                status=FORBIDDEN,
-            )
+    separated(connection, item, deciding)
+
+
+def separated(connection: Connection, item: WorkItem, deciding: Deciding) -> None:
+    """Refuse what is for another person to decide; the item stays open for them."""
+    if item.run_id is None or deciding.by.client == PROCESS:
+        return
+    acts = acts_for(connection, item.run_id)
+    own = (act.by for act in acts if (act.did, act.run_id) == ("start", item.run_id))
+    another = f"let another person with the role {item.owner} decide it"
+    if deciding.decision == "approve" and any(same_person(deciding.by, each) for each in own):
+        raise Rejected(
+            "work-item.own-request",
+            "who asked for this cannot approve it: another approver has to",
+            status=FORBIDDEN,
+            owner=item.owner,
+            remedy=another,
+        )
+    did = broken(deciding.duties, deciding.decision, deciding.by, acts, item.entity)
+    if did is not None:
+        told = f"whose part was {did} may not {deciding.decision} for the same record"
+        raise Rejected(
+            *("work-item.duties-conflict", told),
+            status=FORBIDDEN,
+            owner=item.owner,
+            remedy=another,
+        )
+
+
+def acts_for(connection: Connection, run_id: str) -> list[Act]:
+    """What people did for the record of a run: asked for runs, decided, or noted something."""
+    rows = runs.RUNS.c
+    this = sa.select(rows.connection, rows.record).where(rows.id == run_id).subquery()
+    same = (rows.connection == this.c.connection, rows.record == this.c.record)
+    found = connection.execute(sa.select(rows.id, rows.requester, rows.context).where(*same)).all()
+    acts = []
+    for run in found:
+        context = msgspec.json.decode(run.context, type=Context)
+        by = (context.actor, context.client, context.person, run.requester)
+        acts.append(Act("start", by, run.id))
+    bodies = sa.select(WORK_ITEMS.c.body).where(WORK_ITEMS.c.run_id.in_([run.id for run in found]))
+    for body in connection.execute(bodies).scalars():
+        item = msgspec.json.decode(body, type=WorkItem)
+        acts += [Act("comment", (each.actor, each.person)) for each in item.comments]
+        if decided := item.decision:
+            acts.append(Act(decided.decision, (decided.actor, decided.person)))
+    return acts
 
 
 def may_adopt(item: WorkItem, record: Source | None) -> None:
@@ -312,11 +361,6 @@ def may_act(item: WorkItem, by: Context, *, anyone: bool) -> None:
             remedy=f"let someone with the role {item.owner} decide it",
             status=FORBIDDEN,
         )
-
-
-def same_person(one: Context, others: Iterable[str | None]) -> bool:
-    """Approver and requester are the same if subject or person is equal."""
-    return bool({one.actor, one.person} & {other for other in others if other} - {None})
 
 
 def new_id() -> str:

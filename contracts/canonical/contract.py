@@ -13,6 +13,7 @@ from contracts.canonical.deal import BillingModel
 from contracts.canonical.identity import Ref, Source
 from contracts.canonical.moment import Moment
 from contracts.canonical.money import Currency, Money
+from contracts.canonical.visibility import COMMERCIAL
 
 Percent = Annotated[int, msgspec.Meta(ge=1, le=100)]
 Days = Annotated[int, msgspec.Meta(ge=0)]
@@ -31,8 +32,8 @@ class ContractLine(msgspec.Struct, frozen=True, kw_only=True):
     quantity: Decimal | None = None
     unit: str | None = None
     unit_price: Money | None = None
-    card_rate: Money | None = None
-    discount_percent: Decimal | None = None
+    card_rate: Annotated[Money | None, COMMERCIAL] = None
+    discount_percent: Annotated[Decimal | None, COMMERCIAL] = None
     total: Money
     starts_on: date | None = None
     ends_on: date | None = None

@@ -11,7 +11,7 @@ import msgspec
 from contracts.canonical.identity import Ref
 from contracts.canonical.moment import Moment
 from contracts.canonical.money import Money
-from contracts.canonical.visibility import STAFFING_AND_FINANCE
+from contracts.canonical.visibility import COMMERCIAL, STAFFING_AND_FINANCE
 
 
 class CostRate(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +58,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     task: str | None = None
     role: str | None = None
     hours: Decimal
-    bill_rate: Money | None = None
+    bill_rate: Annotated[Money | None, COMMERCIAL] = None
     booking: Literal["tentative", "confirmed", "cancelled"] = "confirmed"
     starts_on: date
     ends_on: date | None = None

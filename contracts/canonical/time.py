@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from contracts.canonical.identity import Ref
 from contracts.canonical.moment import Moment
 from contracts.canonical.money import Money
+from contracts.canonical.visibility import COMMERCIAL
 
 Approval = Literal["draft", "submitted", "approved", "rejected"]
 
@@ -32,7 +33,7 @@ class TimeEntry(msgspec.Struct, frozen=True, kw_only=True):
     worked_on: date
     hours: Decimal
     billable: bool = True
-    bill_rate: Money | None = None
+    bill_rate: Annotated[Money | None, COMMERCIAL] = None
     note: str | None = None
     state: Approval = "draft"
     approved_by: str | None = None

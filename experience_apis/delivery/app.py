@@ -51,5 +51,5 @@ ROUTES: list[ControllerRouterHandler] = [list_projects, get_project, get_project
 
 def app(runtime: Runtime) -> App:
     """The API of delivery; what it reads is made per request, for who asks."""
-    made = {"reads": lambda: Reads(runtime.store, caller().rows, runtime.links)}
+    made = {"reads": lambda: Reads(runtime.store, caller().rows, runtime.links, runtime.cursors)}
     return make_app("Delivery", version="1.0.0", routes=ROUTES, dependencies=made)

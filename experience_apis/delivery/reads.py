@@ -12,7 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from apis.runtime.context import Rows
+from apis.runtime.cursors import Cursors
 from apis.runtime.store import Store, page_end
+from apis.runtime.whose import opened
 from contracts.canonical.identity import Source
 from contracts.canonical.money import Money, rounded
 from contracts.canonical.project import Project
@@ -28,7 +30,7 @@ from experience_apis.delivery.views import (
     ProjectRecord,
     ProjectSummary,
 )
-from experience_apis.tables import NAMES, PROJECTS, RUNS, WORK_ITEMS, opened
+from experience_apis.tables import NAMES, PROJECTS, RUNS, WORK_ITEMS
 
 PAGE = 50
 HELD = "deal.on-hold"
@@ -47,14 +49,22 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 class Reads:
     """What one client may read; `links` say where people open a record of each connection."""
 
-    def __init__(self, store: Store, rows: Rows | None, links: dict[str, str]) -> None:
+    def __init__(
+        self, store: Store, rows: Rows | None, links: dict[str, str], cursors: Cursors
+    ) -> None:
         self._store = store
+        self._cursors = cursors
         self._rows = rows
         self._links = links
 
     async def projects(self, wanted: Wanted) -> ProjectPage:
         """Projects, the last activated first."""
-        return await self._store.read(page_of, wanted, self._rows)
+        replaced = msgspec.structs.replace
+        return await self._cursors.page(
+            "projects",
+            wanted.cursor,
+            lambda after: self._store.read(page_of, replaced(wanted, cursor=after), self._rows),
+        )
 
     async def project(self, name: str) -> ProjectDetail:
         """One project by any of its ids; else NotFound."""

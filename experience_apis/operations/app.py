@@ -23,7 +23,6 @@ from apis.runtime.flow import Runtime
 from contracts.canonical.identity import Source
 from contracts.process_ports import WorkQueue
 from contracts.runs import DecisionKind, Person, WorkItem, WorkItemPage
-from experience_apis.operations.desk import Desk
 from experience_apis.operations.reads import Reads
 from experience_apis.operations.views import Journey
 
@@ -31,7 +30,7 @@ ItemState = Literal["open", "decided"]
 AnyId = Annotated[
     str, PathParameter(description="an id of ours, of any system, a key, a run or a work item")
 ]
-Handled = NamedDependency[SkipValidation[Desk]]
+Queue = NamedDependency[SkipValidation[WorkQueue]]
 Read = NamedDependency[SkipValidation[Reads]]
 
 
@@ -63,49 +62,49 @@ async def get_journey(id: AnyId, reads: Read) -> Journey:  # noqa: A002 - the pa
 
 @get("/work-items", operation_id="listWorkItems")
 async def list_work_items(
-    desk: Handled,
+    queue: Queue,
     owner: FromQuery[str | None] = None,
     in_state: Annotated[ItemState | None, QueryParameter(name="state")] = None,
     cursor: FromQuery[str | None] = None,
 ) -> WorkItemPage:
     """Work items of a role as the queue has them now, the longest waiting first."""
-    return await desk.listed(owner, in_state, cursor)
+    return await queue.list_work_items(owner, in_state, cursor)
 
 
 @get("/work-items/{id:str}", operation_id="getWorkItem")
-async def get_work_item(id: FromPath[str], desk: Handled) -> WorkItem:  # noqa: A002 - as above
+async def get_work_item(id: FromPath[str], queue: Queue) -> WorkItem:  # noqa: A002 - as above
     """One work item with its evidence, its comments and who has taken it on."""
-    return await desk.item(id)
+    return await queue.get_work_item(id)
 
 
 @put("/work-items/{id:str}/assignee", operation_id="assignWorkItem")
 async def assign_work_item(
     id: FromPath[str],  # noqa: A002 - as above
     data: JSONBody[AssignItem],
-    desk: Handled,
+    queue: Queue,
 ) -> WorkItem:
     """A work item given to a person, or to nobody."""
-    return await desk.assigned(id, data.assignee)
+    return await queue.assign_work_item(id, data.assignee)
 
 
 @post("/work-items/{id:str}/comments", operation_id="commentWorkItem")
 async def comment_work_item(
     id: FromPath[str],  # noqa: A002 - as above
     data: JSONBody[CommentItem],
-    desk: Handled,
+    queue: Queue,
 ) -> WorkItem:
     """A note on a work item, for those who come after."""
-    return await desk.commented(id, data.text)
+    return await queue.comment_work_item(id, data.text)
 
 
 @post("/work-items/{id:str}/decisions", operation_id="decideWorkItem", status_code=HTTP_200_OK)
 async def decide_work_item(
     id: FromPath[str],  # noqa: A002 - as above
     data: JSONBody[DecideItem],
-    desk: Handled,
+    queue: Queue,
 ) -> WorkItem:
     """Retry, abandon, approve, reject or adopt; a second decision is a conflict."""
-    return await desk.decided(id, data.decision, data.comment, data.record)
+    return await queue.decide_work_item(id, data.decision, data.comment, data.record)
 
 
 ROUTES: list[ControllerRouterHandler] = [
@@ -124,8 +123,9 @@ def app(runtime: Runtime) -> App:
     def reads() -> Reads:
         return Reads(runtime.store, caller().rows, runtime.links)
 
-    def desk() -> Desk:
-        return Desk(runtime.connect(WorkQueue, "process/work-queue"), reads())
+    def queue() -> WorkQueue:
+        found: WorkQueue = runtime.connect(WorkQueue, "process/work-queue")
+        return found
 
-    made = {"reads": reads, "desk": desk}
+    made = {"reads": reads, "queue": queue}
     return make_app("Operations", version="1.0.0", routes=ROUTES, dependencies=made)

@@ -1,4 +1,4 @@
-"""What operations reads: one journey, whole, from the read model; work items its client may see."""
+"""What operations reads: one journey, whole, from the read model."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sqlalchemy import Connection
 
 from apis.runtime.context import Rows
 from apis.runtime.store import Store, find
-from apis.runtime.work_items import unknown
+from apis.runtime.whose import opened
 from contracts.canonical.identity import Source
 from contracts.canonical.money import Money
 from contracts.errors import NotFound
-from contracts.runs import RunStep, Waiting, WorkItem, WorkItemPage
+from contracts.runs import RunStep, Waiting, WorkItem
 from experience_apis.operations.views import (
     Journey,
     JourneyCall,
@@ -36,7 +36,6 @@ from experience_apis.tables import (
     RUNS,
     STEPS,
     WORK_ITEMS,
-    opened,
 )
 
 LINKED = {"deal", "project"}
@@ -56,27 +55,6 @@ class Reads:
         """The journey an id is part of, the newest if there are several; else NotFound."""
         found: Journey = await self._store.read(journey_of, name, self._rows, self._links)
         return found
-
-    async def seen(self, page: WorkItemPage) -> WorkItemPage:
-        """A page without what this client may not see; the queue itself is asked, never copied."""
-        if self._rows is None:
-            return page
-        ids = [item.id for item in page.items]
-        mine = await self._store.read(visible, ids, self._rows)
-        return msgspec.structs.replace(
-            page, items=tuple(item for item in page.items if item.id in mine)
-        )
-
-    async def may_see(self, item_id: str) -> None:
-        """NotFound for an item of rows that are not this client's."""
-        if self._rows is not None and not await self._store.read(visible, [item_id], self._rows):
-            raise unknown(item_id)
-
-
-def visible(connection: Connection, ids: list[str], rows: Rows | None) -> set[str]:
-    """Which of these work items a client may see."""
-    asked = opened(WORK_ITEMS, rows).where(WORK_ITEMS.c.id.in_(ids))
-    return {row.id for row in connection.execute(asked)}
 
 
 def journey_of(connection: Connection, name: str, rows: Rows | None, links: Any) -> Journey:

@@ -7,8 +7,9 @@ import pytest
 from apis.runtime.store import Store
 from tests.experience_apis.announced import activates_project
 from tests.experience_apis.audience import DELIVERY, OPERATIONS, journey, project, waiting
-from tests.firm import ITEMS, Firm
+from tests.firm import ITEMS, RUNS, Firm
 
+BACKFILLS = "/process/deal-to-project/v1/backfills"
 STRANGERS = ("another-customer", "nobody")
 
 
@@ -68,14 +69,26 @@ async def test_a_client_of_one_entity_handles_its_work_items_only(firm: Firm) ->
     assert (noted.status_code, noted.json()["comments"][0]["actor"]) == (201, "only-germany")
 
 
-async def test_who_sees_a_part_of_the_firm_is_sent_from_the_queue_to_operations(
-    firm: Firm,
-) -> None:
-    for path in (ITEMS, f"{ITEMS}/wi-any"):
-        answer = await firm.call("GET", path, by="only-germany")
+async def test_a_client_of_one_entity_sees_its_part_of_runs_and_of_the_queue(firm: Firm) -> None:
+    german, british = [
+        firm.salesforce.wins_deal(entity=each, tax_code=None) for each in ("DE", "UK")
+    ]
+    ours, theirs = [await firm.work_item(each) for each in (german, british)]
 
-        assert (answer.status_code, answer.json()["code"]) == (403, "work-queue.rows-restricted")
-        assert "operations" in answer.json()["remedy"]
+    for path, status in (
+        (f"{ITEMS}/{ours['id']}", 200),
+        (f"{ITEMS}/{theirs['id']}", 404),
+        (f"{RUNS}/{ours['run_id']}", 200),
+        (f"{RUNS}/{theirs['run_id']}", 404),
+        (f"{BACKFILLS}", 403),
+    ):
+        answer = await firm.call("GET", path, by="only-germany")
+        assert answer.status_code == status, path
+    for path in (f"{RUNS}?deal={british.id}", f"{ITEMS}?run_id={theirs['run_id']}"):
+        assert (await firm.call("GET", path, by="only-germany")).json()["items"] == []
+    asked = await firm.starts(british, by="only-germany", dry_run="true")
+    assert (asked.status_code, asked.json()["code"]) == (404, "deal.unknown")
+    assert (await firm.starts(german, by="only-germany")).json()["id"] == ours["run_id"]
 
 
 @pytest.mark.parametrize("client", STRANGERS)

@@ -30,11 +30,16 @@ async def test_a_target_gets_its_own_path_and_who_asks(bench: Bench) -> None:
         "person": "clerk@example.com",
         "roles": ["finance"],
         "scopes": ["catalog.read", "orders.read", "orders.write", "salesforce.read"],
-        "rows": {"entities": ["DE"]},
         "request_id": answer.headers["x-request-id"],
         "traceparent": answer.headers["traceparent"],
         "cause": answer.headers["x-request-id"],
     }
+
+
+async def test_a_target_is_told_which_part_of_the_firm_its_caller_sees(bench: Bench) -> None:
+    answer = await bench.http.get(ORDERS, headers=bench.bearer("branch"))
+
+    assert answer.json()["context"]["rows"] == {"entities": ["DE"]}
 
 
 async def test_a_body_reaches_the_target_untouched(bench: Bench) -> None:

@@ -32,11 +32,16 @@ WRONG = [
     ),
     ("{rate: 5/h,", "{burst: 0, rate: 5/h,", "plans.small.burst: a burst is at least 1"),
     ("{rate: 5/h,", "{on_store_loss: ajar, rate: 5/h,", "plans.small.on_store_loss: "),
-    ("plan: internal, secret", "plan: gold, secret", "clients.reader.plan: there is no plan gold"),
+    ("plan: internal, secret", "plan: gold, secret", "clients.branch.plan: there is no plan gold"),
     ("roles: [finance]", "role: finance", "clients.clerk.role: there is no such setting"),
     ("roles: [finance]", "roles: 7", "clients.clerk.roles: "),
-    ("rows: {entities", "rows: {entity", "clients.clerk.rows"),
-    ("rows: {entities: [DE]}", "rows: {}", "clients.clerk.rows: name customers or entities"),
+    ("rows: {entities", "rows: {entity", "clients.branch.rows"),
+    ("rows: {entities: [DE]}", "rows: {}", "clients.branch.rows: name customers or entities"),
+    (
+        "[orders.read], rows",
+        "[orders.read, salesforce.read], rows",
+        "clients.branch.scopes: salesforce.read opens all of a system: no client with rows",
+    ),
     ("salesforce.read]", "netsuite.read]", "clients.clerk.scopes: no API grants netsuite.read"),
     ("  slow:", "  reader:", "gateway.yaml:15: `reader` is there twice"),
     (
@@ -145,9 +150,9 @@ def test_clients_are_made_once_and_kept_private(tmp_path: Path) -> None:
 
     assert json.loads((tmp_path / "clients.json").read_bytes()) == first
     assert (tmp_path / "clients.json").stat().st_mode & 0o777 == 0o600
-    assert first.keys() == {"clerk", "reader", "slow"}
+    assert first.keys() == {"branch", "clerk", "reader", "slow"}
     assert first["clerk"].keys() == {"client_secret", "scopes", "roles"}
-    assert len({entry["client_secret"] for entry in first.values()}) == 3
+    assert len({entry["client_secret"] for entry in first.values()}) == 4
 
 
 def test_a_new_client_joins_and_the_others_keep_their_secrets(tmp_path: Path) -> None:

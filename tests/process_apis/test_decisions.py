@@ -127,6 +127,7 @@ async def test_a_work_item_says_who_decided_what_when_and_why(firm: Firm) -> Non
     assert decision == {
         "decision": "approve",
         "actor": "demo-approver",
+        "person": None,
         "comment": "a customer for years",
     }
 

@@ -12,7 +12,7 @@ from apis.runtime.metadata import Metadata
 from contracts.canonical.contract import cards_for, rate_of, template_of
 from contracts.canonical.deal import BillingModel
 from system_apis.salesforce.sandbox.examples import ENTITIES, PRODUCTS
-from tests.firm import Firm
+from tests.firm import RUNS, Firm
 
 SAMPLE = Metadata.load(Path("apis/entities.yaml"))
 WON_ON = date(2026, 3, 31)
@@ -66,6 +66,11 @@ async def test_the_contract_keeps_the_sold_rate_beside_the_card(firm: Firm) -> N
     assert line["unit_price"] == {"amount": "250.00", "currency": "EUR"}
     assert line["card_rate"] == {"amount": "265.00", "currency": "EUR"}
     assert line["discount_percent"] == "5.66"
+    for path in (f"{RUNS}/{run['id']}", f"{RUNS}?deal={deal.id}"):
+        told = await firm.call("GET", path, by="demo-finance")
+        assert "unit_price" in told.text
+        assert "card_rate" not in told.text
+        assert "265.00" not in told.text
 
 
 async def test_a_package_that_no_template_takes_waits_for_resource_management(firm: Firm) -> None:

@@ -26,6 +26,7 @@ def upgrade() -> None:
     takeovers()
     unsettled_deals()
     waits()
+    whose_deals()
     work_items()
     xref()
 
@@ -319,6 +320,18 @@ def waits() -> None:
     )
     op.create_index(
         op.f("ix_process_waits_state"), "waits", ["state"], unique=False, schema="process"
+    )
+
+
+def whose_deals() -> None:
+    op.create_table(
+        "whose_deals",
+        sa.Column("connection", sa.String(length=80), nullable=False),
+        sa.Column("external_id", sa.String(length=120), nullable=False),
+        sa.Column("entity", sa.String(length=40), nullable=True),
+        sa.Column("customer", sa.String(length=26), nullable=True),
+        sa.PrimaryKeyConstraint("connection", "external_id"),
+        schema="process",
     )
 
 
