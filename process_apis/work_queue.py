@@ -122,7 +122,7 @@ async def decide_work_item(
 
 def decided(connection: Connection, id: str, deciding: Deciding) -> WorkItem:  # noqa: A002 - as above
     """The item with its decision, unless that would touch what is somebody else's business."""
-    item = get_item(connection, id)
+    item = get_item(connection, id, deciding.by.rows)
     if item.state == "open" and deciding.decision == "adopt" and deciding.record is not None:
         nobody_elses(connection, item, deciding.record)
     if item.state == "open" and deciding.decision == "abandon":
