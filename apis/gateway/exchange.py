@@ -30,6 +30,12 @@ _FAILED = 400
 _UNAUTHORIZED = 401
 _BROKEN = 500
 _BY_STATUS = {row.status: code for code, row in reversed(REFUSALS.items())}
+_REMEDIES = {
+    403: "have someone do this who may, or ask for the right to",
+    404: "look the record up again: it may be gone, or have another id",
+    409: "read the record again, then decide",
+}
+"""What a caller does about an error that says no more than its status."""
 _DECODER = msgspec.json.Decoder(Problem)
 
 
@@ -72,9 +78,15 @@ class Outside(NamedTuple):
         return msgspec.structs.replace(
             problem,
             title=row.title if row else problem.title or _phrase(problem.status),
-            remedy=problem.remedy or (row.remedy if row else None),
-            owner=problem.owner or (owner if row else None),
+            remedy=problem.remedy or (row.remedy if row else _remedy(problem.status)),
+            owner=problem.owner or owner,
         )
+
+
+def _remedy(status: int) -> str:
+    if status >= _BROKEN:
+        return REFUSALS["unavailable"].remedy
+    return _REMEDIES.get(status, "set right what `detail` and `errors` name, and send it again")
 
 
 def _phrase(status: int) -> str:
