@@ -36,7 +36,13 @@ class Protocol(HttpToolsProtocol):
         self.headers = []
 
     def send_400_response(self, msg: str) -> None:
-        """Answer once, name what is wrong, close."""
+        """Answer once, name what is wrong, close; a request that has its answer gets no other."""
+        if self.cycle is not None and self.cycle.scope is self.scope:  # its body is what is wrong
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            if self.cycle.response_started:
+                self.transport.close()
+                return
         code = self._code()
         row = REFUSALS[code]
         request_id, parent = secrets.token_hex(16), traceparent()

@@ -20,7 +20,7 @@ from apis.runtime.context import SCOPE_KEY
 from apis.runtime.tokens import InternalTokens
 from contracts.errors import ThroughlineError
 from tests.gateway.bench import HERE, echo
-from tests.gateway.catalogue import Answer, Case, request_of
+from tests.gateway.catalogue import Answer, Case, raw_of, request_of
 from tests.gateway.keys import Keys
 from tests.gateway.wire import Wire
 from tests.house import House, address, port
@@ -103,9 +103,10 @@ class Front(Keys):
         """The answer of the next gateway."""
         return next(self._turn).asks(request_of(self, case))
 
-    def says(self, raw: bytes) -> list[Answer]:
-        """All that the next gateway answers to these bytes."""
-        return next(self._turn).says(raw)
+    def says(self, case: Case) -> list[Answer]:
+        """All that the next gateway answers to a row's bytes."""
+        said = [raw_of(self, case, part) for part in ("raw", "then")]
+        return next(self._turn).says(*said)
 
     def took(self, began: float, name: str) -> None:
         """Remember how long a row took: shown at the end, asserted nowhere."""

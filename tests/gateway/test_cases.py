@@ -1,4 +1,4 @@
-"""The bad-input catalogue against the gateway's ASGI application: what it reads, logs and answers."""
+"""The bad-input catalogue against the gateway's ASGI application: what it reads, logs, answers."""
 
 from __future__ import annotations
 

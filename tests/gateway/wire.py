@@ -1,4 +1,4 @@
-"""A plain socket to a gateway: bytes out, the answers as they come in, nothing put right on the way."""
+"""A plain socket to a gateway: bytes out, answers as they come, nothing put right on the way."""
 
 from __future__ import annotations
 
@@ -32,11 +32,17 @@ class Wire:
             self.close()
         return answer
 
-    def says(self, raw: bytes) -> list[Answer]:
-        """Every answer to these bytes, on a connection of their own, until the server closes it."""
+    def says(self, raw: bytes, then: bytes = b"") -> list[Answer]:
+        """Every answer to these bytes, on a connection of their own, until the server closes it.
+
+        `then` is sent after the first answer.
+        """
         self.close()
         self._sends(raw)
         answers = []
+        if then:
+            answers.append(self._answer(head=False))
+            self._sends(then)
         while self._more():
             answers.append(self._answer(head=False))
         self.close()
