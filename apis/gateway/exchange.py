@@ -29,6 +29,9 @@ _KEPT = frozenset({b"retry-after", b"allow", b"link", b"deprecation", b"sunset"}
 _FAILED = 400
 _UNAUTHORIZED = 401
 _BROKEN = 500
+_AWAY = 503
+RETRY: Header = (b"retry-after", b"5")
+"""When to come back where nobody knows better."""
 _BY_STATUS = {row.status: code for code, row in reversed(REFUSALS.items())}
 _REMEDIES = {
     403: "have someone do this who may, or ask for the right to",
@@ -190,8 +193,11 @@ class Exchange:
     async def problem(self, problem: Problem, *more: Header) -> None:
         """Send a problem document (RFC 9457) that may leave."""
         self.code = problem.code
-        if problem.retry_after is not None and b"retry-after" not in dict(more):
-            more = (*more, (b"retry-after", b"%d" % max(1, ceil(problem.retry_after))))
+        if b"retry-after" not in dict(more):
+            if problem.retry_after is not None:
+                more = (*more, (b"retry-after", b"%d" % max(1, ceil(problem.retry_after))))
+            elif problem.status == _AWAY:
+                more = (*more, RETRY)
         document = msgspec.to_builtins(problem) | {
             "status": problem.status,
             "code": problem.code,

@@ -157,7 +157,7 @@ def head_refusal(  # noqa: PLR0911 - a list of refusals
         return Refusal("bad-request", f"The header {twice} may come once.", CLOSE)
     if b"_" in b"".join(headers):
         return Refusal("bad-request", "Header names with an underscore are refused.", CLOSE)
-    if (version := scope["http_version"]) not in VERSIONS:
+    if (version := scope.get("http_version", "1.1")) not in VERSIONS:
         return Refusal("bad-request", f"HTTP/{version} is not spoken here.", CLOSE)
     coding = headers.get(b"transfer-encoding")
     if coding is not None and (coding.lower() != b"chunked" or version == "1.0"):

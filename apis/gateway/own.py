@@ -13,7 +13,6 @@ from apis.gateway.guard import (
     GONE,
     JSON,
     PUBLIC,
-    Header,
     Receive,
     Refusal,
     Scope,
@@ -31,7 +30,6 @@ Answer = Callable[[Exchange, dict[bytes, bytes], Scope, Receive], Awaitable[Refu
 _CATALOG = Route("getCatalog", "catalog.read", "catalog", None, "none", array=False)
 _NOT_FOUND = Refusal("not-found")
 MOST_FORM_BYTES = 16_384
-RETRY: tuple[Header, ...] = ((b"retry-after", b"5"),)
 
 
 class Own:
@@ -88,7 +86,7 @@ class Own:
 
     async def _readyz(self, exchange: Exchange, *_: Any) -> Refusal | None:
         if missing := await self._ready():
-            return Refusal("unavailable", f"Not ready: {', '.join(missing)}.", RETRY)
+            return Refusal("unavailable", f"Not ready: {', '.join(missing)}.")
         await exchange.reply(200, b'{"status":"ready"}')
         return None
 
