@@ -40,6 +40,7 @@ ALWAYS = {
     "401": Told("NotKnown", "No access token, or none that is valid.", "WWW-Authenticate"),
     "403": Told("NotAllowed", "The access token, or the person, may not do this."),
     "404": Told("NotFound", "There is nothing here."),
+    "409": Told("Changed", "The record is not in the state this needs."),
     "410": Told("Retired", "This version is no longer served.", "Sunset"),
     "414": Told("AddressTooLong", "The path and query are too long."),
     "421": Told("WrongHost", "This host is not served here."),
@@ -50,12 +51,11 @@ ALWAYS = {
     "502": Told("SystemRefused", "A system behind this is not set up as it must be."),
     "503": Told("NotNow", "This, or a system behind it, is not available now.", "Retry-After"),
 }
-OF_CHANGES = {
-    "409": Told("Changed", "The record is not in the state this needs."),
+OF_BODIES = {
     "413": Told("TooLarge", "The body is too large."),
     "415": Told("NotJson", "The body is not JSON in UTF-8."),
 }
-"""What only calls that change something, or carry a body, meet."""
+"""What only calls with a body meet."""
 
 
 def document(app: App, tier: str, api: str, major: int) -> Document:
@@ -75,13 +75,13 @@ def document(app: App, tier: str, api: str, major: int) -> Document:
     _, contracts = msgspec.json.schema_components(structs, ref_template=REFS)
     components = made.setdefault("components", {})
     components.setdefault("schemas", {}).update(contracts)
-    components["responses"] = {told.name: response(told) for told in (ALWAYS | OF_CHANGES).values()}
+    components["responses"] = {told.name: response(told) for told in (ALWAYS | OF_BODIES).values()}
     return {part: made[part] if part == "components" else _plain(made[part]) for part in made}
 
 
 def refusals(method: str) -> Document:
     """The statuses from 400 on that a call by this method may meet."""
-    table = ALWAYS if method == "get" else ALWAYS | OF_CHANGES
+    table = ALWAYS if method == "get" else ALWAYS | OF_BODIES
     return {status: {"$ref": RESPONSES.format(name=told.name)} for status, told in table.items()}
 
 
