@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.catalogue import CANARY, Case, check, rows
+from tests.gateway.catalogue import CANARY, Case, body_of, check, rows
 from tests.gateway.front import Front, opened
 from tests.servers import Servers, drop_database, flush, fresh_database
 
@@ -21,6 +21,7 @@ FORMS = {
     "embedded": [("sqlite", 1)],
     "production": [("postgresql", 1), ("postgresql", 2), ("sqlite", 2)],
 }
+ORDERS = "/process/orders/v3/orders"
 MOST_EXCEPTIONS = 4
 
 
@@ -80,6 +81,33 @@ def test_bytes_that_are_no_request_get_one_answer_and_the_end(front: Front, case
         assert answer.headers["connection"] == "close"
         assert len(front.tier.calls) == calls
     good(front, case)
+
+
+def test_an_assertion_counts_once_whichever_process_is_asked(front: Front) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    case = {"method": "POST", "path": "/oauth/token", "headers": form, "assertion": "right"}
+    once = {**case, "body": body_of(front, case).decode()}
+
+    answers = [front.asks(once) for _ in range(2 * len(front.wires))]
+
+    assert [each.status for each in answers] == [200, *[401] * (len(answers) - 1)]
+    assert answers[-1].json()["error"] == "invalid_client"
+
+
+def test_a_plan_is_one_plan_on_all_processes_whoever_claims_to_ask(front: Front) -> None:
+    burst = [
+        {"path": ORDERS, "client": "slow", "more": [["x-forwarded-for", f"192.0.2.{n}"]]}
+        for n in range(12)
+    ]
+
+    answers = [front.asks(case) for case in burst]
+
+    assert [each.status for each in answers] == [200] * 5 + [429] * 7
+    expect = {"status": 429, "code": "rate-limited"}
+    for answer in answers[5:]:
+        check(answer, expect, front)
+        assert int(answer.headers["retry-after"]) >= 1
+        assert {"ratelimit", "ratelimit-policy"} <= answer.headers.keys()
 
 
 def test_few_ambiguities_pass_the_parser() -> None:
