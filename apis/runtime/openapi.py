@@ -158,9 +158,10 @@ def _inside(hint: Any) -> Iterator[type[msgspec.Struct]]:
 
 
 def _plain(value: Any) -> Any:
-    """Without members that say nothing."""
+    """Without members that say nothing; a value may well be of two kinds of a union."""
     if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items() if NOISE.get(k, value) != v}
+        kept = {k: v for k, v in value.items() if NOISE.get(k, value) != v}
+        return {"anyOf" if k == "oneOf" else k: _plain(v) for k, v in kept.items()}
     return [_plain(each) for each in value] if isinstance(value, list) else value
 
 
