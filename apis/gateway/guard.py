@@ -337,12 +337,12 @@ def _mark_refusal(text: str, pointer: str) -> Refusal | None:
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MOST_KEYS:
+        raise _TooManyError
     made = dict(pairs)
     if len(made) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise _TwiceError(next(name for name in names if names.count(name) > 1))
-    if len(made) > MOST_KEYS:
-        raise _TooManyError
+        names = Counter(name for name, _ in pairs)
+        raise _TwiceError(names.most_common(1)[0][0])
     return made
 
 

@@ -105,7 +105,9 @@ def body_of(keys: Keys, case: Case) -> bytes:  # noqa: PLR0911 - one way each
     if "hex" in case:
         return bytes.fromhex(case["hex"].replace(" ", ""))
     if "keys" in case:
-        return json.dumps({f"k{n}": 0 for n in range(case["keys"])}).encode()
+        members = [f'"k{n}":0' for n in range(case["keys"])]
+        members += members[-1:] if case.get("twice") else []
+        return f"{{{','.join(members)}}}".encode()
     if "body" in case:
         return filled(keys, case["body"]).encode()
     if "repeat" in case:
