@@ -55,7 +55,9 @@ def deployment():
     command = [ROOT / ".venv/bin/python", "-m", "tests.explored"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as running:
-        yield json.loads(running.stdout.readline())
+        told = running.stdout.readline()
+        assert told, "the deployment did not open: it has said why"
+        yield json.loads(told)
         running.stdin.close()
 
 
