@@ -10,6 +10,7 @@ import msgspec
 import sqlalchemy as sa
 from litestar import get, post
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 from sqlalchemy import Connection
@@ -46,6 +47,7 @@ FLOW = "deal_to_project"
 ALL_ROWS = [whole_firm]
 """A backfill is of a system, whosever its deals are."""
 PAGE = 100
+FORESEEN = ResponseSpec(Backfill, description="What would be started", generate_examples=False)
 NUMBER = re.compile(r"[0-9]{1,9}")
 BECAME = sa.case(
     (DEALS.c.outcome != "started", DEALS.c.outcome),
@@ -61,7 +63,11 @@ def backfill_routes(api: str) -> list[Any]:
     """The routes under `/backfills` of one flow; `api` as in `deal-to-project/v1`."""
 
     @post(
-        "/backfills", operation_id="startBackfill", status_code=HTTP_202_ACCEPTED, guards=ALL_ROWS
+        "/backfills",
+        operation_id="startBackfill",
+        status_code=HTTP_202_ACCEPTED,
+        responses={HTTP_200_OK: FORESEEN},
+        guards=ALL_ROWS,
     )
     async def start_backfill(
         data: JSONBody[Ask],

@@ -66,7 +66,7 @@ async def get_deal_file(crm: ServedCrm, external_id: FromPath[str]) -> DealFile:
 async def list_deals(
     crm: ServedCrm,
     changed_since: FromQuery[datetime],
-    cursor: FromQuery[str | None] = None,
+    cursor: Annotated[str | None, QueryParameter(min_length=1)] = None,
     in_state: Annotated[str | None, QueryParameter(name="state")] = None,  # `state` is Litestar's
     closed_since: FromQuery[date | None] = None,
 ) -> DealPage:

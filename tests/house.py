@@ -30,6 +30,7 @@ class House:
         self.http = httpx.Client(trust_env=False, timeout=30)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.commands: dict[str, tuple[str, ...]] = {}
+        self.folder = Path.cwd()
         self.sandboxes = {vendor: address(free_port()) for vendor in VENDORS}
         self.clock = f"{self.sandboxes[VENDORS[0]]}/__clock__"
         self.gateway = address(free_port())
@@ -85,6 +86,7 @@ class House:
             self.processes[part] = subprocess.Popen(
                 [sys.executable, "-m", "apis.cli", *command],
                 env=self.env | env,
+                cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

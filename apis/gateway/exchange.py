@@ -33,6 +33,9 @@ _KEPT = frozenset({b"retry-after", b"allow", b"link", b"deprecation", b"sunset"}
 _FAILED = 400
 _UNAUTHORIZED = 401
 _BROKEN = 500
+_AWAY = 503
+RETRY: Header = (b"retry-after", b"5")
+"""When to come back where nobody knows better."""
 _BY_STATUS = {row.status: code for code, row in reversed(REFUSALS.items())}
 _LATER = frozenset({"rate-limited", "reduced-capacity", "unavailable"})
 POLICIES = {
@@ -42,6 +45,12 @@ POLICIES = {
     "validation-failed": "requests",
 }
 """Which policy a refusal belongs to; the others are plain HTTP and JSON."""
+_REMEDIES = {
+    403: "have someone do this who may, or ask for the right to",
+    404: "look the record up again: it may be gone, or have another id",
+    409: "read the record again, then decide",
+}
+"""What a caller does about an error that says no more than its status."""
 _DECODER = msgspec.json.Decoder(Problem)
 
 
@@ -86,9 +95,15 @@ class Outside(NamedTuple):
             problem,
             type=row.type or problem.type if row else problem.type,
             title=row.title if row else problem.title or _phrase(problem.status),
-            remedy=problem.remedy or (row.remedy if row else None),
-            owner=problem.owner or (owner if row else None),
+            remedy=problem.remedy or (row.remedy if row else _remedy(problem.status)),
+            owner=problem.owner or owner,
         )
+
+
+def _remedy(status: int) -> str:
+    if status >= _BROKEN:
+        return REFUSALS["unavailable"].remedy
+    return _REMEDIES.get(status, "set right what `detail` and `errors` name, and send it again")
 
 
 def _phrase(status: int) -> str:
@@ -208,8 +223,11 @@ class Exchange:
     async def problem(self, problem: Problem, *more: Header) -> None:
         """Send a problem document (RFC 9457) that may leave."""
         self.code = problem.code
-        if problem.retry_after is not None and b"retry-after" not in dict(more):
-            more = (*more, (b"retry-after", b"%d" % max(1, ceil(problem.retry_after))))
+        if b"retry-after" not in dict(more):
+            if problem.retry_after is not None:
+                more = (*more, (b"retry-after", b"%d" % max(1, ceil(problem.retry_after))))
+            elif problem.status == _AWAY:
+                more = (*more, RETRY)
         document = msgspec.to_builtins(problem) | {
             "status": problem.status,
             "code": problem.code,

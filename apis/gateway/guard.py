@@ -25,6 +25,7 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
+VERSIONS = frozenset({"1.0", "1.1"})
 MOST_HEADERS = 100
 MOST_HEADER_BYTES = 32_768
 MOST_URI_BYTES = 8_192
@@ -164,7 +165,12 @@ def head_refusal(  # noqa: PLR0911 - a list of refusals
     if len(raw) != len(headers) and (twice := _twice(raw)):
         return Refusal("bad-request", f"The header {twice} may come once.", CLOSE)
     if b"_" in b"".join(headers):
-        return Refusal("bad-request", "Header names with an underscore are refused.")
+        return Refusal("bad-request", "Header names with an underscore are refused.", CLOSE)
+    if (version := scope.get("http_version", "1.1")) not in VERSIONS:
+        return Refusal("bad-request", f"HTTP/{version} is not spoken here.", CLOSE)
+    coding = headers.get(b"transfer-encoding")
+    if coding is not None and (coding.lower() != b"chunked" or version == "1.0"):
+        return Refusal("bad-request", "Of all transfer codings only chunked is accepted.", CLOSE)
     host = headers.get(b"host")
     if host is None:
         return Refusal("bad-request", "The header host is missing.", CLOSE)
@@ -340,12 +346,12 @@ def _mark_refusal(text: str, pointer: str) -> Refusal | None:
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MOST_KEYS:
+        raise _TooManyError
     made = dict(pairs)
     if len(made) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise _TwiceError(next(name for name in names if names.count(name) > 1))
-    if len(made) > MOST_KEYS:
-        raise _TooManyError
+        names = Counter(name for name, _ in pairs)
+        raise _TwiceError(names.most_common(1)[0][0])
     return made
 
 

@@ -14,7 +14,6 @@ from apis.gateway.guard import (
     GONE,
     JSON,
     PUBLIC,
-    Header,
     Receive,
     Refusal,
     Scope,
@@ -34,7 +33,6 @@ _COUNTS = Route("listDecisions", "decisions.read", "decisions", (), "none", arra
 _DECISION = Route("getDecision", "decisions.read", "decisions", (), "none", array=False)
 _NOT_FOUND = Refusal("not-found")
 MOST_FORM_BYTES = 16_384
-RETRY: tuple[Header, ...] = ((b"retry-after", b"5"),)
 
 
 def _protected(path: str, pages: Mapping[str, bytes]) -> Route | None:
@@ -104,7 +102,7 @@ class Own:
 
     async def _readyz(self, exchange: Exchange, *_: Any) -> Refusal | None:
         if missing := await self._ready():
-            return Refusal("unavailable", f"Not ready: {', '.join(missing)}.", RETRY)
+            return Refusal("unavailable", f"Not ready: {', '.join(missing)}.")
         await exchange.reply(200, b'{"status":"ready"}')
         return None
 

@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 from litestar.handlers import HTTPRouteHandler
@@ -23,11 +23,39 @@ from contracts.errors import Problem
 PUBLISHED = Path("contracts/published/openapi")
 REFS = "#/components/schemas/{name}"
 NOISE = {"deprecated": False, "allowEmptyValue": False, "allowReserved": False, "headers": {}}
-REFUSED = {
-    "description": "Refused, or failed: a problem document (RFC 9457)",
-    "content": {PROBLEM: {"schema": {"$ref": REFS.format(name="Problem")}}},
-}
+RESPONSES = "#/components/responses/{name}"
 Document = dict[str, Any]
+
+
+class Told(NamedTuple):
+    """A status from 400 on: what it is called here, what it means, which header comes with it."""
+
+    name: str
+    meaning: str
+    header: str | None = None
+
+
+ALWAYS = {
+    "400": Told("NotReadable", "The request is not valid HTTP or JSON, or its path is not plain."),
+    "401": Told("NotKnown", "No access token, or none that is valid.", "WWW-Authenticate"),
+    "403": Told("NotAllowed", "The access token, or the person, may not do this."),
+    "404": Told("NotFound", "There is nothing here."),
+    "409": Told("Changed", "The record is not in the state this needs."),
+    "410": Told("Retired", "This version is no longer served.", "Sunset"),
+    "414": Told("AddressTooLong", "The path and query are too long."),
+    "421": Told("WrongHost", "This host is not served here."),
+    "422": Told("NotAccepted", "A value is not accepted, or a rule was not met."),
+    "429": Told("TooMany", "The limit of the plan or operation is reached.", "Retry-After"),
+    "431": Told("HeadersTooLarge", "The headers are too large."),
+    "500": Told("Failed", "A defect, which was logged and will be looked at."),
+    "502": Told("SystemRefused", "A system behind this is not set up as it must be."),
+    "503": Told("NotNow", "This, or a system behind it, is not available now.", "Retry-After"),
+}
+OF_BODIES = {
+    "413": Told("TooLarge", "The body is too large."),
+    "415": Told("NotJson", "The body is not JSON in UTF-8."),
+}
+"""What only calls with a body meet."""
 
 
 def document(app: App, tier: str, api: str, major: int) -> Document:
@@ -38,15 +66,33 @@ def document(app: App, tier: str, api: str, major: int) -> Document:
     for path, item in made["paths"].items():
         for method, operation in item.items():
             told = {status: r for status, r in operation["responses"].items() if status < "400"}
-            operation["responses"] = told | {"default": REFUSED}
+            operation["responses"] = told | refusals(method)
             operation["summary"] = summaries.get(operation["operationId"], "")
             if not operation["summary"]:
                 msg = f"{method.upper()} {path} has no sentence that says what it is"
                 raise ValueError(msg)
     structs = {Problem, *_structs(app)}
     _, contracts = msgspec.json.schema_components(structs, ref_template=REFS)
-    made.setdefault("components", {}).setdefault("schemas", {}).update(contracts)
+    components = made.setdefault("components", {})
+    components.setdefault("schemas", {}).update(contracts)
+    components["responses"] = {told.name: response(told) for told in (ALWAYS | OF_BODIES).values()}
     return {part: made[part] if part == "components" else _plain(made[part]) for part in made}
+
+
+def refusals(method: str) -> Document:
+    """The statuses from 400 on that a call by this method may meet."""
+    table = ALWAYS if method == "get" else ALWAYS | OF_BODIES
+    return {status: {"$ref": RESPONSES.format(name=told.name)} for status, told in table.items()}
+
+
+def response(told: Told) -> Document:
+    """A problem document (RFC 9457) and the headers that come with it."""
+    text = {"schema": {"type": "string"}, "required": True}
+    return {
+        "description": told.meaning,
+        "headers": {name: text for name in ("X-Request-Id", told.header) if name},
+        "content": {PROBLEM: {"schema": {"$ref": REFS.format(name="Problem")}}},
+    }
 
 
 def publish(
@@ -112,9 +158,10 @@ def _inside(hint: Any) -> Iterator[type[msgspec.Struct]]:
 
 
 def _plain(value: Any) -> Any:
-    """Without members that say nothing."""
+    """Without members that say nothing; a value may well be of two kinds of a union."""
     if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items() if NOISE.get(k, value) != v}
+        kept = {k: v for k, v in value.items() if NOISE.get(k, value) != v}
+        return {"anyOf" if k == "oneOf" else k: _plain(v) for k, v in kept.items()}
     return [_plain(each) for each in value] if isinstance(value, list) else value
 
 

@@ -64,6 +64,8 @@ class NetSuite:
 
     async def match_customers(self, customers: list[Customer]) -> list[Customer]:
         """Customers with the key, tax number or name of one of these: who they may be already."""
+        if not customers:
+            return []
         ways = [self._maps.alike(each) for each in customers]
         found, more = await self._customers(way for each in ways for way in each)
         if more:  # first words that very many share: without them, so that no better match is lost

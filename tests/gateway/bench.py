@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import msgspec
-from joserfc.jwk import ECKey
 
 from apis.gateway.app import Edge, gateway_app
 from apis.gateway.compiled import compile_policy
@@ -20,11 +19,9 @@ from apis.gateway.oauth import (
     JTI,
     AuthorizationServer,
     StoreOnce,
-    ensure_clients,
     load_credentials,
 )
 from apis.gateway.policy import load_documents, load_gateway
-from apis.gateway.tokens import Tokens, signing_keys
 from apis.runtime.clock import Clock
 from apis.runtime.context import SCOPE_KEY
 from apis.runtime.limits import MemoryLimiter
@@ -32,6 +29,7 @@ from apis.runtime.permits import MemoryPermits
 from apis.runtime.store import Store
 from contracts.errors import Throttled
 from tests.gateway.failures import ANSWERS
+from tests.gateway.keys import Keys
 
 HERE = Path(__file__).parent
 GATEWAY = (HERE / "gateway.yaml").read_text("utf-8")
@@ -68,23 +66,16 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": told})
 
 
-class Bench:
+class Bench(Keys):
     """The gateway and all that a test may turn."""
 
     def __init__(self, home: Path, text: str = GATEWAY) -> None:
         self.home = home
-        self.robot = ECKey.generate_key("P-256", auto_kid=True)
-        (home / "robot.json").write_text(json.dumps({"keys": [self.robot.as_dict(private=False)]}))
-        self.clock = Clock()
-        self.clock.set(NOW)
+        clock = Clock()
+        clock.set(NOW)
         gateway = load_gateway(text)
-        ensure_clients(home, gateway)
-        self.secrets: dict[str, str] = {
-            name: entry["client_secret"]
-            for name, entry in json.loads((home / "clients.json").read_bytes()).items()
-        }
+        super().__init__(home, gateway, ISSUER, clock)
         self.policy = compile_policy(gateway, load_documents(HERE / "published"))
-        self.tokens = Tokens(signing_keys(None, home), issuer=ISSUER, clock=self.clock)
         self.store = Store(f"sqlite:///{home}/gateway.sqlite", pool=1)
         self.store.write_now(JTI.create)
         once, known = StoreOnce(self.store), load_credentials(gateway, home)
@@ -108,12 +99,3 @@ class Bench:
 
     async def ready(self) -> list[str]:
         return self.missing
-
-    def token(self, client: str = "clerk", **claims: Any) -> str:
-        known = self.policy.gateway.clients[client]
-        return self.tokens.issue(
-            client, known.scopes, roles=known.roles, person=known.person, **claims
-        )
-
-    def bearer(self, client: str = "clerk", **claims: Any) -> dict[str, str]:
-        return {"authorization": f"Bearer {self.token(client, **claims)}"}

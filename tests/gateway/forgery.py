@@ -13,10 +13,9 @@ from typing import Any
 from joserfc import jws
 from joserfc.jwk import ECKey
 
-from tests.gateway.bench import ISSUER, NOW, Bench
+from tests.gateway.keys import Keys
 
 FOREIGN = ECKey.generate_key("P-256", {"kid": "foreign"})
-T = int(NOW.timestamp())
 URL_SAFE = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
 
 
@@ -36,15 +35,15 @@ def hs256(secret: bytes, header: dict[str, Any], payload: Any) -> str:
     return f"{text}.{packed(hmac.digest(secret, text.encode(), 'sha256'))}"
 
 
-def token(bench: Bench, name: str) -> str:
+def token(keys: Keys, name: str) -> str:
     """Make the access token a case names."""
-    right = bench.token()
+    right = keys.token()
     head, body, _ = right.split(".")
     header = json.loads(base64.urlsafe_b64decode(head + "=="))
     payload = json.loads(base64.urlsafe_b64decode(body + "=="))
-    public = bench.tokens.jwks()["keys"][0]
-    ours = bench.tokens._signer
-    if name in (plain := _unsigned(right, header, payload, bench)):
+    public = keys.tokens.jwks()["keys"][0]
+    ours = keys.tokens._signer
+    if name in (plain := _unsigned(right, header, payload, keys)):
         return plain[name]
     headers: dict[str, dict[str, Any]] = {
         "crit": {"crit": ["x"], "x": 1},
@@ -72,17 +71,17 @@ def token(bench: Bench, name: str) -> str:
         known = ECKey.import_key(public).as_pem(private=False)
         secret = known if name == "hs256-pem" else json.dumps(public).encode()
         return hs256(secret, {**header, "alg": "HS256"}, payload)
-    return signed(ours, header, _changed(payload, name))
+    return signed(ours, header, _changed(keys, payload, name))
 
 
-def _unsigned(right: str, header: Any, payload: Any, bench: Bench) -> dict[str, str]:
+def _unsigned(right: str, header: Any, payload: Any, keys: Keys) -> dict[str, str]:
     head, body, signature = right.split(".")
     last = URL_SAFE[URL_SAFE.index(signature[-1]) ^ 1]
     made = {
         "right": right,
         "tampered": f"{head}.{packed({**payload, 'scope': 'admin'})}.{signature}",
         "stripped": f"{head}.{body}.",
-        "swapped": f"{head}.{body}.{bench.token('reader').split('.')[2]}",
+        "swapped": f"{head}.{body}.{keys.token('reader').split('.')[2]}",
         "trailing": right + "A",
         "respelled": right[:-1] + last,
         "padded": right + "==",
@@ -94,23 +93,24 @@ def _unsigned(right: str, header: Any, payload: Any, bench: Bench) -> dict[str, 
     return made
 
 
-def _changed(payload: dict[str, Any], name: str) -> Any:
+def _changed(keys: Keys, payload: dict[str, Any], name: str) -> Any:
+    t = int(keys.clock.timestamp())
     changes: dict[str, dict[str, Any]] = {
-        "expired": {"iat": T - 400, "nbf": T - 400, "exp": T - 31},
-        "expired-20s": {"iat": T - 320, "nbf": T - 320, "exp": T - 20},
+        "expired": {"iat": t - 400, "nbf": t - 400, "exp": t - 31},
+        "expired-20s": {"iat": t - 320, "nbf": t - 320, "exp": t - 20},
         "exp-none": {"exp": None},
         "exp-1e300": {"exp": 1e300},
-        "exp-text": {"exp": str(T + 300)},
+        "exp-text": {"exp": str(t + 300)},
         "exp-true": {"exp": True},
-        "exp-far": {"exp": T + 10 * 365 * 86400},
-        "nbf-later": {"nbf": T + 600},
-        "iat-tomorrow": {"iat": T + 86400, "exp": T + 86700},
+        "exp-far": {"exp": t + 10 * 365 * 86400},
+        "nbf-later": {"nbf": t + 600},
+        "iat-tomorrow": {"iat": t + 86400, "exp": t + 86700},
         "iat-none": {"iat": None},
         "jti-none": {"jti": None},
         "sub-none": {"sub": None},
         "client-none": {"client_id": None},
         "aud-other": {"aud": "https://other.example"},
-        "aud-two": {"aud": [ISSUER, "https://other.example"]},
+        "aud-two": {"aud": [keys.issuer, "https://other.example"]},
         "aud-none": {"aud": None},
         "iss-other": {"iss": "https://evil.example"},
         "client-unknown": {"client_id": "nobody", "sub": "nobody"},
@@ -120,29 +120,30 @@ def _changed(payload: dict[str, Any], name: str) -> Any:
     return {k: v for k, v in {**payload, **changes[name]}.items() if v is not None}
 
 
-def assertion(bench: Bench, name: str) -> str:
+def assertion(keys: Keys, name: str) -> str:
     """Make the client assertion a case names."""
     if name == "access-token":
-        return bench.token("robot")
-    key: Any = FOREIGN if name in ("stranger", "header-jwk") else bench.robot
-    header: dict[str, Any] = {"alg": "ES256", "typ": "JWT", "kid": bench.robot.kid}
+        return keys.token("robot")
+    key: Any = FOREIGN if name in ("stranger", "header-jwk") else keys.robot
+    t = int(keys.clock.timestamp())
+    header: dict[str, Any] = {"alg": "ES256", "typ": "JWT", "kid": keys.robot.kid}
     claims: dict[str, Any] = {
-        "iss": "robot", "sub": "robot", "aud": ISSUER, "iat": T, "exp": T + 60,
+        "iss": "robot", "sub": "robot", "aud": keys.issuer, "iat": t, "exp": t + 60,
         "jti": secrets.token_hex(8),
     }  # fmt: skip
     changes: dict[str, dict[str, Any]] = {
-        "aud-endpoint": {"aud": f"{ISSUER}/oauth/token"},
-        "aud-list": {"aud": ["https://other.example", ISSUER]},
+        "aud-endpoint": {"aud": f"{keys.issuer}/oauth/token"},
+        "aud-list": {"aud": ["https://other.example", keys.issuer]},
         "unknown": {"iss": "nobody", "sub": "nobody"},
         "clerk": {"iss": "clerk", "sub": "clerk"},
         "jti-none": {"jti": None},
         "jti-empty": {"jti": ""},
-        "expired": {"exp": T - 31},
+        "expired": {"exp": t - 31},
         "exp-none": {"exp": None},
-        "exp-far": {"exp": T + 3600},
-        "exp-text": {"exp": str(T + 60)},
+        "exp-far": {"exp": t + 3600},
+        "exp-text": {"exp": str(t + 60)},
         "exp-nan": {"exp": float("nan")},
-        "nbf-later": {"nbf": T + 120},
+        "nbf-later": {"nbf": t + 120},
         "aud-other": {"aud": "https://other.example"},
         "aud-none": {"aud": None},
         "iss-other": {"iss": "clerk"},
@@ -151,7 +152,7 @@ def assertion(bench: Bench, name: str) -> str:
     special: dict[str, Callable[[], str]] = {
         "alg-none": lambda: f"{packed({**header, 'alg': 'none'})}.{packed(claims)}.",
         "hs256": lambda: hs256(
-            bench.robot.as_pem(private=False), {**header, "alg": "HS256"}, claims
+            keys.robot.as_pem(private=False), {**header, "alg": "HS256"}, claims
         ),
         "header-jwk": lambda: signed(
             key, {**header, "jwk": FOREIGN.as_dict(private=False)}, claims
@@ -162,5 +163,5 @@ def assertion(bench: Bench, name: str) -> str:
     made = signed(key, header, claims)
     if name == "tampered":
         head, _, signature = made.split(".")
-        return f"{head}.{packed({**claims, 'exp': T + 200})}.{signature}"
+        return f"{head}.{packed({**claims, 'exp': t + 200})}.{signature}"
     return made

@@ -15,7 +15,7 @@ UNREADABLE = {
     "length and chunks": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n"
     b"Transfer-Encoding: chunked\r\n\r\nabc",
     "a length below zero": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
-    "a method that is none": b"FOO / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a header without a colon": b"GET / HTTP/1.1\r\nHost: a\r\nfoo\r\n\r\n",
 }
 
 

@@ -163,6 +163,7 @@ async def test_matches_are_found_by_key_tax_number_name_and_first_word_in_one_qu
     assert found[1].tax_id == "DE 136.695-976"
     assert {each.entity for each in found} == {"DE"}
     assert await erp.match_customers([Customer(name="O'Neil' OR 'x'='x")]) == []
+    assert await erp.match_customers([]) == []
 
 
 async def test_a_value_that_no_list_knows_is_a_gap_and_no_guess(account, erp) -> None:
