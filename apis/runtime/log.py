@@ -155,7 +155,7 @@ def quick_line(event: Mapping[str, Any]) -> str:
 def _suspect(name: str, value: Any) -> bool:
     """Whether a value must be looked at; random ids of ours have digits, and need not."""
     if isinstance(value, str) and not _named(name):
-        return SUSPECT.search(value) is not None and not RANDOM_ID.fullmatch(value)
+        return RANDOM_ID.fullmatch(value) is None and SUSPECT.search(value) is not None
     return value is not None
 
 
