@@ -87,6 +87,7 @@ REFUSALS: dict[str, Row] = {
     "headers-too-large": Row(431, "The headers are too large", "send fewer or shorter headers"),
     "internal": Row(500, "Something is wrong with Throughline itself", _LATER),
     "unavailable": Row(503, "The service is not available now", _LATER),
+    "overloaded": Row(503, "There is more to do than can be done", _WAIT),
     "reduced-capacity": Row(
         503, "Less than usual is served now", _WAIT, f"{IANA}#temporary-reduced-capacity"
     ),

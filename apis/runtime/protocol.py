@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import secrets
 import sys
+import time
+from typing import Any
 
 import httptools
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from apis.gateway.guard import MOST_URI_BYTES, REFUSALS
+from apis.gateway.overload import CAME, MANY
 from apis.runtime.context import trace_id_of, traceparent
 from contracts.errors import Problem
 
@@ -34,6 +37,12 @@ class Protocol(HttpToolsProtocol):
             raise ValueError(msg)  # the parser tells it as an error of its own
         super().on_headers_complete()
         self.headers = []
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        """Note when a call came, once many are under way: those that wait too long are refused."""
+        if len(self.tasks) >= MANY:
+            cycle.scope[CAME] = time.monotonic()
+        super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
         """Answer once, name what is wrong, close; a request that has its answer gets no other."""
