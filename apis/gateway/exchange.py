@@ -29,6 +29,7 @@ _KEPT = frozenset({b"retry-after", b"allow", b"link", b"deprecation", b"sunset"}
 _FAILED = 400
 _UNAUTHORIZED = 401
 _BROKEN = 500
+_LATER = frozenset({"rate-limited", "unavailable", "overloaded"})
 _BY_STATUS = {row.status: code for code, row in reversed(REFUSALS.items())}
 _DECODER = msgspec.json.Decoder(Problem)
 
@@ -47,7 +48,7 @@ class Outside(NamedTuple):
                 code=refusal.code,
                 detail=refusal.detail,
                 errors=refusal.errors,
-                retryable=True if refusal.code in {"rate-limited", "unavailable"} else None,
+                retryable=True if refusal.code in _LATER else None,
             )
         )
 

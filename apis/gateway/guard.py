@@ -45,6 +45,7 @@ class Row(NamedTuple):
 
 
 _BODY = "set the body right and send it again"
+_WAIT = "wait as long as `Retry-After` says"
 _LATER = "try again later; if it stays, give the request id to whoever runs this gateway"
 _TOKEN = "ask POST /oauth/token for a token and send it as `Authorization: Bearer <token>`"  # noqa: S105 - words
 REFUSALS: dict[str, Row] = {
@@ -78,10 +79,11 @@ REFUSALS: dict[str, Row] = {
         "The request holds values that are not accepted",
         "set right what `errors` names, as the document in /catalog says, and send it again",
     ),
-    "rate-limited": Row(429, "Too many requests", "wait as long as `Retry-After` says"),
+    "rate-limited": Row(429, "Too many requests", _WAIT),
     "headers-too-large": Row(431, "The headers are too large", "send fewer or shorter headers"),
     "internal": Row(500, "Something is wrong with Throughline itself", _LATER),
     "unavailable": Row(503, "The service is not available now", _LATER),
+    "overloaded": Row(503, "There is more to do than can be done", _WAIT),
 }
 
 _ONCE = frozenset(
