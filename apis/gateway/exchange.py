@@ -128,15 +128,17 @@ class Exchange:
         self.outside = outside
         self.head = scope["method"] == "HEAD"
         self.failing: Failing | None = None
+        made = secrets.token_hex(40)
         given = headers.get(b"x-request-id")
         known = given if given and _REQUEST_ID.fullmatch(given) else None
-        self.request_id = known.decode() if known else secrets.token_hex(16)
-        trace = _TRACE.fullmatch(headers.get(b"traceparent", b""))
+        self.request_id = known.decode() if known else made[:32]
+        parent = headers.get(b"traceparent")
+        trace = _TRACE.fullmatch(parent) if parent else None
         if trace and int(trace[1], 16) and int(trace[2], 16):
             self.trace_id, flags = trace[1].decode(), trace[3].decode()
         else:
-            self.trace_id, flags = secrets.token_hex(16), "01"
-        self.traceparent = f"00-{self.trace_id}-{secrets.token_hex(8)}-{flags}"
+            self.trace_id, flags = made[32:64], "01"
+        self.traceparent = f"00-{self.trace_id}-{made[64:]}-{flags}"
         self.more: list[Header] = [
             (b"x-request-id", self.request_id.encode()),
             (b"traceparent", self.traceparent.encode()),
