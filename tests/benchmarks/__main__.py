@@ -1,7 +1,7 @@
 """`python -m tests.benchmarks [name ...]`: each figure beside a bare version, in one table.
 
-Names: hops mapping edge idle latency throughput split; all when none is given. Always exits 0
-unless a benchmark breaks: a machine that is busy is no defect, so no test asserts on these.
+Names: hops mapping edge gateway idle latency throughput split; all when none is given. Always
+exits 0 unless a benchmark breaks: a machine that is busy is no defect, so no test asserts on these.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from tests.benchmarks.edge import edge
 from tests.benchmarks.figures import Figure, say, table
 from tests.benchmarks.flows import latency, throughput
+from tests.benchmarks.gateway import gateway
 from tests.benchmarks.hops import hops
 from tests.benchmarks.idle import idle
 from tests.benchmarks.mapping import mapping
@@ -22,6 +23,7 @@ ALL: dict[str, Callable[[], list[Figure]]] = {
     "hops": hops,
     "mapping": mapping,
     "edge": edge,
+    "gateway": gateway,
     "idle": idle,
     "latency": latency,
     "throughput": throughput,

@@ -1,0 +1,177 @@
+"""`python -m tests.benchmarks.governed upstream|tiers --port N [--upstream URL]`: what is measured.
+
+A process of its own, as `throughline serve gateway` is one: the same server, pipeline, tokens,
+limits and log, over a policy with one API. It prints a token for it when it listens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+import uvloop
+from litestar import get
+from litestar.params import FromPath
+
+from apis.gateway.app import Edge, gateway_app
+from apis.gateway.compiled import compile_policy
+from apis.gateway.guard import ASGIApp
+from apis.gateway.oauth import AuthorizationServer, StoreOnce, ensure_clients, load_credentials
+from apis.gateway.policy import load_gateway
+from apis.gateway.tokens import Tokens, signing_keys
+from apis.gateway.upstream import Upstream
+from apis.runtime.app import make_app
+from apis.runtime.clients import Local, client
+from apis.runtime.clock import Clock
+from apis.runtime.limits import MemoryLimiter
+from apis.runtime.log import LineWriter
+from apis.runtime.serving import listening
+from apis.runtime.store import Store
+from contracts.ports import operation
+from tests.benchmarks.product import home
+
+POLICY = """
+version: 1
+plans: {internal: {rate: 100000/s}}
+clients:
+  bench: {plan: internal, secret: "home:clients.json", scopes: [orders.write, orders.read]}
+apis:
+  experience:
+    orders:
+      app: "bench:app"
+      scopes: {orders.write: [createOrder], orders.read: [getOrder]}
+"""
+NAME = {"type": "string", "minLength": 1, "maxLength": 200}
+CLOSED = {"type": "object", "additionalProperties": False}
+ADDRESS = {**CLOSED, "required": ["street", "city", "country"],
+           "properties": {"street": NAME, "city": NAME, "zip": NAME,
+                          "country": {"type": "string", "pattern": "^[A-Z]{2}$"}}}  # fmt: skip
+LINE = {**CLOSED, "required": ["sku", "quantity", "price"],
+        "properties": {"sku": NAME, "quantity": {"type": "integer", "minimum": 1},
+                       "price": {"type": "string", "pattern": r"^[0-9]+\\.[0-9]{2}$"},
+                       "description": NAME}}  # fmt: skip
+ORDER = {**CLOSED, "required": ["customer", "currency", "lines"],
+         "properties": {"customer": NAME, "currency": {"type": "string", "pattern": "^[A-Z]{3}$"},
+                        "reference": NAME, "note": {"type": "string", "maxLength": 1000},
+                        "ship_to": ADDRESS, "bill_to": ADDRESS,
+                        "lines": {"type": "array", "minItems": 1, "items": LINE}}}  # fmt: skip
+OK = {"200": {"description": "OK", "content": {"application/json": {"schema": {"type": "object"}}}}}
+DOCUMENT = {
+    "openapi": "3.1.0",
+    "info": {"title": "Orders", "version": "1.0.0"},
+    "paths": {
+        "/orders": {"post": {
+            "operationId": "createOrder", "responses": OK,
+            "requestBody": {"required": True, "content": {"application/json": {"schema": ORDER}}},
+        }},
+        "/orders/{id}": {"get": {
+            "operationId": "getOrder", "responses": OK,
+            "parameters": [{"name": "id", "in": "path", "required": True, "schema": NAME}],
+        }},
+    },
+}  # fmt: skip
+ORDER_BYTES = 1_040
+
+
+def order() -> bytes:
+    """An order of 1,040 bytes."""
+    street = {"street": "Speicherstadt 14", "city": "Hamburg", "zip": "20457", "country": "DE"}
+    line = {
+        "sku": "SRV-1001",
+        "quantity": 8,
+        "price": "145.50",
+        "description": "Consulting, senior",
+    }
+    made = {"customer": "CUST-004711", "currency": "EUR", "reference": "PO-2026-0815",
+            "ship_to": street, "bill_to": street, "lines": [line] * 5, "note": ""}  # fmt: skip
+    short = ORDER_BYTES - len(json.dumps(made))
+    return json.dumps(made | {"note": "x" * short}).encode()
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What travels through three tiers."""
+
+    id: str
+    customer: str = "CUST-004711"
+    currency: str = "EUR"
+    state: str = "open"
+
+
+class Orders(Protocol):
+    """The port of each tier to the next."""
+
+    @operation("GET", "/orders/{id}")
+    async def get_order(self, id: str) -> Order:  # noqa: A002 - the path's own word
+        """One order."""
+        ...
+
+
+def tiers() -> ASGIApp:
+    """Three apps as the product makes them, each asking the next through its port's client."""
+
+    async def read(id: str) -> Order:  # noqa: A002
+        return Order(id)
+
+    def app(title: str, ask: Any) -> Any:
+        @get("/orders/{id:str}", operation_id="getOrder")
+        async def get_order(id: FromPath[str]) -> Order:  # noqa: A002
+            """One order."""
+            order: Order = await ask(id)
+            return order
+
+        return make_app(title, version="1.0.0", routes=[get_order])
+
+    system = app("System", read)
+    process = app("Process", client(Orders, Local(system)).get_order)
+    made: ASGIApp = app("Experience", client(Orders, Local(process)).get_order)
+    return made
+
+
+async def serve(targets: Mapping[str, ASGIApp], folder: Path, port: int) -> None:
+    """Be the gateway until the end."""
+    issuer = f"http://127.0.0.1:{port}"
+    policy = compile_policy(load_gateway(POLICY), {"experience/orders/v1": DOCUMENT})
+    ensure_clients(folder, policy.gateway)
+    clock, store = Clock(), Store(f"sqlite:///{folder}/gateway.sqlite")
+    tokens = Tokens(signing_keys(None, folder), issuer=issuer, clock=clock, lifetime_s=600)
+    known = load_credentials(policy.gateway, folder)
+    oauth = AuthorizationServer(policy.gateway, known, tokens, StoreOnce(store), clock)
+    with (folder / "gateway.log").open("w") as log:
+        write = LineWriter(log).write
+        edge = Edge(issuer, clock, MemoryLimiter(), tokens, oauth, ready, write)
+        server = listening(gateway_app(policy, targets, edge), port, issuer)
+        sys.stdout.write(tokens.issue("bench", policy.gateway.clients["bench"].scopes) + "\n")
+        sys.stdout.flush()
+        await server.serve()
+
+
+async def ready() -> list[str]:
+    """Always."""
+    return []
+
+
+async def chosen(what: str, upstream: str, folder: Path, port: int) -> None:
+    """Serve one of the two."""
+    app = tiers() if what == "tiers" else Upstream(upstream)
+    await serve({"experience/orders/v1": app}, folder, port)
+
+
+def main() -> None:
+    """Read the options and serve."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=("upstream", "tiers"))
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--upstream", default="")
+    asked = parser.parse_args()
+    with home() as folder, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(chosen(asked.what, asked.upstream, folder, asked.port))
+
+
+if __name__ == "__main__":
+    main()
