@@ -13,10 +13,12 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any, NamedTuple
 
+import msgspec
+
 from apis.gateway.admission import Admission
 from apis.gateway.catalog import catalog_pages
 from apis.gateway.compiled import Policy
-from apis.gateway.exchange import Exchange, Outside
+from apis.gateway.exchange import PROBLEM, Exchange, Outside
 from apis.gateway.guard import (
     GONE,
     MALFORMED,
@@ -36,16 +38,21 @@ from apis.gateway.guard import (
     type_refusal,
 )
 from apis.gateway.oauth import AuthorizationServer
+from apis.gateway.overload import Load
 from apis.gateway.own import Own, Ready
 from apis.gateway.routes import Route
 from apis.gateway.tokens import Tokens
 from apis.runtime.clock import Clock
 from apis.runtime.context import SCOPE_KEY
 from apis.runtime.limits import Limiter
-from contracts.errors import ThroughlineError, problem_of
+from contracts.errors import Problem, ThroughlineError, problem_of
 
 Log = Callable[[dict[str, Any]], None]
 _NOT_FOUND = Refusal("not-found")
+_OVERLOADED = Refusal("overloaded", "Nothing was done.")
+_SOON: Header = (b"retry-after", b"1")
+NEVER_REFUSED = frozenset({"/healthz", "/readyz"})
+"""Who asks whether we are well gets an answer however busy we are."""
 
 
 class Edge(NamedTuple):
@@ -64,7 +71,8 @@ class Front:
     """All that follows from one policy; it is never changed, only replaced as a whole."""
 
     __slots__ = (
-        "admission", "clock", "endings", "hosts", "outside", "own", "pages", "policy", "targets",
+        "admission", "clock", "endings", "hosts", "outside", "overloaded", "own", "pages", "policy",
+        "targets",
     )  # fmt: skip
 
     def __init__(self, policy: Policy, targets: Mapping[str, ASGIApp], edge: Edge) -> None:
@@ -76,6 +84,7 @@ class Front:
         self.targets = targets
         vendors = {api.vendor for api in policy.gateway.apis.values() if api.vendor}
         self.outside = Outside(edge.issuer, vendors)
+        self.overloaded = _with_ids(self.outside.refused(_OVERLOADED))
         self.hosts = allowed_hosts(edge.issuer, policy.gateway.hosts)
         self.pages = catalog_pages(policy, edge.issuer)
         self.endings = {name: (at, told) for name, at, told in _endings(policy, edge.issuer)}
@@ -88,6 +97,7 @@ class Gateway:
 
     def __init__(self, front: Front, log: Log) -> None:
         self.front = front
+        self.load = Load(log)
         self._log = log
 
     def use(self, front: Front) -> None:
@@ -105,6 +115,9 @@ class Gateway:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         front = self.front
         exchange = Exchange(scope, headers, send, front.outside)
+        if self.load.full and scope["path"] not in NEVER_REFUSED:
+            await self._refused(front, exchange)
+            return
         try:
             refusal = await self._serve(front, scope, headers, receive, exchange)
             if refusal is not None:
@@ -153,8 +166,18 @@ class Gateway:
             return None
         child = _child(scope, mount.target, rest)
         child[SCOPE_KEY] = front.admission.context(claims, exchange)
-        await front.targets[mount.target](child, _replay(body, receive), exchange.answer)
+        self.load.enter()
+        try:
+            await front.targets[mount.target](child, _replay(body, receive), exchange.answer)
+        finally:
+            self.load.leave()
         return None
+
+    async def _refused(self, front: Front, exchange: Exchange) -> None:
+        """Say that there is too much to do, at little cost: these are counted, not logged."""
+        self.load.refused += 1
+        ids = exchange.request_id.encode(), exchange.trace_id.encode()
+        await exchange.reply(503, front.overloaded % ids, PROBLEM, _SOON)
 
     async def _failed(self, exchange: Exchange, error: Exception) -> None:
         """Answer for a target that raised; nothing of an unknown error leaves."""
@@ -179,6 +202,12 @@ class Gateway:
 def gateway_app(policy: Policy, targets: Mapping[str, ASGIApp], edge: Edge) -> Gateway:
     """Make the gateway; ValueError when a version that is served has no target."""
     return Gateway(Front(policy, targets, edge), edge.log)
+
+
+def _with_ids(problem: Problem) -> bytes:
+    """A problem document with room for its two ids."""
+    document = msgspec.json.encode(problem).replace(b"%", b"%%")
+    return document[:-1] + b',"request_id":"%b","trace_id":"%b"}'
 
 
 def _endings(policy: Policy, issuer: str) -> Iterator[tuple[str, float, Refusal]]:

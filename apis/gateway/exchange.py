@@ -29,6 +29,8 @@ _KEPT = frozenset({b"retry-after", b"allow", b"link", b"deprecation", b"sunset"}
 _FAILED = 400
 _UNAUTHORIZED = 401
 _BROKEN = 500
+_AWAY = 503
+LATER_S = 5
 _LATER = frozenset({"rate-limited", "unavailable", "overloaded"})
 _BY_STATUS = {row.status: code for code, row in reversed(REFUSALS.items())}
 _DECODER = msgspec.json.Decoder(Problem)
@@ -181,8 +183,10 @@ class Exchange:
     async def problem(self, problem: Problem, *more: Header) -> None:
         """Send a problem document (RFC 9457) that may leave."""
         self.code = problem.code
-        if problem.retry_after is not None and b"retry-after" not in dict(more):
-            more = (*more, (b"retry-after", b"%d" % max(1, ceil(problem.retry_after))))
+        if problem.status == _AWAY or problem.retry_after is not None:
+            again_s = LATER_S if problem.retry_after is None else max(1, ceil(problem.retry_after))
+            if b"retry-after" not in dict(more):
+                more = (*more, (b"retry-after", b"%d" % again_s))
         document = msgspec.to_builtins(problem) | {
             "status": problem.status,
             "code": problem.code,

@@ -18,7 +18,7 @@ import msgspec
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from apis.gateway.guard import Header, Message, Receive, Scope, Send
-from apis.gateway.places import Places
+from apis.gateway.overload import Places
 from apis.runtime.clients import trusted
 from apis.runtime.context import SCOPE_KEY, Context
 from contracts.errors import Transient, Unavailable
