@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -13,14 +14,16 @@ AGAIN_S = 1.0
 MOST_IN_WORK, LEAST_IN_WORK = 512, 128
 LOOK_S = 0.05
 LATE_S = 0.1
+TOGETHER = 64
 
 
 class Load:
-    """How many calls this process works on at once; fewer while its event loop is late.
+    """How many calls this process works on at once, and whether it can take one more.
 
     Calls that wait for a database or a vendor cost a place each and no CPU, so there are many
-    places. A loop that is late shows that the CPU cannot keep up: then a tenth of them goes at
-    every look, and comes back a twentieth at a time.
+    places. What the CPU cannot keep up with shows in two ways. Calls that came together wait for
+    each other: of those that have waited `LATE_S` only the first `TOGETHER` are taken. And the
+    event loop is late: then a tenth of the places goes at every look, and comes back by twentieths.
     """
 
     def __init__(self, log: Callable[[dict[str, Any]], None], most: int = MOST_IN_WORK) -> None:
@@ -32,11 +35,22 @@ class Load:
         self.bound = most
         self.in_work = 0
         self.refused = 0
+        self._came = 0
+        self._since = 0.0
 
-    @property
-    def full(self) -> bool:
-        """Whether the next call is refused."""
-        return self.in_work >= self.bound
+    def admits(self) -> bool:
+        """Whether this call is taken; it is asked once for each."""
+        self._came += 1
+        if self._came == 1:
+            self._since = time.monotonic()
+            asyncio.get_running_loop().call_soon(self._turned)
+        if self.in_work >= self.bound:
+            return False
+        return self._came <= TOGETHER or time.monotonic() - self._since <= LATE_S
+
+    def _turned(self) -> None:
+        """Count anew: the event loop has been through all that came together."""
+        self._came = 0
 
     def enter(self) -> None:
         """Begin a call."""

@@ -1,7 +1,7 @@
 """`python -m tests.benchmarks [name ...]`: each figure beside a bare version, in one table.
 
-Names: hops mapping edge gateway idle latency throughput split; all when none is given. Always
-exits 0 unless a benchmark breaks: a machine that is busy is no defect, so no test asserts on these.
+Names: hops mapping edge gateway overload idle latency throughput split; all when none is given.
+Always exits 0 unless a benchmark breaks: no test asserts on these, as a busy machine is no defect.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from tests.benchmarks.gateway import gateway
 from tests.benchmarks.hops import hops
 from tests.benchmarks.idle import idle
 from tests.benchmarks.mapping import mapping
+from tests.benchmarks.overload import overload
 from tests.benchmarks.split import split
 
 ALL: dict[str, Callable[[], list[Figure]]] = {
@@ -24,6 +25,7 @@ ALL: dict[str, Callable[[], list[Figure]]] = {
     "mapping": mapping,
     "edge": edge,
     "gateway": gateway,
+    "overload": overload,
     "idle": idle,
     "latency": latency,
     "throughput": throughput,
