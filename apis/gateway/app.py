@@ -115,7 +115,7 @@ class Gateway:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         front = self.front
         exchange = Exchange(scope, headers, send, front.outside)
-        if not self.load.admits() and scope["path"] not in NEVER_REFUSED:
+        if not self.load.admits(scope) and scope["path"] not in NEVER_REFUSED:
             await self._refused(front, exchange)
             return
         try:

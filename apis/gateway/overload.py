@@ -8,22 +8,25 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from apis.gateway.guard import Scope
 from contracts.errors import Unavailable
 
 AGAIN_S = 1.0
 MOST_IN_WORK, LEAST_IN_WORK = 512, 128
 LOOK_S = 0.05
 LATE_S = 0.1
-TOGETHER = 64
+MANY = 64
+CAME = "throughline.came"
+"""Where the server notes in the ASGI scope when a call came, if `MANY` are under way."""
 
 
 class Load:
     """How many calls this process works on at once, and whether it can take one more.
 
     Calls that wait for a database or a vendor cost a place each and no CPU, so there are many
-    places. What the CPU cannot keep up with shows in two ways. Calls that came together wait for
-    each other: of those that have waited `LATE_S` only the first `TOGETHER` are taken. And the
-    event loop is late: then a tenth of the places goes at every look, and comes back by twentieths.
+    places. What the CPU cannot keep up with shows in two ways. A call that came while `MANY` were
+    under way has waited `LATE_S` for its turn: it is refused. And the event loop is late: then a
+    tenth of the places goes at every look, and comes back by twentieths.
     """
 
     def __init__(self, log: Callable[[dict[str, Any]], None], most: int = MOST_IN_WORK) -> None:
@@ -35,22 +38,13 @@ class Load:
         self.bound = most
         self.in_work = 0
         self.refused = 0
-        self._came = 0
-        self._since = 0.0
 
-    def admits(self) -> bool:
-        """Whether this call is taken; it is asked once for each."""
-        self._came += 1
-        if self._came == 1:
-            self._since = time.monotonic()
-            asyncio.get_running_loop().call_soon(self._turned)
+    def admits(self, scope: Scope) -> bool:
+        """Whether this call is taken."""
         if self.in_work >= self.bound:
             return False
-        return self._came <= TOGETHER or time.monotonic() - self._since <= LATE_S
-
-    def _turned(self) -> None:
-        """Count anew: the event loop has been through all that came together."""
-        self._came = 0
+        came: float | None = scope.get(CAME)
+        return came is None or time.monotonic() - came <= LATE_S
 
     def enter(self) -> None:
         """Begin a call."""

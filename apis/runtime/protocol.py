@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import secrets
+import time
+from typing import Any
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from apis.gateway.guard import REFUSALS
+from apis.gateway.overload import CAME, MANY
 from apis.runtime.context import trace_id_of, traceparent
 from contracts.errors import Problem
 
@@ -23,6 +26,12 @@ class Protocol(HttpToolsProtocol):
     """The server's parser, with our own refusal."""
 
     issuer = ""
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        """Note when a call came, once many are under way: those that wait too long are refused."""
+        if len(self.tasks) >= MANY:
+            cycle.scope[CAME] = time.monotonic()
+        super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
         """Answer once, name what is wrong, close."""

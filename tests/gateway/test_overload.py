@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import httpx
 import pytest
 
 from apis.gateway.app import Gateway, gateway_app
-from apis.gateway.overload import LATE_S, LEAST_IN_WORK, MOST_IN_WORK, TOGETHER, Load
+from apis.gateway.overload import CAME, LATE_S, LEAST_IN_WORK, MOST_IN_WORK, Load
 from apis.gateway.upstream import Bounds, Upstream
 from tests.gateway.bench import ISSUER, Bench
 
@@ -117,18 +118,13 @@ async def test_a_late_loop_draws_the_bound_closer_and_a_punctual_one_wider_again
     assert (after_one, least, load.bound) == (360, LEAST_IN_WORK, MOST_IN_WORK)
 
 
-async def test_of_many_that_come_together_those_who_wait_too_long_are_refused() -> None:
-    load = Load(lambda _: None)
-    taken = [load.admits() for _ in range(TOGETHER)]
-    load._since -= 2 * LATE_S
+@pytest.mark.parametrize(("waited_s", "taken"), [(None, True), (2 * LATE_S, False)])
+def test_who_came_among_many_and_waited_too_long_is_refused(
+    waited_s: float | None, *, taken: bool
+) -> None:
+    scope = {} if waited_s is None else {CAME: time.monotonic() - waited_s}
 
-    refused = load.admits()
-    await asyncio.sleep(0)
-    later = load.admits()
-
-    assert all(taken)
-    assert not refused
-    assert later
+    assert Load(lambda _: None).admits(scope) is taken
 
 
 async def test_refusals_are_counted_in_the_log() -> None:

@@ -91,7 +91,7 @@ def caller(request: Request) -> tuple[str, frozenset[str]]:
         try:
             claims = jwt.decode(token, KEY, ["ES256"], audience=ISSUER, issuer=ISSUER)
         except jwt.PyJWTError as error:
-            raise HTTPException(401) from error
+            raise HTTPException(401, repr(error)) from error
         known = claims["exp"], claims["client_id"], frozenset(claims["scope"].split())
         CACHE[token] = known
     return known[1], known[2]
