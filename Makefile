@@ -43,6 +43,7 @@ lock: .venv/.ready ## resolve the dependencies again (UPGRADE=1 takes newer vers
 	$(COMPILE) pyproject.toml -o requirements.lock
 	$(COMPILE) pyproject.toml --group dev --constraint requirements.lock -o requirements-dev.lock
 	$(COMPILE) tests/fidelity/requirements.in -o tests/fidelity/requirements.lock
+	$(COMPILE) tests/benchmarks/peer/requirements.in -o tests/benchmarks/peer/requirements.lock
 
 clean: ## remove what was installed and cached; $THROUGHLINE_HOME (./var) stays
 	rm -rf .venv .fidelity .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
