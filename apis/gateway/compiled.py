@@ -17,8 +17,10 @@ from apis.gateway.policy import (
     Gateway,
     Plan,
     PolicyError,
+    Version,
     place_of,
 )
+from apis.gateway.requests import Rules
 from apis.gateway.routes import Mount, mount_of
 from apis.runtime.limits import Limit, parse_limit
 from apis.runtime.typed_yaml import Finding, Place
@@ -115,11 +117,12 @@ def _mounts(
     name: str, api: Api, documents: Mapping[str, dict[str, Any]], found: list[Finding]
 ) -> dict[str, Mount]:
     place = place_of(name)
-    scopes = {operation: scope for scope, ids in api.scopes.items() for operation in ids}
     limits = {
         operation: _limit(written, (*place, "limits", operation), found)
         for operation, written in api.limits.items()
     }
+    scopes = {operation: scope for scope, ids in api.scopes.items() for operation in ids}
+    opened = {each: (scopes.get(each), limits.get(each)) for each in scopes | limits}
     current = [major for major, version in api.versions.items() if version.status == "current"]
     mounts = {}
     for major, version in api.versions.items():
@@ -132,10 +135,22 @@ def _mounts(
         if version.status == "deprecated" and version.since is None:
             found.append(((*place, "versions", major), "deprecated since when?"))
         newer = max((each for each in current if each > major), default=None)
-        mounts[target] = mount_of(
-            target, version, f"/{name}/v{newer}" if newer else None, document, scopes, limits
+        successor = f"/{name}/v{newer}" if newer else None
+        mounts[target], wrong = mount_of(
+            target, version, successor, document, opened, _rules(api, version)
         )
+        found += [((*place, "versions", major), told) for told in wrong]
     return mounts
+
+
+def _rules(api: Api, version: Version) -> Rules:
+    """What applies to a version: its own modes, else those of its API."""
+    own, shared = version.modes, api.modes
+    return Rules(
+        requests=own.requests or shared.requests or "enforce",
+        responses=own.responses or shared.responses or "off",
+        sizes=api.sizes,
+    )
 
 
 def _scopes_of(name: str, api: Api, mounts: Mapping[str, Mount], found: list[Finding]) -> set[str]:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from math import ceil
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -118,7 +118,7 @@ class Exchange:
     """One request and its answer: ids, what is known of it for the log, headers for the answer."""
 
     __slots__ = (
-        "began", "client", "code", "failing", "head", "more", "operation", "outside",
+        "began", "client", "code", "decisions", "failing", "head", "more", "operation", "outside",
         "request_id", "send", "status", "target", "trace_id", "traceparent",
     )  # fmt: skip
 
@@ -150,6 +150,13 @@ class Exchange:
         self.client: str | None = None
         self.target: str | None = None
         self.operation: str | None = None
+        self.decisions: list[tuple[str, str, str]] = []
+
+    def decide(
+        self, policy: str, rule: str, outcome: Literal["allowed", "refused", "observed"]
+    ) -> None:
+        """Note what a policy said; `observed` is what it would have refused."""
+        self.decisions.append((policy, rule, outcome))
 
     async def answer(self, message: Message) -> None:
         """Send what a target answers, with our headers; a failure is read and told anew."""

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from apis.gateway.admission import Admission
+from apis.gateway.bodies import COMPRESSED, read_body
 from apis.gateway.exchange import Exchange
 from apis.gateway.guard import (
     GONE,
@@ -19,7 +20,6 @@ from apis.gateway.guard import (
     Scope,
     not_allowed,
     query_refusal,
-    read_body,
 )
 from apis.gateway.oauth import TOKEN_PATH, AuthorizationServer
 from apis.gateway.routes import Route
@@ -28,7 +28,7 @@ from apis.gateway.tokens import Tokens
 Ready = Callable[[], Awaitable[list[str]]]
 Answer = Callable[[Exchange, dict[bytes, bytes], Scope, Receive], Awaitable[Refusal | None]]
 
-_CATALOG = Route("getCatalog", "catalog.read", "catalog", None, "none", array=False)
+_CATALOG = Route("getCatalog", "catalog.read", "catalog", None)
 _NOT_FOUND = Refusal("not-found")
 MOST_FORM_BYTES = 16_384
 RETRY: tuple[Header, ...] = ((b"retry-after", b"5"),)
@@ -104,7 +104,7 @@ class Own:
         self, exchange: Exchange, headers: dict[bytes, bytes], scope: Scope, receive: Receive
     ) -> Refusal | None:
         if b"content-encoding" in headers:
-            return Refusal("unsupported-media-type", "Compressed bodies are not accepted.")
+            return COMPRESSED
         body = await read_body(headers, receive, MOST_FORM_BYTES)
         if isinstance(body, Refusal):
             return body

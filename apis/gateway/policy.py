@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from apis.gateway.bodies import Sizes
 from apis.runtime.context import Rows
 from apis.runtime.typed_yaml import Lines, Place, read_yaml
 from contracts.errors import Misconfigured
@@ -77,6 +78,7 @@ class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scopes: dict[str, list[str]] = {}
     limits: dict[str, str] = {}
     modes: Modes = Modes()
+    sizes: Sizes = Sizes()
 
 
 class Gateway(msgspec.Struct, frozen=True, kw_only=True):

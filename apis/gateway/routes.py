@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import msgspec
 
 from apis.gateway.policy import Version
+from apis.gateway.requests import Rules, Takes, takes_of
+from apis.gateway.schemas import Schemas
 from apis.runtime.limits import Limit
 
 METHODS = ("get", "post", "put", "patch", "delete", "head")
@@ -20,10 +22,7 @@ class Route(msgspec.Struct, frozen=True):
     scope: str
     target: str
     limit: Limit | None
-    body: Literal["none", "optional", "required"]
-    array: bool
-    query: dict[str, bool] = {}
-    """The query parameters it takes, and whether each may come more than once."""
+    takes: Takes = Takes()
 
 
 class Mount(msgspec.Struct, frozen=True):
@@ -59,12 +58,17 @@ def mount_of(  # noqa: PLR0917 - all of it was decided by the caller
     version: Version,
     successor: str | None,
     document: dict[str, Any],
-    scopes: dict[str, str],
-    limits: dict[str, Limit | None],
-) -> Mount:
-    """Read the operations of one version from its document; `scopes` by operation id."""
-    mount = Mount(target, version, successor, document, {}, {})
+    opened: Mapping[str, tuple[str | None, Limit | None]],
+    rules: Rules,
+) -> tuple[Mount, list[str]]:
+    """Read one version from its document, and what of it cannot be used.
+
+    `opened` holds the scope and the limit of operations by their id.
+    """
+    mount, found = Mount(target, version, successor, document, {}, {}), []
+    schemas = Schemas(document)
     tier, api, _ = target.split("/")
+    system = tier == "system"
     for template, item in document.get("paths", {}).items():
         path = template.removeprefix(f"/{target}") or "/"
         shape = tuple(None if part.startswith("{") else part for part in path.split("/"))
@@ -73,30 +77,18 @@ def mount_of(  # noqa: PLR0917 - all of it was decided by the caller
             if (operation := item.get(method)) is None:
                 continue
             name = operation.get("operationId", "")
-            own = f"{api}.{'read' if method in ('get', 'head') else 'write'}"
-            scope = scopes.get(name, own if tier == "system" else "")
-            needed, array = _body_of(operation)
-            taken = _query_of([*item.get("parameters", ()), *operation.get("parameters", ())])
-            methods[method.upper()] = Route(
-                name, scope, target, limits.get(name), needed, array, taken
-            )
+            own = f"{api}.{'read' if method in ('get', 'head') else 'write'}" if system else ""
+            scope, limit = opened.get(name, (None, None))
+            try:
+                takes = takes_of(schemas, template, method, rules)
+            except ValueError as error:
+                found.append(f"{method.upper()} {template}: {error}")
+                takes = Takes(rules)
+            methods[method.upper()] = Route(name, scope or own, target, limit, takes)
         if None in shape:
             mount.shapes.setdefault(len(shape), []).append((shape, methods))
         else:
             mount.plain[path] = methods
     for shapes in mount.shapes.values():
         shapes.sort(key=lambda each: [part is None for part in each[0]])  # the plainest first
-    return mount
-
-
-def _body_of(operation: dict[str, Any]) -> tuple[Literal["none", "optional", "required"], bool]:
-    body = operation.get("requestBody")
-    if body is None:
-        return "none", False
-    schema = body.get("content", {}).get("application/json", {}).get("schema", {})
-    return "required" if body.get("required") else "optional", schema.get("type") == "array"
-
-
-def _query_of(parameters: list[dict[str, Any]]) -> dict[str, bool]:
-    query = [each for each in parameters if each["in"] == "query"]
-    return {each["name"]: each.get("schema", {}).get("type") == "array" for each in query}
+    return mount, found
