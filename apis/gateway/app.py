@@ -151,6 +151,7 @@ class Gateway:
         if route is None:
             return not_allowed(methods)
         exchange.target, exchange.operation = route.target, route.operation
+        exchange.foreign = route.takes.rules.foreign
         claims = await front.admission.admitted(route, headers, exchange)
         if isinstance(claims, Refusal):
             return claims
@@ -192,7 +193,10 @@ class Gateway:
         if not isinstance(error, ThroughlineError):
             await exchange.refuse(Refusal("internal"))
             return
-        await exchange.problem(exchange.outside.told(problem_of(error)))
+        problem = exchange.outside.told(problem_of(error))
+        if exchange.foreign:  # where it runs is nobody's business
+            problem = msgspec.structs.replace(problem, detail="The server of this API did not answer.")
+        await exchange.problem(problem)
 
 
 def gateway_app(policy: Policy, targets: Mapping[str, ASGIApp], edge: Edge) -> Gateway:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -21,7 +22,8 @@ from apis.gateway.policy import (
     place_of,
 )
 from apis.gateway.requests import Rules
-from apis.gateway.routes import Mount, mount_of
+from apis.gateway.routes import Mount, Route, mount_of
+from apis.gateway.scopes import opening
 from apis.runtime.limits import Limit, parse_limit
 from apis.runtime.typed_yaml import Finding, Place
 
@@ -105,12 +107,32 @@ def _plan_limits(name: str, plan: Plan, found: list[Finding]) -> tuple[tuple[str
 
 
 def _api_problems(name: str, api: Api) -> Iterator[Finding]:
+    if api.foreign:
+        yield from _foreign_problems(name, api)
+        return
     system = name.startswith("system/")
     wanted, other = ("vendor", "app") if system else ("app", "vendor")
     if not getattr(api, wanted):
         yield place_of(name), f"`{wanted}` is missing"
     if getattr(api, other):
         yield (*place_of(name), other), f"this belongs to {'other' if system else 'system'} APIs"
+    for scope, operations in api.scopes.items():
+        if isinstance(operations, str):
+            yield (*place_of(name), "scopes", scope), "a list of operations is expected"
+
+
+def _foreign_problems(name: str, api: Api) -> Iterator[Finding]:
+    place = place_of(name)
+    for other in ("app", "vendor"):
+        if getattr(api, other):
+            yield (*place, other), "an API with a `url` is not ours: leave this out"
+    for major, version in api.versions.items():
+        url = version.url or api.url or ""
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query:
+            yield (*place, "versions", major), "`url` must say where it runs: https://<host>/<path>"
+        if not (version.document or api.document):
+            yield (*place, "versions", major), "`document` must name its OpenAPI 3.1 file"
 
 
 def _mounts(
@@ -121,8 +143,6 @@ def _mounts(
         operation: _limit(written, (*place, "limits", operation), found)
         for operation, written in api.limits.items()
     }
-    scopes = {operation: scope for scope, ids in api.scopes.items() for operation in ids}
-    opened = {each: (scopes.get(each), limits.get(each)) for each in scopes | limits}
     current = [major for major, version in api.versions.items() if version.status == "current"]
     mounts = {}
     for major, version in api.versions.items():
@@ -135,6 +155,8 @@ def _mounts(
         if version.status == "deprecated" and version.since is None:
             found.append(((*place, "versions", major), "deprecated since when?"))
         newer = max((each for each in current if each > major), default=None)
+        scopes = opening(api, document)
+        opened = {each: (scopes.get(each), limits.get(each)) for each in scopes | limits}
         successor = f"/{name}/v{newer}" if newer else None
         mounts[target], wrong = mount_of(
             target, version, successor, document, opened, _rules(api, version)
@@ -150,6 +172,7 @@ def _rules(api: Api, version: Version) -> Rules:
         requests=own.requests or shared.requests or "enforce",
         responses=own.responses or shared.responses or "off",
         sizes=api.sizes,
+        foreign=api.foreign,
     )
 
 
@@ -157,17 +180,19 @@ def _scopes_of(name: str, api: Api, mounts: Mapping[str, Mount], found: list[Fin
     place = place_of(name)
     tier, _, connection = name.partition("/")
     system = {f"{connection}.read", f"{connection}.write"}
-    granted = system if tier == "system" else set(api.scopes)
+    granted = system if tier == "system" and not api.foreign else set(api.scopes)
     if any(f"{name}/v{major}" not in mounts for major in api.versions):
         return granted  # its document is missing, which has been told
-    served = {
-        route.operation for major in api.versions for _, route in mounts[f"{name}/v{major}"].routes
-    }
+    routes = [route for major in api.versions for _, route in mounts[f"{name}/v{major}"].routes]
+    served = {route.operation for route in routes}
     found += [
         ((*place, "limits", operation), f"operation {operation} is not in {name}")
         for operation in api.limits
         if operation not in served
     ]
+    if api.foreign:
+        found += _foreign_orphans(place, api, routes)
+        return granted | {route.scope for route in routes}
     if tier == "system":
         if set(api.scopes) - set(OWN_SCOPES):
             found.append(((*place, "scopes"), "a connection's own scopes are read and write"))
@@ -176,6 +201,19 @@ def _scopes_of(name: str, api: Api, mounts: Mapping[str, Mount], found: list[Fin
         return granted
     found += _orphans(place, name, api, served)
     return granted
+
+
+def _foreign_orphans(place: Place, api: Api, routes: list[Route]) -> Iterator[Finding]:
+    """Operations that no scope opens, and scopes that open nothing, by name or by method."""
+    open_now = {route.scope for route in routes}
+    for scope, told in api.scopes.items():
+        if scope not in open_now:
+            yield (*place, "scopes", scope), "this scope opens no operation"
+        for operation in told if isinstance(told, list) else ():
+            if operation not in {route.operation for route in routes}:
+                yield (*place, "scopes", scope), f"there is no operation {operation}"
+    for operation in sorted({route.operation for route in routes if not route.scope}):
+        yield (*place, "scopes"), f"operation {operation} has no scope"
 
 
 def _orphans(place: Place, name: str, api: Api, served: set[str]) -> Iterator[Finding]:

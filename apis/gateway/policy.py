@@ -5,9 +5,7 @@ A mistake names its place: `gateway.yaml:5: plans.internal.rate: ...`; all are t
 
 from __future__ import annotations
 
-import json
 from datetime import date
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -66,19 +64,32 @@ class Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     since: date | None = None
     sunset: date | None = None
     modes: Modes = Modes()
+    url: str | None = None
+    document: str | None = None
 
 
 class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One API: where it runs, which versions it has, which scope opens which operation."""
+    """One API: what answers (`app`, `vendor` or `url`), its versions, what each scope opens."""
 
     app: str | None = None
     vendor: str | None = None
+    url: str | None = None
+    """Where an API that is not ours runs; `document` is its OpenAPI file."""
+    document: str | None = None
     owner: str = ""
     versions: dict[int, Version] = msgspec.field(default_factory=lambda: {1: Version()})
-    scopes: dict[str, list[str]] = {}
+    scopes: dict[str, list[str] | str] = {}
+    """Operation ids, or of an API that is not ours methods (`GET`) or `*` for all others."""
     limits: dict[str, str] = {}
     modes: Modes = Modes()
     sizes: Sizes = Sizes()
+
+    @property
+    def foreign(self) -> bool:
+        """Whether another's program answers: it is reached by its address."""
+        versions = self.versions.values()
+        told = (self.url, self.document, *(each.url or each.document for each in versions))
+        return any(told)
 
 
 class Gateway(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +102,11 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     clients: dict[str, Client]
     apis: dict[str, Api]
     lines: Lines
+
+    @property
+    def own(self) -> dict[str, Api]:
+        """The APIs that programs of ours answer."""
+        return {name: api for name, api in self.apis.items() if not api.foreign}
 
 
 class _Tiers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -136,14 +152,6 @@ def load_gateway(text: str) -> Gateway:
         apis=apis,
         lines=lines,
     )
-
-
-def load_documents(folder: Path) -> dict[str, dict[str, Any]]:
-    """Read the published OpenAPI documents, by `<tier>/<api>/v<major>`."""
-    return {
-        path.relative_to(folder).with_suffix("").as_posix(): json.loads(path.read_bytes())
-        for path in sorted(folder.glob("*/*/v*.json"))
-    }
 
 
 def place_of(name: str) -> Place:

@@ -7,12 +7,11 @@ from typing import Any
 
 import msgspec
 
+from apis.gateway.documents import METHODS
 from apis.gateway.policy import Version
 from apis.gateway.requests import Rules, Takes, takes_of
 from apis.gateway.schemas import Schemas
 from apis.runtime.limits import Limit
-
-METHODS = ("get", "post", "put", "patch", "delete", "head")
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -68,7 +67,7 @@ def mount_of(  # noqa: PLR0917 - all of it was decided by the caller
     mount, found = Mount(target, version, successor, document, {}, {}), []
     schemas = Schemas(document)
     tier, api, _ = target.split("/")
-    system = tier == "system"
+    system = tier == "system" and not rules.foreign
     for template, item in document.get("paths", {}).items():
         path = template.removeprefix(f"/{target}") or "/"
         shape = tuple(None if part.startswith("{") else part for part in path.split("/"))

@@ -15,6 +15,7 @@ from apis.runtime.refusals import MOST, WORDS
 
 BASE = "urn:document"
 DECIMAL = r"^-?[0-9]+(\.[0-9]+)?$"
+MOST_REFERENCES = 32
 MOST_PATTERN_BYTES = 1 << 20
 KINDS = frozenset({"string", "integer", "number", "boolean", "null", "array", "object"})
 _NAMES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool"}
@@ -74,10 +75,13 @@ class Schemas:
 
     def find(self, *parts: str) -> tuple[tuple[str, ...], Any]:
         """The place and what stands there, references followed; None where there is nothing."""
-        for _ in range(32):
+        for followed in range(MOST_REFERENCES):
             node: Any = self._document
             for part in parts:
                 node = node.get(part) if isinstance(node, dict) else _item(node, part)
+            if followed and node is None:
+                msg = f"there is nothing at #/{'/'.join(parts)}"
+                raise ValueError(msg)
             if not isinstance(node, dict) or not isinstance(reference := node.get("$ref"), str):
                 return parts, node
             if not reference.startswith("#/"):

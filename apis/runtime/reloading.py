@@ -98,8 +98,8 @@ def _mark(file: Path) -> tuple[int, int, int] | None:
 
 def _needs_a_start(old: Policy, new: Policy) -> Iterator[str]:
     """What this process was built from at its start, and cannot change while it serves."""
-    for name in sorted(old.apis.keys() | new.apis.keys()):
-        was, now = old.apis.get(name), new.apis.get(name)
+    for name in sorted(old.own.keys() | new.own.keys()):
+        was, now = old.own.get(name), new.own.get(name)
         built_from = [(each.app, each.vendor) for each in (was, now) if each is not None]
         if len(built_from) == 1 or built_from[0] != built_from[1]:
             yield new.lines.told(place_of(name), "an API comes or goes: restart to serve it")

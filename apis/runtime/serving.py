@@ -13,6 +13,7 @@ import uvicorn
 
 from apis.gateway.app import Edge, Front, Gateway
 from apis.gateway.compiled import compile_policy
+from apis.gateway.documents import foreign_documents, load_documents
 from apis.gateway.oauth import (
     AuthorizationServer,
     StoreOnce,
@@ -20,7 +21,6 @@ from apis.gateway.oauth import (
     load_credentials,
 )
 from apis.gateway.policy import Gateway as Policy
-from apis.gateway.policy import load_documents
 from apis.gateway.tokens import Tokens, signing_keys
 from apis.runtime.clients import Asgi
 from apis.runtime.deployment import Deployment, reached
@@ -51,7 +51,8 @@ def gateway(deployment: Deployment) -> Gateway:
     ready, write = with_peers(deployment), LineWriter().write
 
     def front(policy: Policy) -> Front:
-        compiled = compile_policy(policy, load_documents(DOCUMENTS))
+        named = foreign_documents(policy, settings.gateway.parent)
+        compiled = compile_policy(policy, load_documents(DOCUMENTS) | named)
         ensure_clients(settings.home, policy)
         credentials = load_credentials(policy, settings.home)
         edge = Edge(
@@ -86,7 +87,7 @@ async def serve(
     deployment = Deployment(settings, part, parts)
     if port is not None and not edge and not deployment.served():
         told = f"there is no api {', '.join(parts)}; gateway.yaml names"
-        raise NotFound("part.unknown", f"{told} {', '.join(deployment.gateway.apis)}")
+        raise NotFound("part.unknown", f"{told} {', '.join(deployment.gateway.own)}")
     await asyncio.to_thread(reached, deployment.store)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()

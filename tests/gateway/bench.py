@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from joserfc.jwk import ECKey
 
 from apis.gateway.app import Edge, gateway_app
 from apis.gateway.compiled import compile_policy
-from apis.gateway.guard import Receive, Scope, Send
+from apis.gateway.documents import load_documents
+from apis.gateway.guard import ASGIApp, Receive, Scope, Send
 from apis.gateway.oauth import (
     JTI,
     AuthorizationServer,
@@ -21,7 +23,7 @@ from apis.gateway.oauth import (
     ensure_clients,
     load_credentials,
 )
-from apis.gateway.policy import load_documents, load_gateway
+from apis.gateway.policy import load_gateway
 from apis.gateway.tokens import Tokens, signing_keys
 from apis.runtime.clock import Clock
 from apis.runtime.context import SCOPE_KEY
@@ -67,19 +69,25 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
 class Bench:
     """The gateway and all that a test may turn."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(
+        self,
+        home: Path,
+        text: str | None = None,
+        documents: Mapping[str, dict[str, Any]] | None = None,
+        target: ASGIApp = echo,
+    ) -> None:
         self.home = home
         self.robot = ECKey.generate_key("P-256", auto_kid=True)
         (home / "robot.json").write_text(json.dumps({"keys": [self.robot.as_dict(private=False)]}))
         self.clock = Clock()
         self.clock.set(NOW)
-        gateway = load_gateway((HERE / "gateway.yaml").read_text())
+        gateway = load_gateway(text or (HERE / "gateway.yaml").read_text())
         ensure_clients(home, gateway)
         self.secrets: dict[str, str] = {
             name: entry["client_secret"]
             for name, entry in json.loads((home / "clients.json").read_bytes()).items()
         }
-        self.policy = compile_policy(gateway, load_documents(HERE / "published"))
+        self.policy = compile_policy(gateway, documents or load_documents(HERE / "published"))
         self.tokens = Tokens(signing_keys(None, home), issuer=ISSUER, clock=self.clock)
         self.store = Store(f"sqlite:///{home}/gateway.sqlite", pool=1)
         self.store.write_now(JTI.create)
@@ -91,7 +99,7 @@ class Bench:
             ISSUER, self.clock, MemoryLimiter(), self.tokens, self.oauth, self.ready,
             self.log.append,
         )  # fmt: skip
-        self.app = gateway_app(self.policy, dict.fromkeys(self.policy.mounts, echo), self.edge)
+        self.app = gateway_app(self.policy, dict.fromkeys(self.policy.mounts, target), self.edge)
         transport = httpx.ASGITransport(self.app)
         self.http = httpx.AsyncClient(transport=transport, base_url=ISSUER)
 
