@@ -13,6 +13,7 @@ from litestar.routes import HTTPRoute
 from apis.console.connecting import connection_findings
 from apis.gateway.compiled import compile_policy
 from apis.gateway.documents import foreign_documents, load_documents
+from apis.gateway.issuers import Rule
 from apis.gateway.policy import (
     Api,
     Gateway,
@@ -90,6 +91,7 @@ def gateway_problems(gateway: Gateway, folder: Path) -> list[str]:
 def idle(gateway: Gateway) -> Iterator[Finding]:
     """Plans and dates of the policy that make no difference."""
     used = {client.plan for client in gateway.clients.values()}
+    used |= {issuer.plan for issuer in gateway.issuers.values()}
     for name, plan in gateway.plans.items():
         if name not in used:
             yield ("plans", name), "it never applies: no client has this plan"
@@ -148,8 +150,11 @@ def steps() -> Iterator[Step[Any, Any]]:
 
 
 def roles_of(gateway: Gateway) -> set[str]:
-    """What the clients of the policy may decide on."""
-    return {role for client in gateway.clients.values() for role in client.roles}
+    """What clients, and people of trusted issuers, may decide on."""
+    given = {role for client in gateway.clients.values() for role in client.roles}
+    rules = [issuer.roles for issuer in gateway.issuers.values()]
+    mapped = [rule.map for rule in rules if isinstance(rule, Rule) and rule.map]
+    return given | {role for each in mapped for role in each.values()}
 
 
 def unknown_to(metadata: Metadata, gateway: Gateway) -> Iterator[Finding]:

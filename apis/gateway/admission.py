@@ -11,6 +11,7 @@ from apis.gateway.guard import Refusal
 from apis.gateway.policy import Client
 from apis.gateway.routes import Route
 from apis.gateway.tokens import Claims, Tokens
+from apis.gateway.trust import Trust
 from apis.runtime.clock import Clock
 from apis.runtime.context import Context
 from apis.runtime.limits import Limit, Limiter
@@ -24,10 +25,13 @@ _MISSING_TOKEN = Refusal("missing-token", headers=((b"www-authenticate", b"Beare
 class Admission:
     """Authenticates, checks the scope and counts, for one policy."""
 
-    def __init__(self, policy: Policy, tokens: Tokens, limiter: Limiter, clock: Clock) -> None:
+    def __init__(
+        self, policy: Policy, tokens: Tokens, trust: Trust, limiter: Limiter, clock: Clock
+    ) -> None:
         self._policy = policy
         self._clients = policy.gateway.clients
         self._tokens = tokens
+        self._trust = trust
         self._limiter = limiter
         self._clock = clock
         self._fields = {name: _policy_field(limits) for name, limits in policy.limits.items()}
@@ -40,8 +44,10 @@ class Admission:
         if given is None:
             return _MISSING_TOKEN
         kind, _, token = given.partition(b" ")
-        claims = self._tokens.verify(token) if kind.lower() == b"bearer" else None
-        client = self._clients.get(claims.client_id) if claims else None
+        claims = None
+        if kind.lower() == b"bearer":
+            claims = self._tokens.verify(token) or await self._trust.verify(token)
+        client = (claims.guest or self._clients.get(claims.client_id)) if claims else None
         if claims is None or client is None:
             return _INVALID_TOKEN
         exchange.client = claims.client_id
@@ -56,7 +62,7 @@ class Admission:
 
     def context(self, claims: Claims, exchange: Exchange) -> Context:
         """What travels with the call to the tiers."""
-        client = self._clients[claims.client_id]
+        client = claims.guest or self._clients[claims.client_id]
         return Context(
             actor=claims.sub,
             client=claims.client_id,

@@ -37,6 +37,7 @@ from apis.gateway.overload import Load
 from apis.gateway.own import Own, Ready
 from apis.gateway.requests import accepted
 from apis.gateway.tokens import Tokens
+from apis.gateway.trust import Rings, Trust
 from apis.runtime.clock import Clock
 from apis.runtime.context import SCOPE_KEY
 from apis.runtime.limits import Limiter
@@ -60,6 +61,8 @@ class Edge(NamedTuple):
     oauth: AuthorizationServer
     ready: Ready
     log: Log
+    rings: Rings | None = None
+    """The keys of the issuers that are trusted; none are where there is nothing to fetch with."""
 
 
 class Front:
@@ -83,7 +86,8 @@ class Front:
         self.hosts = allowed_hosts(edge.issuer, policy.gateway.hosts)
         self.pages = catalog_pages(policy, edge.issuer)
         self.endings = {name: (at, told) for name, at, told in _endings(policy, edge.issuer)}
-        self.admission = Admission(policy, edge.tokens, edge.limiter, edge.clock)
+        trust = Trust(policy.gateway.issuers, edge.rings, edge.clock)
+        self.admission = Admission(policy, edge.tokens, trust, edge.limiter, edge.clock)
         self.own = Own(edge.tokens, edge.oauth, edge.ready)
 
 

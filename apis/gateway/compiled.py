@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from apis.gateway.issuers import issuer_findings
 from apis.gateway.policy import (
     NAMED,
     OWN_SCOPES,
@@ -43,7 +44,7 @@ class Policy(msgspec.Struct, frozen=True):
 
 def compile_policy(gateway: Gateway, documents: Mapping[str, dict[str, Any]]) -> Policy:
     """Decide all that can be decided; PolicyError names every place that is wrong."""
-    found = list(_secret_problems(gateway))
+    found = [*_secret_problems(gateway), *issuer_findings(gateway.issuers, gateway.plans)]
     limits = {name: _plan_limits(name, plan, found) for name, plan in gateway.plans.items()}
     mounts: dict[str, Mount] = {}
     granted = set(OWN_SCOPES)

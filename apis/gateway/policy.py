@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from apis.gateway.bodies import Sizes
+from apis.gateway.issuers import Issuer
 from apis.runtime.context import Rows
 from apis.runtime.typed_yaml import Lines, Place, read_yaml
 from contracts.errors import Misconfigured
@@ -100,6 +101,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     signing: str | None = None
     plans: dict[str, Plan]
     clients: dict[str, Client]
+    issuers: dict[str, Issuer] = {}
     apis: dict[str, Api]
     lines: Lines
 
@@ -122,6 +124,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     apis: _Tiers
     hosts: tuple[str, ...] = ()
     signing: str | None = None
+    issuers: dict[str, Issuer] = {}
 
 
 class PolicyError(Misconfigured):
@@ -149,6 +152,7 @@ def load_gateway(text: str) -> Gateway:
         signing=file.signing,
         plans=file.plans,
         clients=file.clients,
+        issuers=file.issuers,
         apis=apis,
         lines=lines,
     )

@@ -22,7 +22,8 @@ from apis.gateway.oauth import (
 )
 from apis.gateway.policy import Gateway as Policy
 from apis.gateway.tokens import Tokens, signing_keys
-from apis.runtime.clients import Asgi
+from apis.gateway.trust import Rings
+from apis.runtime.clients import Asgi, outgoing
 from apis.runtime.deployment import Deployment, reached
 from apis.runtime.log import LineWriter, get_logger
 from apis.runtime.pids import may_listen, pid_file
@@ -48,6 +49,9 @@ def gateway(deployment: Deployment) -> Gateway:
         clock=deployment.clock,
     )
     once = StoreOnce(deployment.store)  # an assertion counts once, restarts included
+    http = outgoing()
+    deployment.closing.append(http.aclose)
+    rings = Rings(http, deployment.clock)
     ready, write = with_peers(deployment), LineWriter().write
 
     def front(policy: Policy) -> Front:
@@ -60,6 +64,7 @@ def gateway(deployment: Deployment) -> Gateway:
             clock=deployment.clock,
             limiter=deployment.limiter,
             tokens=tokens,
+            rings=rings,
             oauth=AuthorizationServer(policy, credentials, tokens, once, deployment.clock),
             ready=ready,
             log=write,
@@ -69,6 +74,7 @@ def gateway(deployment: Deployment) -> Gateway:
     served = Gateway(front(deployment.gateway), write)
     reloading = Reloading(served, deployment.gateway, settings.home, settings.gateway, front)
     deployment.spawn(reloading.go())
+    deployment.spawn(rings.go())
     return served
 
 
