@@ -36,6 +36,7 @@ from apis.gateway.oauth import AuthorizationServer
 from apis.gateway.overload import Load
 from apis.gateway.own import Own, Ready
 from apis.gateway.requests import accepted
+from apis.gateway.responses import Checked
 from apis.gateway.tokens import Tokens
 from apis.gateway.trust import Rings, Trust
 from apis.runtime.clock import Clock
@@ -45,6 +46,7 @@ from contracts.errors import Problem, ThroughlineError, problem_of
 
 Log = Callable[[dict[str, Any]], None]
 _NOT_FOUND = Refusal("not-found")
+NO_ANSWER = "The server of this API did not answer."
 _OVERLOADED = Refusal("overloaded", "Nothing was done.")
 _SOON: Header = (b"retry-after", b"1")
 NEVER_REFUSED = frozenset({"/healthz", "/readyz"})
@@ -167,9 +169,13 @@ class Gateway:
             exchange.status = GONE
             return None
         child[SCOPE_KEY] = front.admission.context(claims, exchange)
+        answer: Send = exchange.answer
+        if route.gives is not None:
+            child["headers"] = [each for each in child["headers"] if each[0] != b"accept-encoding"]
+            answer = Checked(route.gives, exchange)
         self.load.enter()
         try:
-            await front.targets[mount.target](child, body, exchange.answer)
+            await front.targets[mount.target](child, body, answer)
         finally:
             self.load.leave()
         return None
@@ -199,7 +205,9 @@ class Gateway:
             return
         problem = exchange.outside.told(problem_of(error))
         if exchange.foreign:  # where it runs is nobody's business
-            problem = msgspec.structs.replace(problem, detail="The server of this API did not answer.")
+            problem = msgspec.structs.replace(
+                problem, detail="The server of this API did not answer."
+            )
         await exchange.problem(problem)
 
 

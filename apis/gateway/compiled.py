@@ -173,6 +173,7 @@ def _rules(api: Api, version: Version) -> Rules:
         requests=own.requests or shared.requests or "enforce",
         responses=own.responses or shared.responses or "off",
         sizes=api.sizes,
+        owner=api.owner,
         foreign=api.foreign,
     )
 

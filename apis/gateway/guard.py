@@ -77,6 +77,9 @@ REFUSALS: dict[str, Row] = {
     "rate-limited": Row(429, "Too many requests", _WAIT),
     "headers-too-large": Row(431, "The headers are too large", "send fewer or shorter headers"),
     "internal": Row(500, "Something is wrong with Throughline itself", _LATER),
+    "response-invalid": Row(
+        502, "The API answered what its document does not allow", "tell the owner named here"
+    ),
     "unavailable": Row(503, "The service is not available now", _LATER),
     "overloaded": Row(503, "There is more to do than can be done", _WAIT),
 }

@@ -132,6 +132,12 @@ def _described(
     return found
 
 
+def parameter_of(schemas: Schemas, place: tuple[str, ...], name: str) -> Parameter:
+    """A header of an answer, which is described as a parameter without its name."""
+    spot, told = schemas.find(*place)
+    return _parameter(schemas, spot, {**told, "in": "header", "name": name})
+
+
 def _parameter(schemas: Schemas, place: tuple[str, ...], told: dict[str, Any]) -> Parameter:
     where, name = told["in"], told["name"]
     spoken = f"the {where} parameter {name}"

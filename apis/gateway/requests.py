@@ -36,6 +36,7 @@ class Rules(NamedTuple):
     requests: Mode = "enforce"
     responses: Mode = "off"
     sizes: Sizes = SIZES
+    owner: str = ""
     foreign: bool = False
     """Whether another's program answers: bodies may be more than JSON, its errors are its own."""
 

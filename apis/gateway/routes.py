@@ -10,6 +10,7 @@ import msgspec
 from apis.gateway.documents import METHODS
 from apis.gateway.policy import Version
 from apis.gateway.requests import Rules, Takes, takes_of
+from apis.gateway.responses import Gives, gives_of
 from apis.gateway.schemas import Schemas
 from apis.runtime.limits import Limit
 
@@ -22,6 +23,8 @@ class Route(msgspec.Struct, frozen=True):
     target: str
     limit: Limit | None
     takes: Takes = Takes()
+    gives: Gives | None = None
+    """What it answers, where that is checked."""
 
 
 class Mount(msgspec.Struct, frozen=True):
@@ -80,10 +83,11 @@ def mount_of(  # noqa: PLR0917 - all of it was decided by the caller
             scope, limit = opened.get(name, (None, None))
             try:
                 takes = takes_of(schemas, template, method, rules)
+                gives = gives_of(schemas, template, method, rules)
             except ValueError as error:
                 found.append(f"{method.upper()} {template}: {error}")
-                takes = Takes(rules)
-            methods[method.upper()] = Route(name, scope or own, target, limit, takes)
+                takes, gives = Takes(rules), None
+            methods[method.upper()] = Route(name, scope or own, target, limit, takes, gives)
         if None in shape:
             mount.shapes.setdefault(len(shape), []).append((shape, methods))
         else:
