@@ -24,6 +24,7 @@ from apis.gateway.policy import (
 )
 from apis.gateway.requests import Rules
 from apis.gateway.routes import Mount, Route, mount_of
+from apis.gateway.schemas import Schemas
 from apis.gateway.scopes import opening
 from apis.runtime.limits import Limit, parse_limit
 from apis.runtime.typed_yaml import Finding, Place
@@ -42,21 +43,39 @@ class Policy(msgspec.Struct, frozen=True):
     """Per plan: the name of each limit in the `RateLimit` fields, and the limit."""
 
 
-def compile_policy(gateway: Gateway, documents: Mapping[str, dict[str, Any]]) -> Policy:
-    """Decide all that can be decided; PolicyError names every place that is wrong."""
+def compile_policy(
+    gateway: Gateway,
+    documents: Mapping[str, dict[str, Any]],
+    compiled: dict[str, Schemas] | None = None,
+) -> Policy:
+    """Decide all that can be decided; PolicyError names every place that is wrong.
+
+    `compiled` keeps the schemas of documents for the next policy.
+    """
+    schemas = _schemas(documents, {} if compiled is None else compiled)
     found = [*_secret_problems(gateway), *issuer_findings(gateway.issuers, gateway.plans)]
     limits = {name: _plan_limits(name, plan, found) for name, plan in gateway.plans.items()}
     mounts: dict[str, Mount] = {}
     granted = set(OWN_SCOPES)
     for name, api in gateway.apis.items():
         found += _api_problems(name, api)
-        mounts |= _mounts(name, api, documents, found)
+        mounts |= _mounts(name, api, schemas, found)
         granted |= _scopes_of(name, api, mounts, found)
     for name, client in gateway.clients.items():
         found += _client_problems(("clients", name), client, gateway, granted)
     if found:
         raise PolicyError([gateway.lines.told(*each) for each in found])
     return Policy(gateway, mounts, limits)
+
+
+def _schemas(
+    documents: Mapping[str, dict[str, Any]], compiled: dict[str, Schemas]
+) -> dict[str, Schemas]:
+    """The schemas of each document, made anew where it is another than it was."""
+    for target, document in documents.items():
+        if target not in compiled or compiled[target].document != document:
+            compiled[target] = Schemas(document)
+    return {target: compiled[target] for target in documents}
 
 
 def _secret_problems(gateway: Gateway) -> Iterator[Finding]:
@@ -137,7 +156,7 @@ def _foreign_problems(name: str, api: Api) -> Iterator[Finding]:
 
 
 def _mounts(
-    name: str, api: Api, documents: Mapping[str, dict[str, Any]], found: list[Finding]
+    name: str, api: Api, documents: Mapping[str, Schemas], found: list[Finding]
 ) -> dict[str, Mount]:
     place = place_of(name)
     limits = {
@@ -156,7 +175,7 @@ def _mounts(
         if version.status == "deprecated" and version.since is None:
             found.append(((*place, "versions", major), "deprecated since when?"))
         newer = max((each for each in current if each > major), default=None)
-        scopes = opening(api, document)
+        scopes = opening(api, document.document)
         opened = {each: (scopes.get(each), limits.get(each)) for each in scopes | limits}
         successor = f"/{name}/v{newer}" if newer else None
         mounts[target], wrong = mount_of(

@@ -59,7 +59,7 @@ def mount_of(  # noqa: PLR0917 - all of it was decided by the caller
     target: str,
     version: Version,
     successor: str | None,
-    document: dict[str, Any],
+    schemas: Schemas,
     opened: Mapping[str, tuple[str | None, Limit | None]],
     rules: Rules,
 ) -> tuple[Mount, list[str]]:
@@ -67,8 +67,8 @@ def mount_of(  # noqa: PLR0917 - all of it was decided by the caller
 
     `opened` holds the scope and the limit of operations by their id.
     """
-    mount, found = Mount(target, version, successor, document, {}, {}), []
-    schemas = Schemas(document)
+    document, found = schemas.document, []
+    mount = Mount(target, version, successor, document, {}, {})
     tier, api, _ = target.split("/")
     system = tier == "system" and not rules.foreign
     for template, item in document.get("paths", {}).items():

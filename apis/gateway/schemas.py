@@ -69,14 +69,15 @@ class Schemas:
     """What stands in one document, by JSON Pointer; ValueError where it cannot be used."""
 
     def __init__(self, document: dict[str, Any]) -> None:
-        self._document = document
+        self.document = document
+        self._checks: dict[str, Check] = {}
         self._registry = js.Registry([(BASE, _exact(document))], draft=js.Draft202012)
         self._options = js.RegexOptions(size_limit=MOST_PATTERN_BYTES)
 
     def find(self, *parts: str) -> tuple[tuple[str, ...], Any]:
         """The place and what stands there, references followed; None where there is nothing."""
         for followed in range(MOST_REFERENCES):
-            node: Any = self._document
+            node: Any = self.document
             for part in parts:
                 node = node.get(part) if isinstance(node, dict) else _item(node, part)
             if followed and node is None:
@@ -96,6 +97,11 @@ class Schemas:
         """The schema at this place, ready to check values."""
         steps = (part.replace("~", "~0").replace("/", "~1") for part in parts)
         pointer = "/".join(steps).replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
+        if pointer not in self._checks:
+            self._checks[pointer] = self._compiled(pointer)
+        return self._checks[pointer]
+
+    def _compiled(self, pointer: str) -> Check:
         try:
             return Check(
                 js.Draft202012Validator(

@@ -21,6 +21,7 @@ from apis.gateway.oauth import (
     load_credentials,
 )
 from apis.gateway.policy import Gateway as Policy
+from apis.gateway.schemas import Schemas
 from apis.gateway.tokens import Tokens, signing_keys
 from apis.gateway.trust import Rings
 from apis.runtime.clients import Asgi, outgoing
@@ -52,11 +53,12 @@ def gateway(deployment: Deployment) -> Gateway:
     http = outgoing()
     deployment.closing.append(http.aclose)
     rings = Rings(http, deployment.clock)
+    schemas: dict[str, Schemas] = {}
     ready, write = with_peers(deployment), LineWriter().write
 
     def front(policy: Policy) -> Front:
         named = foreign_documents(policy, settings.gateway.parent)
-        compiled = compile_policy(policy, load_documents(DOCUMENTS) | named)
+        compiled = compile_policy(policy, load_documents(DOCUMENTS) | named, schemas)
         ensure_clients(settings.home, policy)
         credentials = load_credentials(policy, settings.home)
         edge = Edge(

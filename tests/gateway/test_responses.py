@@ -110,7 +110,7 @@ async def test_an_answer_of_more_than_is_held_is_not_checked(
 
 
 async def test_a_failure_of_ours_is_told_anew_as_ever(tmp_path: Path) -> None:
-    call = ("GET", ONE, (409, b"text/html", b"secret-canary", []))
+    call: tuple[Any, ...] = ("GET", ONE, (409, b"text/html", b"secret-canary", []))
 
     answer, _ = await asked(tmp_path, "enforce", call)
 
