@@ -88,9 +88,14 @@ class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def foreign(self) -> bool:
         """Whether another's program answers: it is reached by its address."""
-        versions = self.versions.values()
-        told = (self.url, self.document, *(each.url or each.document for each in versions))
-        return any(told)
+        addresses = [self.url, *(version.url for version in self.versions.values())]
+        return any(addresses) or bool(self.documents)
+
+    @property
+    def documents(self) -> list[str]:
+        """The files that describe it, where it is not ours."""
+        named = [self.document, *(version.document for version in self.versions.values())]
+        return [file for file in named if file]
 
 
 class Gateway(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,6 +24,7 @@ from apis.gateway.parameters import Parameters, parameters_of
 from apis.gateway.policy import Mode
 from apis.gateway.schemas import Check, Fault, Schemas
 from apis.runtime.refusals import pointer
+from contracts.canonical.money import money_problems
 from contracts.errors import FieldError
 
 Headers = Mapping[bytes, bytes]
@@ -49,6 +50,8 @@ class Takes(msgspec.Struct, frozen=True):
     kinds: dict[str, Check | None] = {}
     """The content types of its body, and what each must hold."""
     required: bool = False
+    money: bool = False
+    """Whether amounts of ours are in its body: currencies and their decimals are checked too."""
 
 
 def takes_of(schemas: Schemas, template: str, method: str, rules: Rules) -> Takes:
@@ -59,7 +62,8 @@ def takes_of(schemas: Schemas, template: str, method: str, rules: Rules) -> Take
     if body is None:
         return Takes(rules, parameters)
     kinds = kinds_of(schemas, (*place, "content"))
-    return Takes(rules, parameters, kinds, bool(body.get("required")))
+    money = not rules.foreign and schemas.exact(*place)
+    return Takes(rules, parameters, kinds, bool(body.get("required")), money)
 
 
 def kinds_of(schemas: Schemas, place: tuple[str, ...]) -> dict[str, Check | None]:
@@ -133,9 +137,12 @@ def _json(
         return value
     if rules.requests == "off":
         return None
+    money = money_problems(value) if takes.money else []
     if check is not None:
+        known = {each.pointer for each in money}
         if not check.fits(value):
-            errors += body_errors(check, value)
+            errors += (each for each in body_errors(check, value) if each.pointer not in known)
+        errors += money
     elif not rules.foreign and not isinstance(value, dict):
         errors.append(_error("", "wrong-type", "the body must be an object"))
     return None

@@ -88,8 +88,7 @@ class Schemas:
             if not reference.startswith("#/"):
                 msg = f"{reference} lies outside the document"
                 raise ValueError(msg)
-            steps = reference[2:].split("/")
-            parts = tuple(step.replace("~1", "/").replace("~0", "~") for step in steps)
+            parts = _steps(reference)
         msg = f"{'/'.join(parts)} refers to itself"
         raise ValueError(msg)
 
@@ -116,6 +115,23 @@ class Schemas:
             told = str(error).partition("\n")[0][:MOST]
             raise ValueError(told) from None
 
+    def exact(self, *parts: str) -> bool:
+        """Whether amounts of ours are anywhere in what this schema describes."""
+        seen: set[str] = set()
+        left: list[Any] = [self.find(*parts)[1]]
+        while left:
+            node = left.pop()
+            if isinstance(node, list):
+                left += node
+            elif isinstance(node, dict):
+                if node.get("format") == "decimal":
+                    return True
+                left += node.values()
+                if isinstance(reference := node.get("$ref"), str) and reference not in seen:
+                    seen.add(reference)
+                    left.append(self.find(*_steps(reference))[1])
+        return False
+
     def kinds(self, *parts: str, depth: int = 0) -> frozenset[str]:
         """The types a value at this place may have; all where the schema does not say."""
         parts, schema = self.find(*parts)
@@ -134,6 +150,12 @@ class Schemas:
         for at in range(len(schema.get("allOf", ()))):
             kinds &= self.kinds(*parts, "allOf", str(at), depth=depth + 1)
         return kinds
+
+
+def _steps(reference: str) -> tuple[str, ...]:
+    """The way that a reference inside the document goes."""
+    parts = reference.removeprefix("#/").split("/")
+    return tuple(part.replace("~1", "/").replace("~0", "~") for part in parts)
 
 
 def _item(node: Any, part: str) -> Any:

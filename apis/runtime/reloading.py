@@ -69,11 +69,13 @@ class Reloading:
         log.info("policy.taken", file=str(self._file), clients=len(policy.clients))
 
     def _named(self, policy: Policy) -> list[Path]:
-        """The policy file, and every file in which it says that a secret or key is."""
+        """The policy file, and every file it names: secrets, keys, documents of foreign APIs."""
         references = [policy.signing]
         for client in policy.clients.values():
             references += [client.secret, client.keys if isinstance(client.keys, str) else None]
-        return [self._file, *dict.fromkeys(_paths(references, self._home))]
+        named = [file for api in policy.apis.values() for file in api.documents]
+        read = (self._file.parent / file for file in named)
+        return [self._file, *dict.fromkeys((*_paths(references, self._home), *read))]
 
 
 def _paths(references: Iterable[str | None], home: Path) -> Iterator[Path]:

@@ -124,6 +124,10 @@ BODIES: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
     (GOOD | {"lines": [LINE | {"price": 12.5}]}, [("/lines/0/price", "wrong-type")]),
     (GOOD | {"lines": [LINE | {"price": "1e5"}]}, [("/lines/0/price", "wrong-form")]),
     (GOOD | {"lines": [LINE | {"a/b": 1}]}, [("/lines/0/a~1b", "wrong-type")]),
+    (GOOD | {"fee": {"amount": "1.234", "currency": "BHD"}}, []),
+    (GOOD | {"fee": {"amount": 1.5, "currency": "EUR"}}, [("/fee/amount", "money-not-string")]),
+    (GOOD | {"fee": {"amount": "1.5", "currency": "JPY"}}, [("/fee/amount", "money-decimals")]),
+    (GOOD | {"fee": {"amount": "1", "currency": "EUX"}}, [("/fee/currency", "money-currency")]),
     (GOOD | {"pay": {"cash": "1"}}, [("/pay", "invalid")]),
     (GOOD | {"pay": 7}, [("/pay", "wrong-type")]),
 ]  # fmt: skip
