@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from itertools import accumulate
 from typing import Annotated, Any
 
@@ -62,9 +62,17 @@ class TooLargeError(Exception):
         super().__init__(self.refusal.detail)
 
 
+@lru_cache(1024)
 def is_json(kind: bytes) -> bool:
     """Whether a content type says JSON, in UTF-8."""
     return _JSON_TYPE.fullmatch(kind) is not None
+
+
+@lru_cache(1024)
+def ranges_of(kind: bytes) -> tuple[str, str, str]:
+    """The names under which a document may speak of a content type."""
+    plain = kind.partition(b";")[0].strip().lower().decode("latin-1")
+    return plain, f"{plain.partition('/')[0]}/*", "*/*"
 
 
 def length_refusal(headers: Mapping[bytes, bytes], most: int) -> Refusal | None:

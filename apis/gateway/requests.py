@@ -16,6 +16,7 @@ from apis.gateway.bodies import (
     is_json,
     json_value,
     length_refusal,
+    ranges_of,
     read_body,
 )
 from apis.gateway.exchange import Exchange
@@ -71,15 +72,17 @@ def kinds_of(schemas: Schemas, place: tuple[str, ...]) -> dict[str, Check | None
     made: dict[str, Check | None] = {}
     for kind, told in (schemas.find(*place)[1] or {}).items():
         known = "schema" in told and is_json(kind.encode())
-        made[kind.lower()] = schemas.check(*place, kind, "schema") if known else None
+        plain = ranges_of(kind.encode())[0]
+        made[plain] = schemas.check(*place, kind, "schema") if known else None
     return made
 
 
 def media(kind: bytes, kinds: Mapping[str, Check | None]) -> str | None:
     """Which of these content types and ranges a content type is."""
-    plain = kind.partition(b";")[0].strip().lower().decode("latin-1")
-    ranges = (plain, f"{plain.partition('/')[0]}/*", "*/*")
-    return next((each for each in ranges if each in kinds), None)
+    for each in ranges_of(kind):
+        if each in kinds:
+            return each
+    return None
 
 
 async def accepted(
