@@ -10,6 +10,7 @@ from urllib.parse import quote
 import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
+from litestar.openapi import ResponseSpec
 from litestar.params import FromQuery, JSONBody, PathParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 from litestar.types import ControllerRouterHandler
@@ -31,6 +32,11 @@ RunId = Annotated[str, PathParameter(description="`<flow>:<connection>:<external
 EXTERNAL_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 TurnOf = Callable[[Connection, str, Source], int]
 Planned = Callable[[Runtime, Flow, Source, Any], Awaitable[Plan]]
+KNOWN = {
+    HTTP_200_OK: ResponseSpec(
+        Run | Plan, generate_examples=False, description="The plan asked for, or the run there is"
+    )
+}
 
 
 class Asked(Source, frozen=True, forbid_unknown_fields=True):
@@ -46,7 +52,7 @@ class StartRun(Struct, frozen=True, forbid_unknown_fields=True):
 def run_routes(this: Flow, api: str, turn_of: TurnOf) -> list[ControllerRouterHandler]:
     """`POST /runs`, `GET /runs`, `GET /runs/{id}` of one flow; `api` as in `deal-to-project/v1`."""
 
-    @post("/runs", operation_id="startRun", status_code=HTTP_202_ACCEPTED)
+    @post("/runs", operation_id="startRun", status_code=HTTP_202_ACCEPTED, responses=KNOWN)
     async def start_run(
         data: JSONBody[StartRun],
         runtime: NamedDependency[Any],
