@@ -6,7 +6,7 @@ Errors cross tiers as problem documents and arrive as the same class.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -14,14 +14,15 @@ import msgspec
 class FieldError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing that was refused: where, a stable code and a sentence for people.
 
-    `pointer` is a JSON Pointer (RFC 6901) into the body. A query or path parameter is named by
-    `parameter` instead, and its `pointer` is empty.
+    `pointer` is a JSON Pointer (RFC 6901) into the body. A parameter is named by `parameter` and
+    `where` it belongs instead, and its `pointer` is empty.
     """
 
     pointer: str
     code: str
     message: str
     parameter: str | None = None
+    where: Literal["query", "header", "path"] | None = None
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -13,11 +13,12 @@ from litestar.routes import HTTPRoute
 
 from apis.console.connecting import connection_findings
 from apis.gateway.compiled import compile_policy
+from apis.gateway.documents import foreign_documents, load_documents
+from apis.gateway.issuers import Rule
 from apis.gateway.policy import (
     Api,
     Gateway,
     PolicyError,
-    load_documents,
     load_gateway,
     place_of,
 )
@@ -46,7 +47,7 @@ def findings(settings: Settings) -> list[str]:
     """What is wrong, each with its place; nothing when all is well."""
     gateway, found = configured(settings)
     if gateway is not None:
-        found += [each for name in gateway.apis for each in api_problems(gateway, name)]
+        found += [each for name in gateway.own for each in api_problems(gateway, name)]
     return found + list(contract_problems(PUBLISHED))
 
 
@@ -56,7 +57,7 @@ def configured(settings: Settings) -> tuple[Gateway | None, list[str]]:
     known, more = read(lambda: read_metadata(settings.entities))
     found += more
     if gateway is not None:
-        found += gateway_problems(gateway)
+        found += gateway_problems(gateway, settings.gateway.parent)
     if known is not None:
         metadata, lines = known
         rows = [*metadata_findings(metadata, Clock().now().date()), *connection_findings(metadata)]
@@ -78,10 +79,11 @@ def read(load: Callable[[], Any]) -> tuple[Any, list[str]]:
         return None, [f"{error.filename}: {error.strerror}"]
 
 
-def gateway_problems(gateway: Gateway) -> list[str]:
+def gateway_problems(gateway: Gateway, folder: Path) -> list[str]:
     """What would keep the gateway from starting; if nothing would, what never applies."""
     try:
-        compile_policy(gateway, load_documents(DOCUMENTS))
+        named = foreign_documents(gateway, folder)
+        compile_policy(gateway, load_documents(DOCUMENTS) | named)
     except PolicyError as error:
         return error.mistakes
     return [gateway.lines.told(*each) for each in idle(gateway)]
@@ -90,6 +92,7 @@ def gateway_problems(gateway: Gateway) -> list[str]:
 def idle(gateway: Gateway) -> Iterator[Finding]:
     """Plans and dates of the policy that make no difference."""
     used = {client.plan for client in gateway.clients.values()}
+    used |= {issuer.plan for issuer in gateway.issuers.values()}
     for name, plan in gateway.plans.items():
         if name not in used:
             yield ("plans", name), "it never applies: no client has this plan"
@@ -116,7 +119,7 @@ def idle_quotas(windows: Named) -> Iterator[Finding]:
 def unserved(gateway: Gateway, metadata: Metadata) -> Iterator[Finding]:
     """A limit of a flow that is not there never applies; one nobody may approve waits for ever."""
     for name in metadata.connections:
-        if f"system/{name}" not in gateway.apis:
+        if f"system/{name}" not in gateway.own:
             yield ("connections", name), f"gateway.yaml has no apis.system.{name}"
     flows = {flow.name for flow in loaded(FLOWS)}
     roles = roles_of(gateway)
@@ -156,13 +159,16 @@ def steps() -> Iterator[Step[Any, Any]]:
 
 
 def roles_of(gateway: Gateway) -> set[str]:
-    """What the clients of the policy may decide on."""
-    return {role for client in gateway.clients.values() for role in client.roles}
+    """What clients, and people of trusted issuers, may decide on."""
+    given = {role for client in gateway.clients.values() for role in client.roles}
+    rules = [issuer.roles for issuer in gateway.issuers.values()]
+    mapped = [rule.map for rule in rules if isinstance(rule, Rule) and rule.map]
+    return given | {role for each in mapped for role in each.values()}
 
 
 def unknown_to(metadata: Metadata, gateway: Gateway) -> Iterator[Finding]:
     """Every system API is a connection of the metadata at the same vendor; rows are of entities."""
-    for name, api in gateway.apis.items():
+    for name, api in gateway.own.items():
         tier, _, connection = name.partition("/")
         if tier != "system":
             continue

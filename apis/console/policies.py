@@ -15,8 +15,9 @@ from apis.console.journeys import asked
 from apis.console.terminal import at, console, table
 from apis.gateway.compiled import Policy, compile_policy
 from apis.gateway.decisions import recorded
+from apis.gateway.documents import foreign_documents, load_documents
 from apis.gateway.explaining import Explanation, Reason
-from apis.gateway.policy import PolicyError, load_documents, load_gateway
+from apis.gateway.policy import PolicyError, load_gateway
 from apis.gateway.replaying import Impact, Replay
 from apis.runtime.serving import DOCUMENTS
 from apis.runtime.settings import Settings
@@ -84,9 +85,9 @@ def show_plan(settings: Settings, file: Path, *, as_json: bool) -> int:
 
 def compiled(file: Path) -> Policy:
     """A policy file with all that can be decided; PolicyError names what is wrong with it."""
-    return compile_policy(
-        load_gateway(file.read_text("utf-8"), file.name), load_documents(DOCUMENTS)
-    )
+    gateway = load_gateway(file.read_text("utf-8"), file.name)
+    named = foreign_documents(gateway, file.parent)
+    return compile_policy(gateway, load_documents(DOCUMENTS) | named)
 
 
 def replayed(store: Store, replay: Replay) -> Impact:

@@ -10,6 +10,7 @@ from apis.gateway.exchange import Exchange
 from apis.gateway.guard import Refusal
 from apis.gateway.routes import Route
 from apis.gateway.tokens import Claims, Tokens
+from apis.gateway.trust import Trust
 from apis.runtime.context import Context
 
 _INVALID_TOKEN = Refusal(
@@ -21,9 +22,10 @@ _MISSING_TOKEN = Refusal("missing-token", headers=((b"www-authenticate", b"Beare
 class Admission:
     """Authenticates, checks the scope and counts, for one policy."""
 
-    def __init__(self, policy: Policy, tokens: Tokens, counting: Counting) -> None:
+    def __init__(self, policy: Policy, tokens: Tokens, trust: Trust, counting: Counting) -> None:
         self._clients = policy.gateway.clients
         self._tokens = tokens
+        self._trust = trust
         self._counting = counting
 
     async def admitted(
@@ -34,8 +36,10 @@ class Admission:
         if given is None:
             return _MISSING_TOKEN
         kind, _, token = given.partition(b" ")
-        claims = self._tokens.verify(token) if kind.lower() == b"bearer" else None
-        client = self._clients.get(claims.client_id) if claims else None
+        claims = None
+        if kind.lower() == b"bearer":
+            claims = self._tokens.verify(token) or await self._trust.verify(token)
+        client = (claims.guest or self._clients.get(claims.client_id)) if claims else None
         if claims is None or client is None:
             return _INVALID_TOKEN
         exchange.client = claims.client_id
@@ -56,7 +60,7 @@ class Admission:
 
     def context(self, claims: Claims, exchange: Exchange) -> Context:
         """What travels with the call to the tiers."""
-        client = self._clients[claims.client_id]
+        client = claims.guest or self._clients[claims.client_id]
         return Context(
             actor=claims.sub,
             client=claims.client_id,

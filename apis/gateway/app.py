@@ -1,4 +1,4 @@
-"""The pipeline in order: guard, route, authenticate, scope, limit, body, forward, log.
+"""The pipeline in order: guard, route, authenticate, scope, limit, validate, forward, log.
 
 One raw ASGI layer. What a request needs was decided at start (`policy.py`), so a call is a few
 look-ups; what is refused is a row of `guard.REFUSALS`.
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from apis.gateway.admission import Admission
+from apis.gateway.bodies import TooLargeError
 from apis.gateway.catalog import catalog_pages
 from apis.gateway.compiled import Policy
 from apis.gateway.counting import Counting
@@ -24,27 +25,23 @@ from apis.gateway.exchange import PROBLEM, Exchange, Outside
 from apis.gateway.explaining import Explaining
 from apis.gateway.guard import (
     GONE,
-    MALFORMED,
     ASGIApp,
     Header,
-    Message,
     Receive,
     Refusal,
     Scope,
     Send,
     allowed_hosts,
     head_refusal,
-    json_refusal,
     not_allowed,
-    query_refusal,
-    read_body,
-    type_refusal,
 )
 from apis.gateway.oauth import AuthorizationServer
 from apis.gateway.overload import Load
 from apis.gateway.own import Own, Ready
-from apis.gateway.routes import Route
+from apis.gateway.requests import accepted
+from apis.gateway.responses import Checked
 from apis.gateway.tokens import Tokens
+from apis.gateway.trust import Rings, Trust
 from apis.runtime.clock import Clock
 from apis.runtime.context import SCOPE_KEY
 from apis.runtime.limits import Limiter
@@ -53,6 +50,7 @@ from contracts.errors import Problem, ThroughlineError, problem_of
 
 Log = Callable[[dict[str, Any]], None]
 _NOT_FOUND = Refusal("not-found")
+NO_ANSWER = "The server of this API did not answer."
 _OVERLOADED = Refusal("overloaded", "Nothing was done.")
 _SOON: Header = (b"retry-after", b"1")
 NEVER_REFUSED = frozenset({"/healthz", "/readyz"})
@@ -71,6 +69,8 @@ class Edge(NamedTuple):
     ready: Ready
     log: Log
     decisions: Decisions
+    rings: Rings | None = None
+    """The keys of the issuers that are trusted; none are where there is nothing to fetch with."""
 
 
 class Front:
@@ -96,8 +96,9 @@ class Front:
         self.hosts = allowed_hosts(edge.issuer, policy.gateway.hosts)
         self.pages = catalog_pages(policy, edge.issuer)
         self.endings = {name: (at, told) for name, at, told in _endings(policy, edge.issuer)}
+        trust = Trust(policy.gateway.issuers, edge.rings, edge.clock)
         counting = Counting(policy, edge.limiter, edge.permits, edge.clock)
-        self.admission = Admission(policy, edge.tokens, counting)
+        self.admission = Admission(policy, edge.tokens, trust, counting)
         explaining = Explaining(edge.decisions, policy.gateway)
         self.own = Own(edge.tokens, edge.oauth, edge.ready, explaining)
 
@@ -132,6 +133,10 @@ class Gateway:
             refusal = await self._serve(front, scope, headers, receive, exchange)
             if refusal is not None:
                 await exchange.refuse(refusal)
+        except TooLargeError as error:
+            if exchange.status:
+                raise
+            await exchange.refuse(error.refusal)
         except Exception as error:  # noqa: BLE001 - the last one who can answer
             await self._failed(exchange, error)
         finally:
@@ -167,23 +172,25 @@ class Gateway:
         if route is None:
             return not_allowed(methods)
         exchange.target, exchange.operation = route.target, route.operation
+        exchange.foreign = route.takes.rules.foreign
         claims = await front.admission.admitted(route, headers, exchange)
         if isinstance(claims, Refusal):
             return claims
-        query = scope["query_string"]
-        if query and (refusal := query_refusal(query, route.query)):
-            return refusal
-        body = await _checked_body(route, headers, receive)
+        child = _child(scope, mount.target, rest)
+        body = await accepted(route.takes, child, headers, receive, exchange)
         if isinstance(body, Refusal):
             return body
         if body is None:
             exchange.status = GONE
             return None
-        child = _child(scope, mount.target, rest)
         child[SCOPE_KEY] = front.admission.context(claims, exchange)
+        answer: Send = exchange.answer
+        if route.gives is not None:
+            child["headers"] = [each for each in child["headers"] if each[0] != b"accept-encoding"]
+            answer = Checked(route.gives, exchange)
         self.load.enter()
         try:
-            await front.targets[mount.target](child, _replay(body, receive), exchange.answer)
+            await front.targets[mount.target](child, body, answer)
         finally:
             self.load.leave()
         return None
@@ -211,7 +218,12 @@ class Gateway:
         if not isinstance(error, ThroughlineError):
             await exchange.refuse(Refusal("internal"))
             return
-        await exchange.problem(exchange.outside.told(problem_of(error)))
+        problem = exchange.outside.told(problem_of(error))
+        if exchange.foreign:  # where it runs is nobody's business
+            problem = msgspec.structs.replace(
+                problem, detail="The server of this API did not answer."
+            )
+        await exchange.problem(problem)
 
 
 def gateway_app(policy: Policy, targets: Mapping[str, ASGIApp], edge: Edge) -> Gateway:
@@ -239,40 +251,11 @@ def _endings(policy: Policy, issuer: str) -> Iterator[tuple[str, float, Refusal]
             yield target, last.timestamp(), Refusal("version-retired", headers=headers)
 
 
-async def _checked_body(
-    route: Route, headers: Mapping[bytes, bytes], receive: Receive
-) -> bytes | Refusal | None:
-    """Read and check the body; empty for an operation that is called without one."""
-    sent = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
-    if not sent:
-        return MALFORMED if route.body == "required" else b""
-    if refusal := type_refusal(headers):
-        return refusal
-    body = await read_body(headers, receive)
-    if body and isinstance(body, bytes):
-        return json_refusal(body, array=route.array) or body
-    return MALFORMED if body == b"" and route.body == "required" else body
-
-
 def _child(scope: Scope, target: str, rest: str) -> Scope:
     prefix = f"/{target}"
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     root = scope.get("root_path", "") + prefix
     return {**scope, "path": rest, "raw_path": raw[len(prefix) :] or b"/", "root_path": root}
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """Give the body that was read, then what the server says."""
-    sent = False
-
-    async def again() -> Message:
-        nonlocal sent
-        if sent:
-            return await receive()
-        sent = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return again
 
 
 def _line(exchange: Exchange, scope: Scope) -> dict[str, Any]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
+from apis.gateway.issuers import issuer_findings
 from apis.gateway.policy import (
     MODES,
     NAMED,
@@ -19,7 +21,10 @@ from apis.gateway.policy import (
     PolicyError,
     place_of,
 )
-from apis.gateway.routes import Mount, mount_of
+from apis.gateway.requests import Rules
+from apis.gateway.routes import Mount, Route, mount_of
+from apis.gateway.schemas import Schemas
+from apis.gateway.scopes import opening
 from apis.gateway.windows import Named, named, plan_limits, recording_problems
 from apis.runtime.typed_yaml import Finding, Place
 
@@ -37,22 +42,40 @@ class Policy(msgspec.Struct, frozen=True):
     """Per plan: its limits by their names in the `RateLimit` fields."""
 
 
-def compile_policy(gateway: Gateway, documents: Mapping[str, dict[str, Any]]) -> Policy:
-    """Decide all that can be decided; PolicyError names every place that is wrong."""
-    found = list(_secret_problems(gateway))
+def compile_policy(
+    gateway: Gateway,
+    documents: Mapping[str, dict[str, Any]],
+    compiled: dict[str, Schemas] | None = None,
+) -> Policy:
+    """Decide all that can be decided; PolicyError names every place that is wrong.
+
+    `compiled` keeps the schemas of documents for the next policy.
+    """
+    schemas = _schemas(documents, {} if compiled is None else compiled)
+    found = [*_secret_problems(gateway), *issuer_findings(gateway.issuers, gateway.plans)]
     found += recording_problems(gateway.decisions)
     limits = {name: plan_limits(name, plan, found) for name, plan in gateway.plans.items()}
     mounts: dict[str, Mount] = {}
     granted = set(OWN_SCOPES)
     for name, api in gateway.apis.items():
         found += _api_problems(name, api)
-        mounts |= _mounts(name, api, documents, found)
+        mounts |= _mounts(name, api, schemas, found)
         granted |= _scopes_of(name, api, mounts, found)
     for name, client in gateway.clients.items():
         found += _client_problems(("clients", name), client, gateway, granted)
     if found:
         raise PolicyError([gateway.lines.told(*each) for each in found])
     return Policy(gateway, mounts, limits)
+
+
+def _schemas(
+    documents: Mapping[str, dict[str, Any]], compiled: dict[str, Schemas]
+) -> dict[str, Schemas]:
+    """The schemas of each document, made anew where it is another than it was."""
+    for target, document in documents.items():
+        if target not in compiled or compiled[target].document != document:
+            compiled[target] = Schemas(document)
+    return {target: compiled[target] for target in documents}
 
 
 def _secret_problems(gateway: Gateway) -> Iterator[Finding]:
@@ -86,19 +109,38 @@ def _client_problems(
 
 
 def _api_problems(name: str, api: Api) -> Iterator[Finding]:
+    if api.foreign:
+        yield from _foreign_problems(name, api)
+        return
     system = name.startswith("system/")
     wanted, other = ("vendor", "app") if system else ("app", "vendor")
     if not getattr(api, wanted):
         yield place_of(name), f"`{wanted}` is missing"
     if getattr(api, other):
         yield (*place_of(name), other), f"this belongs to {'other' if system else 'system'} APIs"
+    for scope, operations in api.scopes.items():
+        if isinstance(operations, str):
+            yield (*place_of(name), "scopes", scope), "a list of operations is expected"
+
+
+def _foreign_problems(name: str, api: Api) -> Iterator[Finding]:
+    place = place_of(name)
+    for other in ("app", "vendor"):
+        if getattr(api, other):
+            yield (*place, other), "an API with a `url` is not ours: leave this out"
+    for major, version in api.versions.items():
+        url = version.url or api.url or ""
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query:
+            yield (*place, "versions", major), "`url` must say where it runs: https://<host>/<path>"
+        if not (version.document or api.document):
+            yield (*place, "versions", major), "`document` must name its OpenAPI 3.1 file"
 
 
 def _mounts(
-    name: str, api: Api, documents: Mapping[str, dict[str, Any]], found: list[Finding]
+    name: str, api: Api, documents: Mapping[str, Schemas], found: list[Finding]
 ) -> dict[str, Mount]:
     place = place_of(name)
-    scopes = {operation: scope for scope, ids in api.scopes.items() for operation in ids}
     limits = {
         operation: named(operation, written, (*place, "limits", operation), found)
         for operation, written in api.limits.items()
@@ -115,10 +157,13 @@ def _mounts(
         if version.status == "deprecated" and version.since is None:
             found.append(((*place, "versions", major), "deprecated since when?"))
         newer = max((each for each in current if each > major), default=None)
-        mounts[target] = mount_of(
-            target, version, f"/{name}/v{newer}" if newer else None, document, scopes, limits,
-            version.modes.within(api.modes.within(MODES)),
-        )  # fmt: skip
+        scopes = opening(api, document.document)
+        opened = {each: (scopes.get(each), limits.get(each, ())) for each in scopes | limits}
+        successor = f"/{name}/v{newer}" if newer else None
+        modes = version.modes.within(api.modes.within(MODES))
+        rules = Rules(modes, api.sizes, api.owner, api.foreign)
+        mounts[target], wrong = mount_of(target, version, successor, document, opened, rules)
+        found += [((*place, "versions", major), told) for told in wrong]
     return mounts
 
 
@@ -126,17 +171,19 @@ def _scopes_of(name: str, api: Api, mounts: Mapping[str, Mount], found: list[Fin
     place = place_of(name)
     tier, _, connection = name.partition("/")
     system = {f"{connection}.read", f"{connection}.write"}
-    granted = system if tier == "system" else set(api.scopes)
+    granted = system if tier == "system" and not api.foreign else set(api.scopes)
     if any(f"{name}/v{major}" not in mounts for major in api.versions):
         return granted  # its document is missing, which has been told
-    served = {
-        route.operation for major in api.versions for _, route in mounts[f"{name}/v{major}"].routes
-    }
+    routes = [route for major in api.versions for _, route in mounts[f"{name}/v{major}"].routes]
+    served = {route.operation for route in routes}
     found += [
         ((*place, "limits", operation), f"operation {operation} is not in {name}")
         for operation in api.limits
         if operation not in served
     ]
+    if api.foreign:
+        found += _foreign_orphans(place, api, routes)
+        return granted | {route.scope for route in routes}
     if tier == "system":
         if set(api.scopes) - set(OWN_SCOPES):
             found.append(((*place, "scopes"), "a connection's own scopes are read and write"))
@@ -145,6 +192,19 @@ def _scopes_of(name: str, api: Api, mounts: Mapping[str, Mount], found: list[Fin
         return granted
     found += _orphans(place, name, api, served)
     return granted
+
+
+def _foreign_orphans(place: Place, api: Api, routes: list[Route]) -> Iterator[Finding]:
+    """Operations that no scope opens, and scopes that open nothing, by name or by method."""
+    open_now = {route.scope for route in routes}
+    for scope, told in api.scopes.items():
+        if scope not in open_now:
+            yield (*place, "scopes", scope), "this scope opens no operation"
+        for operation in told if isinstance(told, list) else ():
+            if operation not in {route.operation for route in routes}:
+                yield (*place, "scopes", scope), f"there is no operation {operation}"
+    for operation in sorted({route.operation for route in routes if not route.scope}):
+        yield (*place, "scopes"), f"operation {operation} has no scope"
 
 
 def _orphans(place: Place, name: str, api: Api, served: set[str]) -> Iterator[Finding]:

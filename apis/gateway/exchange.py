@@ -1,7 +1,8 @@
-"""What leaves: the answer with its ids, and every failure as a problem document of our own.
+"""What leaves: the answer with its ids, and every failure of ours as a problem document.
 
 An answer under 400 passes untouched. From 400 on it is read, up to a size, and told anew: with an
 absolute `type`, without what only our own hops need, and with a vendor's own code as evidence.
+What an API that is not ours answers is its own.
 """
 
 from __future__ import annotations
@@ -144,8 +145,9 @@ class Exchange:
     """One request and its answer: ids, what is known of it for the log, headers for the answer."""
 
     __slots__ = (
-        "at", "began", "client", "code", "decisions", "failing", "head", "held", "limits", "more",
-        "operation", "outside", "request_id", "send", "status", "target", "trace_id", "traceparent",
+        "at", "began", "client", "code", "decisions", "failing", "foreign", "head", "held",
+        "limits", "more", "operation", "outside", "request_id", "send", "status", "target",
+        "trace_id", "traceparent",
     )  # fmt: skip
 
     def __init__(
@@ -177,6 +179,7 @@ class Exchange:
         self.client: str | None = None
         self.target: str | None = None
         self.operation: str | None = None
+        self.foreign = False
         self.decisions: list[Decision] = []
         self.limits = b""
         self.held: AbstractAsyncContextManager[None] | None = None
@@ -194,12 +197,13 @@ class Exchange:
     async def answer(self, message: Message) -> None:
         """Send what a target answers, with our headers; a failure is read and told anew."""
         if message["type"] == "http.response.start":
-            if message["status"] >= _FAILED:
+            if message["status"] >= _FAILED and not self.foreign:
                 self.failing = Failing(message)
                 return
             self.status = message["status"]
             headers = [each for each in message["headers"] if each[0].lower() not in _OURS]
-            message = {**message, "headers": kept(headers) + self.more}
+            headers = headers if self.foreign else kept(headers)
+            message = {**message, "headers": headers + self.more}
         elif self.failing is not None:
             if self.failing.ended(message):
                 problem = self.outside.answered(self.failing.status, self.failing.body)

@@ -110,7 +110,10 @@ Words = tuple[str, Place | None, str]
 
 
 def _of_scope(row: Decided, rule: str, outcome: str, gateway: Gateway) -> Words:
-    place: Place = ("clients", row.client or "", "scopes")
+    name = row.client or ""
+    issuer = name.partition(":")[0]
+    guest = name not in gateway.clients and issuer in gateway.issuers
+    place: Place = ("issuers", issuer, "scopes") if guest else ("clients", name, "scopes")
     if outcome == "allowed":
         return f"The token of {row.client} has {rule}, which {row.operation} needs.", place, ""
     says = f"{row.operation} needs the scope {rule}, and the token of {row.client} has not got it."

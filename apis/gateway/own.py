@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from apis.gateway.admission import Admission
+from apis.gateway.bodies import COMPRESSED, read_body
 from apis.gateway.exchange import Exchange
 from apis.gateway.explaining import DECISIONS_PATH, Explaining
 from apis.gateway.guard import (
@@ -19,7 +20,6 @@ from apis.gateway.guard import (
     Scope,
     not_allowed,
     query_refusal,
-    read_body,
 )
 from apis.gateway.oauth import TOKEN_PATH, AuthorizationServer
 from apis.gateway.routes import Route
@@ -28,9 +28,9 @@ from apis.gateway.tokens import Tokens
 Ready = Callable[[], Awaitable[list[str]]]
 Answer = Callable[[Exchange, dict[bytes, bytes], Scope, Receive], Awaitable[Refusal | None]]
 
-_CATALOG = Route("getCatalog", "catalog.read", "catalog", (), "none", array=False)
-_COUNTS = Route("listDecisions", "decisions.read", "decisions", (), "none", array=False)
-_DECISION = Route("getDecision", "decisions.read", "decisions", (), "none", array=False)
+_CATALOG = Route("getCatalog", "catalog.read", "catalog")
+_COUNTS = Route("listDecisions", "decisions.read", "decisions")
+_DECISION = Route("getDecision", "decisions.read", "decisions")
 _NOT_FOUND = Refusal("not-found")
 MOST_FORM_BYTES = 16_384
 
@@ -118,7 +118,7 @@ class Own:
         self, exchange: Exchange, headers: dict[bytes, bytes], scope: Scope, receive: Receive
     ) -> Refusal | None:
         if b"content-encoding" in headers:
-            return Refusal("unsupported-media-type", "Compressed bodies are not accepted.")
+            return COMPRESSED
         body = await read_body(headers, receive, MOST_FORM_BYTES)
         if isinstance(body, Refusal):
             return body

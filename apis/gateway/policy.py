@@ -5,13 +5,13 @@ A mistake names its place: `gateway.yaml:5: plans.internal.rate: ...`; all are t
 
 from __future__ import annotations
 
-import json
 from datetime import date
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
+from apis.gateway.bodies import Sizes
+from apis.gateway.issuers import Issuer
 from apis.runtime.context import Rows
 from apis.runtime.typed_yaml import Lines, Place, read_yaml
 from contracts.errors import Misconfigured
@@ -82,18 +82,37 @@ class Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     since: date | None = None
     sunset: date | None = None
     modes: Modes = Modes()
+    url: str | None = None
+    document: str | None = None
 
 
 class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One API: where it runs, which versions it has, which scope opens which operation."""
+    """One API: what answers (`app`, `vendor` or `url`), its versions, what each scope opens."""
 
     app: str | None = None
     vendor: str | None = None
+    url: str | None = None
+    """Where an API that is not ours runs; `document` is its OpenAPI file."""
+    document: str | None = None
     owner: str = ""
     versions: dict[int, Version] = msgspec.field(default_factory=lambda: {1: Version()})
-    scopes: dict[str, list[str]] = {}
+    scopes: dict[str, list[str] | str] = {}
+    """Operation ids, or of an API that is not ours methods (`GET`) or `*` for all others."""
     limits: dict[str, Windows] = {}
     modes: Modes = Modes()
+    sizes: Sizes = Sizes()
+
+    @property
+    def foreign(self) -> bool:
+        """Whether another's program answers: it is reached by its address."""
+        addresses = [self.url, *(version.url for version in self.versions.values())]
+        return any(addresses) or bool(self.documents)
+
+    @property
+    def documents(self) -> list[str]:
+        """The files that describe it, where it is not ours."""
+        named = [self.document, *(version.document for version in self.versions.values())]
+        return [file for file in named if file]
 
 
 class Recording(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,9 +131,15 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     signing: str | None = None
     plans: dict[str, Plan]
     clients: dict[str, Client]
+    issuers: dict[str, Issuer] = {}
     apis: dict[str, Api]
     decisions: Recording = Recording()
     lines: Lines
+
+    @property
+    def own(self) -> dict[str, Api]:
+        """The APIs that programs of ours answer."""
+        return {name: api for name, api in self.apis.items() if not api.foreign}
 
 
 class _Tiers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -131,6 +156,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hosts: tuple[str, ...] = ()
     signing: str | None = None
     decisions: Recording = Recording()
+    issuers: dict[str, Issuer] = {}
 
 
 class PolicyError(Misconfigured):
@@ -158,18 +184,11 @@ def load_gateway(text: str, name: str = FILE) -> Gateway:
         signing=file.signing,
         plans=file.plans,
         clients=file.clients,
+        issuers=file.issuers,
         apis=apis,
         decisions=file.decisions,
         lines=lines,
     )
-
-
-def load_documents(folder: Path) -> dict[str, dict[str, Any]]:
-    """Read the published OpenAPI documents, by `<tier>/<api>/v<major>`."""
-    return {
-        path.relative_to(folder).with_suffix("").as_posix(): json.loads(path.read_bytes())
-        for path in sorted(folder.glob("*/*/v*.json"))
-    }
 
 
 def place_of(name: str) -> Place:

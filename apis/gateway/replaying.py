@@ -11,7 +11,7 @@ import msgspec
 
 from apis.gateway.compiled import Policy
 from apis.gateway.decisions import Decided
-from apis.gateway.policy import MODES, OWN_SCOPES, Client, Modes
+from apis.gateway.policy import MODES, OWN_SCOPES, Client, Gateway, Modes
 from apis.gateway.routes import Route
 from apis.gateway.windows import CONCURRENCY, Named, Window
 from apis.runtime.limits import Limit, MemoryLimiter
@@ -109,7 +109,7 @@ class Replay:
         stopped = {policy for policy, _, outcome in row.decisions if outcome == "refused"}
         if stopped - _ASKED_AGAIN:
             return None
-        client = self._after.gateway.clients.get(name)
+        client = self._after.gateway.clients.get(name) or _guest(self._after.gateway, row)
         route = self._routes.get((row.target, row.operation))
         if client is None:
             return "the client is removed"
@@ -170,6 +170,14 @@ class Replay:
 
 
 _LIMITED = "limits", "refused"
+_GRANTED = "authorization", "allowed"
+
+
+def _guest(gateway: Gateway, row: Decided) -> Client | None:
+    """The client of a trusted issuer, as far as its call told: what it had been granted."""
+    issuer = gateway.issuers.get((row.client or "").partition(":")[0])
+    had = {rule for policy, rule, said in row.decisions if (policy, said) == _GRANTED}
+    return Client(plan=issuer.plan, scopes=frozenset(had)) if issuer else None
 
 
 def _lacks(row: Decided, client: Client, scope: str) -> bool:

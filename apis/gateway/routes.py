@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import msgspec
 
+from apis.gateway.documents import METHODS
 from apis.gateway.policy import MODES, Modes, Version
+from apis.gateway.requests import Rules, Takes, takes_of
+from apis.gateway.responses import Gives, gives_of
+from apis.gateway.schemas import Schemas
 from apis.gateway.windows import Named
-
-METHODS = ("get", "post", "put", "patch", "delete", "head")
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -19,11 +21,10 @@ class Route(msgspec.Struct, frozen=True):
     operation: str
     scope: str
     target: str
-    limits: Named
-    body: Literal["none", "optional", "required"]
-    array: bool
-    query: dict[str, bool] = {}
-    """The query parameters it takes, and whether each may come more than once."""
+    limits: Named = ()
+    takes: Takes = Takes()
+    gives: Gives | None = None
+    """What it answers, where that is checked."""
     modes: Modes = MODES
 
 
@@ -59,14 +60,18 @@ def mount_of(  # noqa: PLR0917 - all of it was decided by the caller
     target: str,
     version: Version,
     successor: str | None,
-    document: dict[str, Any],
-    scopes: dict[str, str],
-    limits: dict[str, Named],
-    modes: Modes,
-) -> Mount:
-    """Read the operations of one version from its document; `scopes` by operation id."""
+    schemas: Schemas,
+    opened: Mapping[str, tuple[str | None, Named]],
+    rules: Rules,
+) -> tuple[Mount, list[str]]:
+    """Read one version from its document, and what of it cannot be used.
+
+    `opened` holds the scope and the limits of operations by their id.
+    """
+    document, found = schemas.document, []
     mount = Mount(target, version, successor, document, {}, {})
     tier, api, _ = target.split("/")
+    system = tier == "system" and not rules.foreign
     for template, item in document.get("paths", {}).items():
         path = template.removeprefix(f"/{target}") or "/"
         shape = tuple(None if part.startswith("{") else part for part in path.split("/"))
@@ -75,12 +80,16 @@ def mount_of(  # noqa: PLR0917 - all of it was decided by the caller
             if (operation := item.get(method)) is None:
                 continue
             name = operation.get("operationId", "")
-            own = f"{api}.{'read' if method in ('get', 'head') else 'write'}"
-            scope = scopes.get(name, own if tier == "system" else "")
-            needed, array = _body_of(operation)
-            taken = _query_of([*item.get("parameters", ()), *operation.get("parameters", ())])
+            own = f"{api}.{'read' if method in ('get', 'head') else 'write'}" if system else ""
+            scope, limits = opened.get(name, (None, ()))
+            try:
+                takes = takes_of(schemas, template, method, rules)
+                gives = gives_of(schemas, template, method, rules)
+            except ValueError as error:
+                found.append(f"{method.upper()} {template}: {error}")
+                takes, gives = Takes(rules), None
             methods[method.upper()] = Route(
-                name, scope, target, limits.get(name, ()), needed, array, taken, modes
+                name, scope or own, target, limits, takes, gives, rules.modes
             )
         if None in shape:
             mount.shapes.setdefault(len(shape), []).append((shape, methods))
@@ -88,17 +97,4 @@ def mount_of(  # noqa: PLR0917 - all of it was decided by the caller
             mount.plain[path] = methods
     for shapes in mount.shapes.values():
         shapes.sort(key=lambda each: [part is None for part in each[0]])  # the plainest first
-    return mount
-
-
-def _body_of(operation: dict[str, Any]) -> tuple[Literal["none", "optional", "required"], bool]:
-    body = operation.get("requestBody")
-    if body is None:
-        return "none", False
-    schema = body.get("content", {}).get("application/json", {}).get("schema", {})
-    return "required" if body.get("required") else "optional", schema.get("type") == "array"
-
-
-def _query_of(parameters: list[dict[str, Any]]) -> dict[str, bool]:
-    query = [each for each in parameters if each["in"] == "query"]
-    return {each["name"]: each.get("schema", {}).get("type") == "array" for each in query}
+    return mount, found

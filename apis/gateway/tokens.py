@@ -10,17 +10,19 @@ import base64
 import json
 import os
 import secrets
+import warnings
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from joserfc import jws, jwt
-from joserfc.errors import JoseError
+from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, Key, KeySet
 
-from apis.gateway.policy import FILE, NAMED, PolicyError
+from apis.gateway.policy import FILE, NAMED, Client, PolicyError
 from apis.runtime.clock import Clock
 
 ALGORITHM = "ES256"
@@ -30,6 +32,9 @@ LONGEST_S = 600
 LEEWAY_S = 30
 MOST_TOKEN_BYTES = 8_192
 MOST_REMEMBERED = 10_000
+HEADERS = frozenset({"alg", "kid", "typ"})
+OLD_NAME = "EdDSA"
+"""What issuers call Ed25519 (RFC 9864); joserfc warns of it."""
 
 
 class Claims(msgspec.Struct, frozen=True):
@@ -41,6 +46,8 @@ class Claims(msgspec.Struct, frozen=True):
     roles: tuple[str, ...]
     person: str | None
     exp: int
+    guest: Client | None = None
+    """What the policy says of a client of another issuer."""
 
 
 class _Payload(msgspec.Struct, frozen=True):
@@ -212,27 +219,38 @@ def opened(
     pick: Callable[[str | None], Key | None],
     algorithms: list[str],
     types: Collection[str | None],
+    headers: frozenset[str] = HEADERS,
 ) -> dict[str, Any] | None:
     """Give the payload of a compact JWS whose form, header and signature are right, else None."""
-    parts = token.split(b".")
-    try:
-        header_part, payload_part, _ = (_plain(part) for part in parts)
-        header, payload = json.loads(header_part), json.loads(payload_part)
-    except (ValueError, RecursionError):
+    if (told := peeked(token)) is None:
         return None
-    if not isinstance(header, dict) or not isinstance(payload, dict):
-        return None
+    header, payload = told
     alg, kid, kind = header.get("alg"), header.get("kid"), header.get("typ")
-    if not header.keys() <= {"alg", "kid", "typ"} or alg not in algorithms or kind not in types:
+    if not header.keys() <= headers or alg not in algorithms or kind not in types:
         return None
     key = pick(kid) if kid is None or isinstance(kid, str) else None
     if key is None:
         return None
     try:
-        jws.deserialize_compact(token, key, algorithms)
+        with warnings.catch_warnings() if alg == OLD_NAME else nullcontext():
+            if alg == OLD_NAME:
+                warnings.simplefilter("ignore", SecurityWarning)
+            jws.deserialize_compact(token, key, algorithms)
     except (JoseError, ValueError):
         return None
     return payload
+
+
+def peeked(token: bytes) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Give header and payload of a token in its right form; nothing of it is believed yet."""
+    try:
+        header_part, payload_part, _ = (_plain(part) for part in token.split(b"."))
+        header, payload = json.loads(header_part), json.loads(payload_part)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(header, dict) or not isinstance(payload, dict):
+        return None
+    return header, payload
 
 
 def _plain(part: bytes) -> bytes:

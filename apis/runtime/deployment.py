@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from sqlalchemy.exc import OperationalError
 
 from apis.gateway.policy import Gateway, load_gateway
+from apis.gateway.upstream import Upstream
 from apis.runtime.app import App
 from apis.runtime.clients import Asgi, Local, Remote, Target, client, outgoing, peer_of
 from apis.runtime.clock import Clock, simulated_clock_url
@@ -57,6 +58,7 @@ class Deployment:
         self._clients: dict[tuple[type, str], Any] = {}
         self._tasks: list[asyncio.Task[Any]] = []
         self.apps: dict[str, App] = {}
+        self._upstreams: dict[str, Upstream] = {}
 
     async def start(self) -> None:
         """Make the tables, follow the clock if told to, and load the apps of this process."""
@@ -81,7 +83,7 @@ class Deployment:
         """The apis (`tier/name`) that live in this process."""
         return [
             name
-            for name in self.gateway.apis
+            for name in self.gateway.own
             if not {"all", name, name.partition("/")[0]}.isdisjoint(self.parts)
         ]
 
@@ -147,10 +149,19 @@ class Deployment:
         """Every version of every api that a policy serves as an ASGI app, for the gateway."""
         mounted: dict[str, Asgi] = {}
         for name, api in policy.apis.items():
-            for major in api.versions:
+            for major, version in api.versions.items():
                 local = self.apps.get(name)
-                mounted[f"{name}/v{major}"] = local or self._remote(name).asgi
+                if url := version.url or api.url:
+                    mounted[f"{name}/v{major}"] = self._upstream(url)
+                else:
+                    mounted[f"{name}/v{major}"] = local or self._remote(name).asgi
         return mounted
+
+    def _upstream(self, url: str) -> Upstream:
+        """The pool of an address: kept when the policy changes."""
+        if url not in self._upstreams:
+            self._upstreams[url] = Upstream(url)
+        return self._upstreams[url]
 
     def inside(self) -> Asgi:
         """The apps of this process behind the internal token, for other processes."""
@@ -172,6 +183,8 @@ class Deployment:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for close in self.closing:
             await close()
+        for upstream in self._upstreams.values():
+            upstream.close()
         await self._http.aclose()
         if self.redis is not None:
             await self.redis.aclose()

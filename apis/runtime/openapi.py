@@ -173,7 +173,7 @@ def _loaded(name: str) -> Any:
 def main() -> None:
     """Publish; say what was written."""
     gateway = load_gateway(Path("gateway.yaml").read_text("utf-8"))
-    for name in publish(documents_of(gateway.apis), draft="--draft" in sys.argv):
+    for name in publish(documents_of(gateway.own), draft="--draft" in sys.argv):
         sys.stdout.write(f"{name}\n")
 
 

@@ -63,7 +63,7 @@ class Peers:
 def peers_of(deployment: Deployment) -> dict[str, str]:
     """Where the apis that this process only passes on are, by their names in the settings."""
     told = deployment.settings.peers
-    away = [name for name in deployment.gateway.apis if name not in deployment.apps]
+    away = [name for name in deployment.gateway.own if name not in deployment.apps]
     named = {name if name in told else name.partition("/")[0] for name in away}
     return {part: told[part] for part in sorted(named) if part in told}
 

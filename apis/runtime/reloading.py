@@ -69,11 +69,13 @@ class Reloading:
         log.info("policy.taken", file=str(self._file), clients=len(policy.clients))
 
     def _named(self, policy: Policy) -> list[Path]:
-        """The policy file, and every file in which it says that a secret or key is."""
+        """The policy file, and every file it names: secrets, keys, documents of foreign APIs."""
         references = [policy.signing]
         for client in policy.clients.values():
             references += [client.secret, client.keys if isinstance(client.keys, str) else None]
-        return [self._file, *dict.fromkeys(_paths(references, self._home))]
+        named = [file for api in policy.apis.values() for file in api.documents]
+        read = (self._file.parent / file for file in named)
+        return [self._file, *dict.fromkeys((*_paths(references, self._home), *read))]
 
 
 def _paths(references: Iterable[str | None], home: Path) -> Iterator[Path]:
@@ -98,8 +100,8 @@ def _mark(file: Path) -> tuple[int, int, int] | None:
 
 def _needs_a_start(old: Policy, new: Policy) -> Iterator[str]:
     """What this process was built from at its start, and cannot change while it serves."""
-    for name in sorted(old.apis.keys() | new.apis.keys()):
-        was, now = old.apis.get(name), new.apis.get(name)
+    for name in sorted(old.own.keys() | new.own.keys()):
+        was, now = old.own.get(name), new.own.get(name)
         built_from = [(each.app, each.vendor) for each in (was, now) if each is not None]
         if len(built_from) == 1 or built_from[0] != built_from[1]:
             yield new.lines.told(place_of(name), "an API comes or goes: restart to serve it")

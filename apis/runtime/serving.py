@@ -15,6 +15,7 @@ import uvicorn
 from apis.gateway.app import Edge, Front, Gateway
 from apis.gateway.compiled import compile_policy
 from apis.gateway.decisions import Decisions
+from apis.gateway.documents import foreign_documents, load_documents
 from apis.gateway.oauth import (
     AuthorizationServer,
     StoreOnce,
@@ -22,9 +23,10 @@ from apis.gateway.oauth import (
     load_credentials,
 )
 from apis.gateway.policy import Gateway as Policy
-from apis.gateway.policy import load_documents
+from apis.gateway.schemas import Schemas
 from apis.gateway.tokens import Tokens, signing_keys
-from apis.runtime.clients import Asgi
+from apis.gateway.trust import Rings
+from apis.runtime.clients import Asgi, outgoing
 from apis.runtime.deployment import Deployment, reached
 from apis.runtime.log import LineWriter, get_logger
 from apis.runtime.pids import may_listen, pid_file
@@ -53,11 +55,16 @@ def gateway(deployment: Deployment) -> Gateway:
     deployment.spawn(decisions.go())
     deployment.closing.append(decisions.close)
     once = StoreOnce(deployment.store)  # an assertion counts once, restarts included
+    http = outgoing()
+    deployment.closing.append(http.aclose)
+    rings = Rings(http, deployment.clock)
+    schemas: dict[str, Schemas] = {}
     ready, write = with_peers(deployment), LineWriter().write
     permits = cache(deployment.permits)  # a policy read anew finds those that are held
 
     def front(policy: Policy) -> Front:
-        compiled = compile_policy(policy, load_documents(DOCUMENTS))
+        named = foreign_documents(policy, settings.gateway.parent)
+        compiled = compile_policy(policy, load_documents(DOCUMENTS) | named, schemas)
         ensure_clients(settings.home, policy)
         credentials = load_credentials(policy, settings.home)
         edge = Edge(
@@ -66,6 +73,7 @@ def gateway(deployment: Deployment) -> Gateway:
             limiter=deployment.limiter,
             permits=permits,
             tokens=tokens,
+            rings=rings,
             oauth=AuthorizationServer(policy, credentials, tokens, once, deployment.clock),
             ready=ready,
             log=write,
@@ -78,6 +86,7 @@ def gateway(deployment: Deployment) -> Gateway:
     served = Gateway(front(deployment.gateway), write)
     reloading = Reloading(served, deployment.gateway, settings.home, settings.gateway, front)
     deployment.spawn(reloading.go())
+    deployment.spawn(rings.go())
     return served
 
 
@@ -96,7 +105,7 @@ async def serve(
     deployment = Deployment(settings, part, parts)
     if port is not None and not edge and not deployment.served():
         told = f"there is no api {', '.join(parts)}; gateway.yaml names"
-        raise NotFound("part.unknown", f"{told} {', '.join(deployment.gateway.apis)}")
+        raise NotFound("part.unknown", f"{told} {', '.join(deployment.gateway.own)}")
     await asyncio.to_thread(reached, deployment.store)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()

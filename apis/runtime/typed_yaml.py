@@ -90,10 +90,23 @@ _Yaml.add_constructor("tag:yaml.org,2002:float", _fraction)
 
 def read_yaml(name: str, text: str, wanted: type[T]) -> tuple[T, Lines]:
     """The text as its type; Misconfigured `settings.invalid` tells all mistakes, a line each."""
+    root, value = _read(name, text)
+    lines = Lines(name, root)
+    if mistakes := [lines.told(*each) for each in _mistakes(value, wanted, ())]:
+        raise Misconfigured("settings.invalid", "\n".join(mistakes))
+    return msgspec.convert(value, wanted), lines
+
+
+def plain_yaml(name: str, text: str) -> Any:
+    """The text as plain values; Misconfigured `settings.invalid` where it is no YAML."""
+    return _read(name, text)[1]
+
+
+def _read(name: str, text: str) -> tuple[yaml.Node | None, Any]:
     loader = _Yaml(text)
     try:
         root = loader.get_single_node()
-        value = loader.construct_document(root) if root else None
+        return root, loader.construct_document(root) if root else None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f":{mark.line + 1}" if mark else ""
@@ -101,10 +114,6 @@ def read_yaml(name: str, text: str, wanted: type[T]) -> tuple[T, Lines]:
     except (yaml.YAMLError, ValueError) as error:
         told = " ".join(str(error).split())
         raise Misconfigured("settings.invalid", f"{name}: {told}") from None
-    lines = Lines(name, root)
-    if mistakes := [lines.told(*each) for each in _mistakes(value, wanted, ())]:
-        raise Misconfigured("settings.invalid", "\n".join(mistakes))
-    return msgspec.convert(value, wanted), lines
 
 
 def _mistakes(value: Any, kind: Any, place: Place) -> Iterator[Finding]:

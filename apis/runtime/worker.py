@@ -38,7 +38,7 @@ async def start_worker(deployment: Deployment) -> None:
 
     A worker that cannot reach a connection would park every run that needs it: it does not start.
     """
-    for name in deployment.gateway.apis:
+    for name in deployment.gateway.own:
         if name.startswith("system/"):
             deployment.target(name)
     leases = deployment.leases

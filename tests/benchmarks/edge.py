@@ -13,8 +13,9 @@ import uvloop
 from apis.gateway.app import Edge, gateway_app
 from apis.gateway.compiled import compile_policy
 from apis.gateway.decisions import Decisions
+from apis.gateway.documents import load_documents
 from apis.gateway.oauth import AuthorizationServer, StoreOnce, ensure_clients, load_credentials
-from apis.gateway.policy import Recording, load_documents, load_gateway
+from apis.gateway.policy import Recording, load_gateway
 from apis.gateway.tokens import Tokens, signing_keys
 from apis.runtime.clock import Clock
 from apis.runtime.limits import MemoryLimiter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -14,14 +15,15 @@ import msgspec
 from apis.gateway.app import Edge, gateway_app
 from apis.gateway.compiled import compile_policy
 from apis.gateway.decisions import COUNTS, DECISIONS, Decisions
-from apis.gateway.guard import Receive, Scope, Send
+from apis.gateway.documents import load_documents
+from apis.gateway.guard import ASGIApp, Receive, Scope, Send
 from apis.gateway.oauth import (
     JTI,
     AuthorizationServer,
     StoreOnce,
     load_credentials,
 )
-from apis.gateway.policy import load_documents, load_gateway
+from apis.gateway.policy import load_gateway
 from apis.runtime.clock import Clock
 from apis.runtime.context import SCOPE_KEY
 from apis.runtime.limits import MemoryLimiter
@@ -69,13 +71,20 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
 class Bench(Keys):
     """The gateway and all that a test may turn."""
 
-    def __init__(self, home: Path, text: str = GATEWAY) -> None:
+    def __init__(
+        self,
+        home: Path,
+        text: str = GATEWAY,
+        documents: Mapping[str, dict[str, Any]] | None = None,
+        target: ASGIApp = echo,
+    ) -> None:
         self.home = home
+        self.target = target
         clock = Clock()
         clock.set(NOW)
         gateway = load_gateway(text)
         super().__init__(home, gateway, ISSUER, clock)
-        self.policy = compile_policy(gateway, load_documents(HERE / "published"))
+        self.policy = compile_policy(gateway, documents or load_documents(HERE / "published"))
         self.store = Store(f"sqlite:///{home}/gateway.sqlite", pool=1)
         self.store.write_now(JTI.create)
         once, known = StoreOnce(self.store), load_credentials(gateway, home)
@@ -93,7 +102,8 @@ class Bench(Keys):
 
     def serve(self) -> None:
         """Stand the gateway on what the edge is now."""
-        self.app = gateway_app(self.policy, dict.fromkeys(self.policy.mounts, echo), self.edge)
+        targets = dict.fromkeys(self.policy.mounts, self.target)
+        self.app = gateway_app(self.policy, targets, self.edge)
         transport = httpx.ASGITransport(self.app)
         self.http = httpx.AsyncClient(transport=transport, base_url=ISSUER)
 

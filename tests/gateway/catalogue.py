@@ -172,7 +172,8 @@ def check_problem(answer: Answer, expect: Mapping[str, Any], issuer: str) -> Non
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["cache-control"] == "no-store"
     assert problem["code"] == expect["code"]
-    assert problem["type"] == f"{issuer}/problems/{expect['code']}"
+    row = REFUSALS.get(expect["code"])
+    assert problem["type"] == ((row and row.type) or f"{issuer}/problems/{expect['code']}")
     assert problem["status"] == answer.status
     assert problem["request_id"] == answer.headers["x-request-id"]
     assert problem["trace_id"] == answer.headers["traceparent"].split("-")[1]

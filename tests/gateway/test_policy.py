@@ -11,8 +11,9 @@ import pytest
 
 from apis.gateway.app import gateway_app
 from apis.gateway.compiled import compile_policy
+from apis.gateway.documents import load_documents
 from apis.gateway.oauth import ensure_clients, load_credentials
-from apis.gateway.policy import PolicyError, load_documents, load_gateway
+from apis.gateway.policy import PolicyError, load_gateway
 from tests.gateway.bench import HERE, Bench
 
 GOOD = (HERE / "gateway.yaml").read_text()

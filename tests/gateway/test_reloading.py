@@ -9,8 +9,9 @@ import pytest
 
 from apis.gateway.app import Front
 from apis.gateway.compiled import compile_policy
+from apis.gateway.documents import load_documents
 from apis.gateway.oauth import AuthorizationServer, StoreOnce, load_credentials
-from apis.gateway.policy import Gateway, load_documents, load_gateway
+from apis.gateway.policy import Gateway, load_gateway
 from apis.runtime.reloading import Reloading
 from tests.gateway.bench import HERE, Bench, echo
 

@@ -9,7 +9,8 @@ import pytest
 
 from apis.gateway.compiled import Policy, compile_policy
 from apis.gateway.decisions import recorded
-from apis.gateway.policy import load_documents, load_gateway
+from apis.gateway.documents import load_documents
+from apis.gateway.policy import load_gateway
 from apis.gateway.replaying import Impact, Replay
 from tests.gateway.bench import GATEWAY, HERE, Bench
 
