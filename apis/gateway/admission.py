@@ -8,17 +8,13 @@ from math import ceil
 from apis.gateway.compiled import Policy
 from apis.gateway.exchange import Exchange
 from apis.gateway.guard import Refusal
+from apis.gateway.oauth import RESOURCE_PATH
 from apis.gateway.policy import Client
 from apis.gateway.routes import Route
 from apis.gateway.tokens import Claims, Tokens
 from apis.runtime.clock import Clock
 from apis.runtime.context import Context
 from apis.runtime.limits import Limit, Limiter
-
-_INVALID_TOKEN = Refusal(
-    "invalid-token", headers=((b"www-authenticate", b'Bearer error="invalid_token"'),)
-)
-_MISSING_TOKEN = Refusal("missing-token", headers=((b"www-authenticate", b"Bearer"),))
 
 
 class Admission:
@@ -27,8 +23,12 @@ class Admission:
     def __init__(self, policy: Policy, tokens: Tokens, limiter: Limiter, clock: Clock) -> None:
         self._policy = policy
         self._clients = policy.gateway.clients
+        self._people = policy.gateway.people
         self._tokens = tokens
         self._limiter = limiter
+        self._about = f'resource_metadata="{tokens.issuer}{RESOURCE_PATH}"'
+        self._missing = _challenged("missing-token", f"Bearer {self._about}")
+        self._invalid = _challenged("invalid-token", f'Bearer error="invalid_token", {self._about}')
         self._clock = clock
         self._fields = {name: _policy_field(limits) for name, limits in policy.limits.items()}
 
@@ -38,32 +38,29 @@ class Admission:
         """The claims of who may call this operation now, or why not."""
         given = headers.get(b"authorization")
         if given is None:
-            return _MISSING_TOKEN
+            return self._missing
         kind, _, token = given.partition(b" ")
         claims = self._tokens.verify(token) if kind.lower() == b"bearer" else None
         client = self._clients.get(claims.client_id) if claims else None
-        if claims is None or client is None:
-            return _INVALID_TOKEN
+        if claims is None or client is None or (claims.grant and claims.sub not in self._people):
+            return self._invalid
         exchange.client = claims.client_id
         if route.scope not in claims.scopes or route.scope not in client.scopes:
-            challenge = f'Bearer error="insufficient_scope", scope="{route.scope}"'
-            return Refusal(
-                "insufficient-scope",
-                f"The scope {route.scope} is needed.",
-                ((b"www-authenticate", challenge.encode()),),
-            )
+            challenge = f'Bearer error="insufficient_scope", scope="{route.scope}", {self._about}'
+            detail = f"The scope {route.scope} is needed."
+            return _challenged("insufficient-scope", challenge, detail)
         return await self._counted(route, claims, client, exchange) or claims
 
     def context(self, claims: Claims, exchange: Exchange) -> Context:
         """What travels with the call to the tiers."""
-        client = self._clients[claims.client_id]
+        who = self._people[claims.sub] if claims.grant else self._clients[claims.client_id]
         return Context(
             actor=claims.sub,
             client=claims.client_id,
             person=claims.person,
             roles=claims.roles,
             scopes=claims.scopes,
-            rows=client.rows,
+            rows=who.rows,
             request_id=exchange.request_id,
             traceparent=exchange.traceparent,
             cause=exchange.request_id,
@@ -95,6 +92,10 @@ class Admission:
             left.append(b'"%b";r=%d;t=%d' % (name.encode(), verdict.remaining, ceil(verdict.reset)))
         exchange.more.append((b"ratelimit", b", ".join(left)))
         return None
+
+
+def _challenged(code: str, challenge: str, detail: str = "") -> Refusal:
+    return Refusal(code, detail, ((b"www-authenticate", challenge.encode()),))
 
 
 def _policy_field(limits: tuple[tuple[str, Limit], ...]) -> bytes:

@@ -37,6 +37,7 @@ from apis.gateway.guard import (
 )
 from apis.gateway.oauth import AuthorizationServer
 from apis.gateway.own import Own, Ready
+from apis.gateway.people import People
 from apis.gateway.routes import Route
 from apis.gateway.tokens import Tokens
 from apis.runtime.clock import Clock
@@ -56,6 +57,7 @@ class Edge(NamedTuple):
     limiter: Limiter
     tokens: Tokens
     oauth: AuthorizationServer
+    people: People
     ready: Ready
     log: Log
 
@@ -80,7 +82,7 @@ class Front:
         self.pages = catalog_pages(policy, edge.issuer)
         self.endings = {name: (at, told) for name, at, told in _endings(policy, edge.issuer)}
         self.admission = Admission(policy, edge.tokens, edge.limiter, edge.clock)
-        self.own = Own(edge.tokens, edge.oauth, edge.ready)
+        self.own = Own(edge.tokens, edge.oauth, edge.people, edge.ready)
 
 
 class Gateway:

@@ -29,6 +29,7 @@ MOST_HEADERS = 100
 MOST_HEADER_BYTES = 32_768
 MOST_URI_BYTES = 8_192
 MOST_BODY_BYTES = 1 << 20
+MOST_FORM_BYTES = 16_384
 MOST_DEPTH = 32
 MOST_VALUES = 50_000
 MOST_KEYS = 1_000
@@ -261,6 +262,13 @@ async def read_body(
         if not message.get("more_body"):
             return b"".join(parts)
         message = await receive()
+
+
+async def form_body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes | Refusal | None:
+    """Read the body of a form; None when the client went away."""
+    if b"content-encoding" in headers:
+        return Refusal("unsupported-media-type", "Compressed bodies are not accepted.")
+    return await read_body(headers, receive, MOST_FORM_BYTES)
 
 
 class _TwiceError(ValueError):

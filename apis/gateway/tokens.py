@@ -10,7 +10,7 @@ import base64
 import json
 import os
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from joserfc.jwk import ECKey, Key, KeySet
 from apis.gateway.policy import FILE, NAMED, PolicyError
 from apis.runtime.clock import Clock
 
+SIGNING = "home:signing.json"
 ALGORITHM = "ES256"
 TYPE = "at+jwt"
 LIFETIME_S = 300
@@ -41,6 +42,10 @@ class Claims(msgspec.Struct, frozen=True):
     roles: tuple[str, ...]
     person: str | None
     exp: int
+    iat: int
+    jti: str
+    grant: str | None = None
+    """What a person granted the client; None where the client acts for itself."""
 
 
 class _Payload(msgspec.Struct, frozen=True):
@@ -55,6 +60,7 @@ class _Payload(msgspec.Struct, frozen=True):
     nbf: int | None = None
     roles: tuple[str, ...] = ()
     person: str | None = None
+    grant: str | None = None
 
 
 def signing_keys(reference: str | None, home: Path) -> KeySet:
@@ -64,7 +70,7 @@ def signing_keys(reference: str | None, home: Path) -> KeySet:
         if not path.exists():
             key = ECKey.generate_key("P-256", {"use": "sig", "alg": ALGORITHM}, auto_kid=True)
             write_private(path, json.dumps({"keys": [key.as_dict(private=True)]}))
-        reference = "home:signing.json"
+        reference = SIGNING
     try:
         keys = KeySet.import_key_set(json.loads(read_secret(reference, home)))
     except (ValueError, LookupError, TypeError, OSError, JoseError) as error:
@@ -79,8 +85,15 @@ def _signs(key: Key) -> bool:
     return isinstance(key, ECKey) and key.curve_name == "P-256" and bool(key.kid and key.is_private)
 
 
-def read_secret(reference: str, home: Path, *, member: str = "", public: bool = False) -> str:
-    """Read `env:NAME`, `file:/path` or `home:name`; of a clients file, that member's secret.
+def read_secret(
+    reference: str,
+    home: Path,
+    *,
+    member: str = "",
+    field: str = "client_secret",
+    public: bool = False,
+) -> str:
+    """Read `env:NAME`, `file:/path` or `home:name`; of a file of many, a field of that member.
 
     `file:/path#client` names the member itself. ValueError when others may read a private file.
     """
@@ -102,10 +115,10 @@ def read_secret(reference: str, home: Path, *, member: str = "", public: bool = 
     if not member:
         return text
     entry = json.loads(text).get(member)
-    if not isinstance(entry, dict) or not entry.get("client_secret"):
-        msg = f"{path} holds no client_secret of {member}"
+    if not isinstance(entry, dict) or not entry.get(field):
+        msg = f"{path} holds no {field} of {member}"
         raise ValueError(msg)
-    return str(entry["client_secret"])
+    return str(entry[field])
 
 
 def write_private(path: Path, text: str, *, replace: bool = False) -> None:
@@ -136,9 +149,27 @@ class Tokens:
         self.issuer = issuer
         self.lifetime_s = lifetime_s
         self._clock = clock
+        self._known: dict[bytes, Claims] = {}
+        self._revoked: dict[str, float] = {}
+        self.use(keys)
+
+    def use(self, keys: KeySet) -> None:
+        """Sign with the first of these keys from now on, and accept what any of them signed."""
         self._keys = {str(key.kid): key for key in keys.keys}
         self._signer = keys.keys[0]
-        self._known: dict[bytes, Claims] = {}
+        self._known.clear()
+
+    def revoke(self, names: Mapping[str, float]) -> None:
+        """Refuse the tokens of these identifiers and grants, known until the moment each has."""
+        new = names.keys() - self._revoked.keys()
+        if not new:
+            return
+        now = self._clock.timestamp()
+        live = {**self._revoked, **names}.items()
+        self._revoked = {name: until for name, until in live if until > now}
+        for digest, claims in list(self._known.items()):
+            if claims.jti in new or claims.grant in new:
+                del self._known[digest]
 
     def jwks(self) -> dict[str, Any]:
         """Give the public keys, as `/.well-known/jwks.json` shows them."""
@@ -153,7 +184,7 @@ class Tokens:
         person: str | None = None,
         **claims: Any,
     ) -> str:
-        """Sign a token for a client acting for itself."""
+        """Sign a token: for a client acting for itself, unless `claims` name a `sub`."""
         now = int(self._clock.timestamp())
         payload = {
             "iss": self.issuer,
@@ -200,11 +231,15 @@ class Tokens:
             and said.iat <= now + LEEWAY_S
             and (said.nbf is None or said.nbf <= now + LEEWAY_S)
             and bool(said.jti and said.sub and said.client_id)
+            and self._revoked.keys().isdisjoint((said.jti, said.grant or said.jti))
         )
         if not right:
             return None
         scopes = tuple(said.scope.split())
-        return Claims(said.client_id, said.sub, scopes, said.roles, said.person, said.exp)
+        return Claims(
+            said.client_id, said.sub, scopes, said.roles, said.person, said.exp, said.iat,
+            said.jti, said.grant,
+        )  # fmt: skip
 
 
 def opened(

@@ -12,15 +12,13 @@ from pathlib import Path
 import uvicorn
 
 from apis.gateway.app import Edge, Front, Gateway
+from apis.gateway.client_authentication import ensure_clients, load_credentials
 from apis.gateway.compiled import compile_policy
-from apis.gateway.oauth import (
-    AuthorizationServer,
-    StoreOnce,
-    ensure_clients,
-    load_credentials,
-)
+from apis.gateway.oauth import AuthorizationServer
+from apis.gateway.people import People, ensure_people, load_passwords
 from apis.gateway.policy import Gateway as Policy
 from apis.gateway.policy import load_documents
+from apis.gateway.revocations import Revocations
 from apis.gateway.tokens import Tokens, signing_keys
 from apis.runtime.clients import Asgi
 from apis.runtime.deployment import Deployment, reached
@@ -47,19 +45,24 @@ def gateway(deployment: Deployment) -> Gateway:
         issuer=settings.issuer,
         clock=deployment.clock,
     )
-    once = StoreOnce(deployment.store)  # an assertion counts once, restarts included
     ready, write = with_peers(deployment), LineWriter().write
 
     def front(policy: Policy) -> Front:
         compiled = compile_policy(policy, load_documents(DOCUMENTS))
         ensure_clients(settings.home, policy)
+        tokens.use(signing_keys(policy.signing, settings.home))
+        ensure_people(settings.home, policy)
         credentials = load_credentials(policy, settings.home)
+        passwords = load_passwords(policy, settings.home)
         edge = Edge(
             issuer=settings.issuer,
             clock=deployment.clock,
             limiter=deployment.limiter,
             tokens=tokens,
-            oauth=AuthorizationServer(policy, credentials, tokens, once, deployment.clock),
+            oauth=AuthorizationServer(
+                policy, credentials, tokens, deployment.store, deployment.clock
+            ),
+            people=People(passwords, deployment.store, deployment.limiter, deployment.clock),
             ready=ready,
             log=write,
         )
@@ -68,6 +71,7 @@ def gateway(deployment: Deployment) -> Gateway:
     served = Gateway(front(deployment.gateway), write)
     reloading = Reloading(served, deployment.gateway, settings.home, settings.gateway, front)
     deployment.spawn(reloading.go())
+    deployment.spawn(Revocations(deployment.store, tokens).go())
     return served
 
 

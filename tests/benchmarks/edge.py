@@ -11,8 +11,10 @@ from typing import Any
 import uvloop
 
 from apis.gateway.app import Edge, gateway_app
+from apis.gateway.client_authentication import ensure_clients, load_credentials
 from apis.gateway.compiled import compile_policy
-from apis.gateway.oauth import AuthorizationServer, StoreOnce, ensure_clients, load_credentials
+from apis.gateway.oauth import AuthorizationServer
+from apis.gateway.people import People
 from apis.gateway.policy import load_documents, load_gateway
 from apis.gateway.tokens import Tokens, signing_keys
 from apis.runtime.clock import Clock
@@ -48,9 +50,10 @@ async def measured(folder: Path, text: str) -> dict[str, float]:
     clock = Clock()
     tokens = Tokens(signing_keys(None, folder), issuer=ISSUER, clock=clock)
     known = load_credentials(policy.gateway, folder)
-    once = StoreOnce(Store(f"sqlite:///{folder}/gateway.sqlite"))  # no assertion is sent
-    oauth = AuthorizationServer(policy.gateway, known, tokens, once, clock)
-    around = Edge(ISSUER, clock, MemoryLimiter(), tokens, oauth, ready, lambda _line: None)
+    store = Store(f"sqlite:///{folder}/gateway.sqlite")  # never written: one client, no assertion
+    oauth = AuthorizationServer(policy.gateway, known, tokens, store, clock)
+    people = People({}, store, MemoryLimiter(), clock)
+    around = Edge(ISSUER, clock, MemoryLimiter(), tokens, oauth, people, ready, lambda _line: None)
     app = gateway_app(policy, dict.fromkeys(policy.mounts, bare), around)
     client = policy.gateway.clients["demo"]
     token = tokens.issue("demo", client.scopes, roles=client.roles, person=client.person)

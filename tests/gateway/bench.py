@@ -12,26 +12,25 @@ import msgspec
 from joserfc.jwk import ECKey
 
 from apis.gateway.app import Edge, gateway_app
+from apis.gateway.client_authentication import ensure_clients, load_credentials
 from apis.gateway.compiled import compile_policy
 from apis.gateway.guard import Receive, Scope, Send
-from apis.gateway.oauth import (
-    JTI,
-    AuthorizationServer,
-    StoreOnce,
-    ensure_clients,
-    load_credentials,
-)
+from apis.gateway.oauth import AuthorizationServer
+from apis.gateway.people import People, hashed, load_passwords
 from apis.gateway.policy import load_documents, load_gateway
 from apis.gateway.tokens import Tokens, signing_keys
 from apis.runtime.clock import Clock
 from apis.runtime.context import SCOPE_KEY
 from apis.runtime.limits import MemoryLimiter
-from apis.runtime.store import Store
+from apis.runtime.store import METADATA, Store
 from contracts.errors import Throttled
 from tests.gateway.failures import ANSWERS
 
 HERE = Path(__file__).parent
 ISSUER = "http://127.0.0.1:8080"
+PASSWORD = "correct horse"
+HASH = hashed(PASSWORD)
+PEOPLE = json.dumps({name: {"password_hash": HASH} for name in ("ann", "bob")})
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
@@ -75,6 +74,8 @@ class Bench:
         self.clock.set(NOW)
         gateway = load_gateway((HERE / "gateway.yaml").read_text())
         ensure_clients(home, gateway)
+        (home / "people.json").write_text(PEOPLE)
+        (home / "people.json").chmod(0o600)
         self.secrets: dict[str, str] = {
             name: entry["client_secret"]
             for name, entry in json.loads((home / "clients.json").read_bytes()).items()
@@ -82,13 +83,16 @@ class Bench:
         self.policy = compile_policy(gateway, load_documents(HERE / "published"))
         self.tokens = Tokens(signing_keys(None, home), issuer=ISSUER, clock=self.clock)
         self.store = Store(f"sqlite:///{home}/gateway.sqlite", pool=1)
-        self.store.write_now(JTI.create)
-        once, known = StoreOnce(self.store), load_credentials(gateway, home)
-        self.oauth = AuthorizationServer(gateway, known, self.tokens, once, self.clock)
+        for each in (table for table in METADATA.sorted_tables if table.schema == "gateway"):
+            self.store.write_now(each.create)
+        known = load_credentials(gateway, home)
+        self.oauth = AuthorizationServer(gateway, known, self.tokens, self.store, self.clock)
+        limiter = MemoryLimiter()
+        self.people = People(load_passwords(gateway, home), self.store, limiter, self.clock)
         self.missing: list[str] = []
         self.log: list[dict[str, Any]] = []
         self.edge = Edge(
-            ISSUER, self.clock, MemoryLimiter(), self.tokens, self.oauth, self.ready,
+            ISSUER, self.clock, limiter, self.tokens, self.oauth, self.people, self.ready,
             self.log.append,
         )  # fmt: skip
         self.app = gateway_app(self.policy, dict.fromkeys(self.policy.mounts, echo), self.edge)

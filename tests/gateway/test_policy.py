@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from apis.gateway.app import Edge, gateway_app
+from apis.gateway.client_authentication import ensure_clients, load_credentials
 from apis.gateway.compiled import compile_policy
-from apis.gateway.oauth import ensure_clients, load_credentials
 from apis.gateway.policy import PolicyError, load_documents, load_gateway
 from tests.gateway.bench import HERE, Bench
 
@@ -92,7 +92,7 @@ def test_all_mistakes_are_told_at_once() -> None:
 
 
 def test_a_version_that_is_served_needs_a_target(bench: Bench) -> None:
-    edge = Edge("", bench.clock, None, bench.tokens, bench.oauth, bench.ready, print)  # type: ignore[arg-type] # never used
+    edge = Edge("", bench.clock, None, bench.tokens, bench.oauth, bench.people, bench.ready, print)  # type: ignore[arg-type] # never used
 
     with pytest.raises(ValueError, match="no target for process/orders/v1, "):
         gateway_app(bench.policy, {}, edge)
@@ -142,9 +142,9 @@ def test_clients_are_made_once_and_kept_private(tmp_path: Path) -> None:
 
     assert json.loads((tmp_path / "clients.json").read_bytes()) == first
     assert (tmp_path / "clients.json").stat().st_mode & 0o777 == 0o600
-    assert first.keys() == {"clerk", "reader", "slow"}
+    assert first.keys() == {"clerk", "reader", "slow", "portal", "other", "auditor"}
     assert first["clerk"].keys() == {"client_secret", "scopes", "roles"}
-    assert len({entry["client_secret"] for entry in first.values()}) == 3
+    assert len({entry["client_secret"] for entry in first.values()}) == 6
 
 
 def test_a_new_client_joins_and_the_others_keep_their_secrets(tmp_path: Path) -> None:

@@ -12,8 +12,12 @@ down_revision = None
 
 def upgrade() -> None:
     audit()
+    codes()
+    grants()
     jti()
     outbox()
+    refresh_tokens()
+    revocations()
 
 
 def audit() -> None:
@@ -36,6 +40,44 @@ def audit() -> None:
         sa.PrimaryKeyConstraint("seq"),
         sa.UniqueConstraint("position"),
         sa.UniqueConstraint("previous"),
+        schema="gateway",
+    )
+
+
+def codes() -> None:
+    op.create_table(
+        "codes",
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("grant_id", sa.String(length=32), nullable=False),
+        sa.Column("redirect_uri", sa.Text(), nullable=False),
+        sa.Column("challenge", sa.String(length=43), nullable=False),
+        sa.Column("expires_at", sa.Float(), nullable=False),
+        sa.Column("used_at", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("digest"),
+        schema="gateway",
+    )
+    op.create_index(
+        op.f("ix_gateway_codes_expires_at"), "codes", ["expires_at"], unique=False, schema="gateway"
+    )
+
+
+def grants() -> None:
+    op.create_table(
+        "grants",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("client", sa.String(length=200), nullable=False),
+        sa.Column("person", sa.String(length=200), nullable=False),
+        sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("expires_at", sa.Float(), nullable=False),
+        sa.Column("revoked_at", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+        schema="gateway",
+    )
+    op.create_index(
+        op.f("ix_gateway_grants_expires_at"),
+        "grants",
+        ["expires_at"],
+        unique=False,
         schema="gateway",
     )
 
@@ -66,5 +108,43 @@ def outbox() -> None:
         sa.Column("body", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("seq"),
         sa.UniqueConstraint("id"),
+        schema="gateway",
+    )
+
+
+def refresh_tokens() -> None:
+    op.create_table(
+        "refresh_tokens",
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("grant_id", sa.String(length=32), nullable=False),
+        sa.Column("expires_at", sa.Float(), nullable=False),
+        sa.Column("used_at", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("digest"),
+        schema="gateway",
+    )
+    op.create_index(
+        op.f("ix_gateway_refresh_tokens_expires_at"),
+        "refresh_tokens",
+        ["expires_at"],
+        unique=False,
+        schema="gateway",
+    )
+
+
+def revocations() -> None:
+    op.create_table(
+        "revocations",
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("expires_at", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("name"),
+        schema="gateway",
+    )
+    op.create_index(
+        op.f("ix_gateway_revocations_expires_at"),
+        "revocations",
+        ["expires_at"],
+        unique=False,
         schema="gateway",
     )
