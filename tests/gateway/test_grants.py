@@ -26,7 +26,7 @@ from tests.gateway.portal import (
     tokens_for,
 )
 
-ROWS = yaml.safe_load((Path(__file__).parent / "grants.yaml").read_text())
+ROWS = yaml.safe_load((Path(__file__).parent / "oauth/grants.yaml").read_text())
 ORDERS = "/process/orders/v3/orders"
 
 
