@@ -113,7 +113,7 @@ def consent_page(client: str, redirect: str, scopes: list[str], person: str, tok
     host = urlsplit(redirect).netloc
     body = (
         f"<h1>Allow {escape(client)} to act for you?</h1>\n"
-        f'<p class="soft">It could, until you sign out there:</p>\n<ul>\n{wanted}</ul>\n'
+        f'<p class="soft">For at most 12 hours it could:</p>\n<ul>\n{wanted}</ul>\n'
         f'<p class="soft">You will be sent to <strong>{escape(host)}</strong>.</p>\n'
         f'<form method="post">\n{_hidden(token)}'
         '<button name="action" value="allow">Allow</button>\n'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import pytest
@@ -16,7 +17,7 @@ ORDERS = "/process/orders/v3/orders"
 URL = f"{ISSUER}/oauth"
 
 
-def client(bench: Bench, name: str, secret: str | None = None, **more: str) -> object:
+def client(bench: Bench, name: str, secret: Any = None, **more: str) -> Any:
     from authlib.integrations.httpx_client import AsyncOAuth2Client  # noqa: PLC0415 - it warns
 
     return AsyncOAuth2Client(

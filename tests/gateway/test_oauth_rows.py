@@ -22,8 +22,9 @@ def rows() -> list[Any]:
     for name in ("authorize", "introspection"):
         group = yaml.safe_load((ROWS / f"{name}.yaml").read_text())
         base = {**group["request"], "expect": group["expect"]}
-        for row in group["rows"]:
-            found.append(pytest.param({**base, **row}, id=f"{name}: {row['name']}"))
+        found += [
+            pytest.param({**base, **row}, id=f"{name}: {row['name']}") for row in group["rows"]
+        ]
     return found
 
 

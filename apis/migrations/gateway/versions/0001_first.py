@@ -18,6 +18,7 @@ def upgrade() -> None:
     outbox()
     refresh_tokens()
     revocations()
+    sessions()
 
 
 def audit() -> None:
@@ -144,6 +145,25 @@ def revocations() -> None:
     op.create_index(
         op.f("ix_gateway_revocations_expires_at"),
         "revocations",
+        ["expires_at"],
+        unique=False,
+        schema="gateway",
+    )
+
+
+def sessions() -> None:
+    op.create_table(
+        "sessions",
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("person", sa.String(length=200), nullable=False),
+        sa.Column("password", sa.String(length=64), nullable=False),
+        sa.Column("expires_at", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("digest"),
+        schema="gateway",
+    )
+    op.create_index(
+        op.f("ix_gateway_sessions_expires_at"),
+        "sessions",
         ["expires_at"],
         unique=False,
         schema="gateway",
