@@ -162,6 +162,28 @@ def backfill(since: datetime, client: str, *, dry_run: bool, **wanted: str | Non
 
 
 @main.group()
+def keys() -> None:
+    """The keys that sign access tokens."""
+
+
+@keys.command()
+def rotate() -> None:
+    """Make the key that signs from now on; what the last one signed stays good until it ends."""
+    from apis.console.access import rotate_keys  # noqa: PLC0415 - only this command needs it
+
+    click.echo(rotate_keys(settings()))
+
+
+@main.command()
+def password() -> None:
+    """The hash of a password, for `people` in gateway.yaml; it is asked for, or read from a pipe."""
+    from apis.console.access import password_hash  # noqa: PLC0415 - only this command needs it
+
+    asked = click.prompt("Password", hide_input=True, confirmation_prompt=sys.stdin.isatty())
+    click.echo(password_hash(asked))
+
+
+@main.group()
 def audit() -> None:
     """The record of who did what to which record."""
 

@@ -12,6 +12,7 @@ import os
 import secrets
 from collections.abc import Callable, Collection, Mapping
 from hashlib import sha256
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ TYPE = "at+jwt"
 LIFETIME_S = 300
 LONGEST_S = 600
 LEEWAY_S = 30
+SEEN_S = 5
+"""After so long every process has seen a new signing key (`reloading.py` looks twice a second)."""
 MOST_TOKEN_BYTES = 8_192
 MOST_REMEMBERED = 10_000
 
@@ -79,6 +82,26 @@ def signing_keys(reference: str | None, home: Path) -> KeySet:
         what = "private ES256 keys, each with a kid, are expected; the first of them signs"
         raise PolicyError([f"{FILE}: signing: {reference}: {what}"])
     return keys
+
+
+def rotated(reference: str | None, home: Path, now: float) -> tuple[str, str]:
+    """Put a new key before those there are; the kids of the new one and of the one it follows.
+
+    The new one signs when every process has seen it. The old one is accepted until the last token
+    it signed has ended, and then left out by the next rotation.
+    """
+    keys = signing_keys(reference, home).as_dict(private=True)["keys"]
+    kind, _, name = (reference or SIGNING).partition(":")
+    if kind == "env":
+        raise PolicyError([f"{FILE}: signing: {reference} is rotated where it is set"])
+    begins = now + SEEN_S
+    made = ECKey.generate_key("P-256", {"use": "sig", "alg": ALGORITHM}, auto_kid=True)
+    ends = {"exp": int(begins + LONGEST_S + LEEWAY_S) + 1}
+    kept = [{**ends, **key} for key in keys if key.get("exp", inf) >= now]
+    held = [{**made.as_dict(private=True), "nbf": int(begins)}, *kept]
+    path = home / name if kind == "home" else Path(name)
+    write_private(path, json.dumps({"keys": held}), replace=True)
+    return str(made.kid), str(keys[0]["kid"])
 
 
 def _signs(key: Key) -> bool:
@@ -154,10 +177,16 @@ class Tokens:
         self.use(keys)
 
     def use(self, keys: KeySet) -> None:
-        """Sign with the first of these keys from now on, and accept what any of them signed."""
+        """Sign with the first of these keys whose time has come; accept what any of them signed."""
         self._keys = {str(key.kid): key for key in keys.keys}
-        self._signer = keys.keys[0]
         self._known.clear()
+
+    @property
+    def signer(self) -> Key:
+        """The key that signs now: one that was just made is published for a while before."""
+        now = self._clock.timestamp()
+        keys = list(self._keys.values())
+        return next((key for key in keys if key.get("nbf", 0) <= now), keys[-1])
 
     def revoke(self, names: Mapping[str, float]) -> None:
         """Refuse the tokens of these identifiers and grants, known until the moment each has."""
@@ -173,7 +202,9 @@ class Tokens:
 
     def jwks(self) -> dict[str, Any]:
         """Give the public keys, as `/.well-known/jwks.json` shows them."""
-        return {"keys": [dict(key.as_dict(private=False)) for key in self._keys.values()]}
+        now = self._clock.timestamp()
+        live = (key for key in self._keys.values() if key.get("exp", now) >= now)
+        return {"keys": [dict(key.as_dict(private=False)) for key in live]}
 
     def issue(
         self,
@@ -200,8 +231,9 @@ class Tokens:
             **({"person": person} if person else {}),
             **claims,
         }
-        header = {"alg": ALGORITHM, "typ": TYPE, "kid": self._signer.kid}
-        return jwt.encode(header, payload, self._signer, [ALGORITHM])
+        key = self.signer
+        header = {"alg": ALGORITHM, "typ": TYPE, "kid": key.kid}
+        return jwt.encode(header, payload, key, [ALGORITHM])
 
     def verify(self, token: bytes) -> Claims | None:
         """Give the claims of a token that is right in every respect, else None."""
@@ -211,13 +243,17 @@ class Tokens:
         now = self._clock.timestamp()
         if (known := self._known.get(digest)) is not None:
             return known if known.exp + LEEWAY_S > now else None
-        found = opened(token, lambda kid: self._keys.get(kid or ""), [ALGORITHM], {TYPE})
+        found = opened(token, self._key, [ALGORITHM], {TYPE})
         if found is None or (claims := self._claims(found, now)) is None:
             return None
         if len(self._known) >= MOST_REMEMBERED:
             del self._known[next(iter(self._known))]
         self._known[digest] = claims
         return claims
+
+    def _key(self, kid: str | None) -> Key | None:
+        key = self._keys.get(kid or "")
+        return key if key and key.get("exp", inf) >= self._clock.timestamp() else None
 
     def _claims(self, found: dict[str, Any], now: float) -> Claims | None:
         try:

@@ -43,7 +43,7 @@ def token(bench: Bench, name: str) -> str:
     header = json.loads(base64.urlsafe_b64decode(head + "=="))
     payload = json.loads(base64.urlsafe_b64decode(body + "=="))
     public = bench.tokens.jwks()["keys"][0]
-    ours = bench.tokens._signer
+    ours = bench.tokens.signer
     if name in (plain := _unsigned(right, header, payload, bench)):
         return plain[name]
     headers: dict[str, dict[str, Any]] = {
