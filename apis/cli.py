@@ -176,7 +176,7 @@ def rotate() -> None:
 
 @main.command()
 def password() -> None:
-    """The hash of a password, for `people` in gateway.yaml; it is asked for, or read from a pipe."""
+    """The hash of a password, for `people` in gateway.yaml; it is asked for."""
     from apis.console.access import password_hash  # noqa: PLC0415 - only this command needs it
 
     asked = click.prompt("Password", hide_input=True, confirmation_prompt=sys.stdin.isatty())

@@ -199,7 +199,7 @@ class Transaction(AuthlibServer):  # type: ignore[misc]  # Authlib has no types
         if "refresh_token" in token:
             self.book.write_refresh_token(token["refresh_token"], request.user.grant_id)
 
-    def handle_response(self, status: int, body: Any, headers: list[tuple[str, str]]) -> Answer:
+    def answered(self, status: int, body: Any, headers: list[tuple[str, str]]) -> Answer:
         """Say it to the pipeline; of Authlib's headers only the way on is kept."""
         client = self.proven.client_id if self.proven else None
         if location := dict(headers).get("Location"):
@@ -208,6 +208,8 @@ class Transaction(AuthlibServer):  # type: ignore[misc]  # Authlib has no types
             return answer
         more = (BASIC,) if status == UNAUTHORIZED else ()
         return Answer(status, body, (*NOT_KEPT, *more), client)
+
+    handle_response = answered  # Authlib's name for it
 
     def refused(self, error: Any) -> Answer:
         """Say why not."""

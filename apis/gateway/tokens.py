@@ -90,7 +90,7 @@ def rotated(reference: str | None, home: Path, now: float) -> tuple[str, str]:
     The new one signs when every process has seen it. The old one is accepted until the last token
     it signed has ended, and then left out by the next rotation.
     """
-    keys = signing_keys(reference, home).as_dict(private=True)["keys"]
+    keys: list[Any] = signing_keys(reference, home).as_dict(private=True)["keys"]
     kind, _, name = (reference or SIGNING).partition(":")
     if kind == "env":
         raise PolicyError([f"{FILE}: signing: {reference} is rotated where it is set"])
@@ -102,6 +102,11 @@ def rotated(reference: str | None, home: Path, now: float) -> tuple[str, str]:
     path = home / name if kind == "home" else Path(name)
     write_private(path, json.dumps({"keys": held}), replace=True)
     return str(made.kid), str(keys[0]["kid"])
+
+
+def _moment(key: Key, name: str, otherwise: float) -> float:
+    said: Any = key.get(name)
+    return said if isinstance(said, int) else otherwise
 
 
 def _signs(key: Key) -> bool:
@@ -186,7 +191,7 @@ class Tokens:
         """The key that signs now: one that was just made is published for a while before."""
         now = self._clock.timestamp()
         keys = list(self._keys.values())
-        return next((key for key in keys if key.get("nbf", 0) <= now), keys[-1])
+        return next((key for key in keys if _moment(key, "nbf", 0) <= now), keys[-1])
 
     def revoke(self, names: Mapping[str, float]) -> None:
         """Refuse the tokens of these identifiers and grants, known until the moment each has."""
@@ -203,7 +208,7 @@ class Tokens:
     def jwks(self) -> dict[str, Any]:
         """Give the public keys, as `/.well-known/jwks.json` shows them."""
         now = self._clock.timestamp()
-        live = (key for key in self._keys.values() if key.get("exp", now) >= now)
+        live = (key for key in self._keys.values() if _moment(key, "exp", inf) >= now)
         return {"keys": [dict(key.as_dict(private=False)) for key in live]}
 
     def issue(
@@ -253,7 +258,7 @@ class Tokens:
 
     def _key(self, kid: str | None) -> Key | None:
         key = self._keys.get(kid or "")
-        return key if key and key.get("exp", inf) >= self._clock.timestamp() else None
+        return key if key and _moment(key, "exp", inf) >= self._clock.timestamp() else None
 
     def _claims(self, found: dict[str, Any], now: float) -> Claims | None:
         try:

@@ -225,7 +225,11 @@ GATEWAY = [
         "secret: hunter2",
         "clients.demo.secret: a secret is named as env:NAME, file:/path or home:name, never",
     ),
-    ("secret: home:clients.json", "secret: 12345", "clients.demo.secret: Expected `str | null`"),
+    (
+        "secret: home:clients.json",
+        "secret: 12345",
+        "clients.demo.secret: Expected `str | array | null`",
+    ),
     ("version: 1\n", "version: 1\n«signing: hunter2\n", "signing: a secret is named as env:NAME"),
     ("secret: home:clients.json", "keys: hunter2", "clients.demo.keys: a secret is named as env"),
     (

@@ -34,8 +34,7 @@ class Browser:
         return self.page
 
     async def sends(self, action: str, **fields: Any) -> httpx.Response:
-        found = TOKEN.search(self.page.text)
-        data = {"token": found[1] if found else "", "action": action, **fields}
+        data = {"token": token_of(self), "action": action, **fields}
         self.page = await self.http.post(self.page.url, data=data)
         if urlsplit(self.page.headers.get("location", ISSUER)).netloc in {
             "",
@@ -46,6 +45,12 @@ class Browser:
 
     async def signs_in(self, name: str = "ann", password: str = PASSWORD) -> httpx.Response:
         return await self.sends("sign-in", name=name, password=password)
+
+
+def token_of(browser: Browser) -> str:
+    """The token in the form that a browser shows."""
+    found = TOKEN.search(browser.page.text)
+    return found[1] if found else ""
 
 
 def asking(client: str = "portal", **changes: Any) -> str:

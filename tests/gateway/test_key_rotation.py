@@ -14,7 +14,7 @@ ORDERS = "/process/orders/v3/orders"
 
 
 def kid_of(token: str) -> str:
-    return str(json.loads(base64.urlsafe_b64decode(token.split(".")[0] + "=="))["kid"])
+    return str(json.loads(base64.urlsafe_b64decode(token.partition(".")[0] + "=="))["kid"])
 
 
 def rotates(bench: Bench) -> tuple[str, str]:

@@ -7,7 +7,7 @@ import pytest
 
 from apis.gateway.people import BY_PERSON, SESSION_S
 from tests.gateway.bench import ISSUER, PASSWORD, Bench
-from tests.gateway.portal import BACK, TOKEN, Browser, asking, came_back
+from tests.gateway.portal import BACK, Browser, asking, came_back, token_of
 
 
 @pytest.fixture
@@ -80,8 +80,8 @@ async def test_one_address_cannot_try_everybody(browser: Browser) -> None:
 
 async def test_a_session_s_cookie_is_new_and_no_script_reads_it(browser: Browser) -> None:
     before = browser.http.cookies["throughline"]
-    token = TOKEN.search(browser.page.text)
-    data = {"token": token[1], "action": "sign-in", "name": "ann", "password": PASSWORD}
+    token = token_of(browser)
+    data = {"token": token, "action": "sign-in", "name": "ann", "password": PASSWORD}
 
     page = await browser.http.post(browser.page.url, data=data)
 
@@ -122,10 +122,10 @@ async def test_consent_cannot_be_given_from_another_site(
     browser: Browser, headers: dict[str, str]
 ) -> None:
     await browser.signs_in()
-    token = TOKEN.search(browser.page.text)
+    token = token_of(browser)
 
     answer = await browser.http.post(
-        asking(), data={"token": token[1], "action": "allow"}, headers=headers
+        asking(), data={"token": token, "action": "allow"}, headers=headers
     )
 
     assert answer.status_code == 403
@@ -144,9 +144,9 @@ async def test_the_token_of_another_browser_is_none(browser: Browser, bench: Ben
     await browser.signs_in()
     other = Browser(bench)
     await other.opens(asking())
-    token = TOKEN.search(other.page.text)
+    token = token_of(other)
 
-    answer = await browser.http.post(asking(), data={"token": token[1], "action": "allow"})
+    answer = await browser.http.post(asking(), data={"token": token, "action": "allow"})
 
     assert answer.status_code == 403
 
