@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import ceil
 
+from apis.gateway.api_keys import ApiKeys
 from apis.gateway.compiled import Policy
 from apis.gateway.exchange import Exchange
 from apis.gateway.guard import Refusal
@@ -20,11 +21,14 @@ from apis.runtime.limits import Limit, Limiter
 class Admission:
     """Authenticates, checks the scope and counts, for one policy."""
 
-    def __init__(self, policy: Policy, tokens: Tokens, limiter: Limiter, clock: Clock) -> None:
+    def __init__(
+        self, policy: Policy, tokens: Tokens, keys: ApiKeys, limiter: Limiter, clock: Clock
+    ) -> None:
         self._policy = policy
         self._clients = policy.gateway.clients
         self._people = policy.gateway.people
         self._tokens = tokens
+        self._keys = keys
         self._limiter = limiter
         self._about = f'resource_metadata="{tokens.issuer}{RESOURCE_PATH}"'
         self._missing = _challenged("missing-token", f"Bearer {self._about}")
@@ -36,13 +40,13 @@ class Admission:
         self, route: Route, headers: Mapping[bytes, bytes], exchange: Exchange
     ) -> Claims | Refusal:
         """The claims of who may call this operation now, or why not."""
-        given = headers.get(b"authorization")
-        if given is None:
-            return self._missing
-        kind, _, token = given.partition(b" ")
+        kind, _, token = headers.get(b"authorization", b"").partition(b" ")
         claims = self._tokens.verify(token) if kind.lower() == b"bearer" else None
-        client = self._clients.get(claims.client_id) if claims else None
-        if claims is None or client is None or (claims.grant and claims.sub not in self._people):
+        if claims is None and (claims := await self._keys.claims(headers)) is None:
+            sent = b"authorization" in headers or b"x-api-key" in headers
+            return self._invalid if sent else self._missing
+        client = self._clients.get(claims.client_id)
+        if client is None or (claims.grant and claims.sub not in self._people):
             return self._invalid
         exchange.client = claims.client_id
         if route.scope not in claims.scopes or route.scope not in client.scopes:

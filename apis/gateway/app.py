@@ -81,7 +81,9 @@ class Front:
         self.hosts = allowed_hosts(edge.issuer, policy.gateway.hosts)
         self.pages = catalog_pages(policy, edge.issuer)
         self.endings = {name: (at, told) for name, at, told in _endings(policy, edge.issuer)}
-        self.admission = Admission(policy, edge.tokens, edge.limiter, edge.clock)
+        self.admission = Admission(
+            policy, edge.tokens, edge.oauth.api_keys, edge.limiter, edge.clock
+        )
         self.own = Own(edge.tokens, edge.oauth, edge.people, edge.ready)
 
 

@@ -251,10 +251,18 @@ class Tokens:
         found = opened(token, self._key, [ALGORITHM], {TYPE})
         if found is None or (claims := self._claims(found, now)) is None:
             return None
+        self._remember(digest, claims)
+        return claims
+
+    def remember(self, key: bytes, claims: Claims) -> None:
+        """Know an API key as a token until these claims end."""
+        if claims.jti not in self._revoked:
+            self._remember(sha256(key).digest(), claims)
+
+    def _remember(self, digest: bytes, claims: Claims) -> None:
         if len(self._known) >= MOST_REMEMBERED:
             del self._known[next(iter(self._known))]
         self._known[digest] = claims
-        return claims
 
     def _key(self, kid: str | None) -> Key | None:
         key = self._keys.get(kid or "")

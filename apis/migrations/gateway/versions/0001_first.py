@@ -11,6 +11,7 @@ down_revision = None
 
 
 def upgrade() -> None:
+    api_keys()
     audit()
     codes()
     grants()
@@ -19,6 +20,23 @@ def upgrade() -> None:
     refresh_tokens()
     revocations()
     sessions()
+
+
+def api_keys() -> None:
+    op.create_table(
+        "api_keys",
+        sa.Column("id", sa.String(length=16), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("client", sa.String(length=200), nullable=False),
+        sa.Column("scopes", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Float(), nullable=False),
+        sa.Column("expires_at", sa.Float(), nullable=False),
+        sa.Column("revoked_at", sa.Float(), nullable=True),
+        sa.Column("used_at", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("digest"),
+        schema="gateway",
+    )
 
 
 def audit() -> None:
