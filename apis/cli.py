@@ -188,6 +188,62 @@ def plan(file: Path, *, as_json: bool) -> None:
 
 
 @main.group()
+def keys() -> None:
+    """The keys that sign access tokens."""
+
+
+@keys.command()
+def rotate() -> None:
+    """Make the key that signs from now on; what the last one signed stays good until it ends."""
+    from apis.console.access import rotate_keys  # noqa: PLC0415 - only this command needs it
+
+    click.echo(rotate_keys(settings()))
+
+
+@main.group()
+def api_keys() -> None:
+    """Keys for tools that cannot do OAuth."""
+
+
+@api_keys.command("make")
+@click.option("--client", required=True, help="Whose it is, in gateway.yaml.")
+@click.option("--scope", "scopes", multiple=True, required=True, help="What it opens.")
+@click.option("--days", type=click.IntRange(1, 366), default=90, help="How long it lives.")
+def make_api_key(client: str, scopes: tuple[str, ...], days: int) -> None:
+    """A new key, shown once; sent as Bearer, X-API-Key, or Basic with the client's name."""
+    from apis.console.access import make_key  # noqa: PLC0415 - only this command needs it
+
+    click.echo(make_key(settings(), client, scopes, days))
+
+
+@api_keys.command("list")
+def list_api_keys() -> None:
+    """Every key: whose, for what, until when, last used when."""
+    from apis.console.access import list_keys  # noqa: PLC0415 - only this command needs it
+
+    for line in list_keys(settings()):
+        click.echo(line)
+
+
+@api_keys.command("revoke")
+@click.argument("key_id")
+def revoke_api_key(key_id: str) -> None:
+    """End a key, on every gateway within a second."""
+    from apis.console.access import revoke_key  # noqa: PLC0415 - only this command needs it
+
+    click.echo(revoke_key(settings(), key_id))
+
+
+@main.command()
+def password() -> None:
+    """The hash of a password, for `people` in gateway.yaml; it is asked for."""
+    from apis.console.access import password_hash  # noqa: PLC0415 - only this command needs it
+
+    asked = click.prompt("Password", hide_input=True, confirmation_prompt=sys.stdin.isatty())
+    click.echo(password_hash(asked))
+
+
+@main.group()
 def audit() -> None:
     """The record of who did what to which record."""
 

@@ -38,6 +38,7 @@ from apis.gateway.guard import (
 from apis.gateway.oauth import AuthorizationServer
 from apis.gateway.overload import Load
 from apis.gateway.own import Own, Ready
+from apis.gateway.people import People
 from apis.gateway.requests import accepted
 from apis.gateway.responses import Checked
 from apis.gateway.tokens import Tokens
@@ -66,6 +67,7 @@ class Edge(NamedTuple):
     permits: Callable[[int], Permits]
     tokens: Tokens
     oauth: AuthorizationServer
+    people: People
     ready: Ready
     log: Log
     decisions: Decisions
@@ -98,9 +100,9 @@ class Front:
         self.endings = {name: (at, told) for name, at, told in _endings(policy, edge.issuer)}
         trust = Trust(policy.gateway.issuers, edge.rings, edge.clock)
         counting = Counting(policy, edge.limiter, edge.permits, edge.clock)
-        self.admission = Admission(policy, edge.tokens, trust, counting)
+        self.admission = Admission(policy, edge.tokens, edge.oauth.api_keys, trust, counting)
         explaining = Explaining(edge.decisions, policy.gateway)
-        self.own = Own(edge.tokens, edge.oauth, edge.ready, explaining)
+        self.own = Own(edge.tokens, edge.oauth, edge.people, edge.ready, explaining)
 
 
 class Gateway:

@@ -24,6 +24,7 @@ _JSON_TYPE = re.compile(
 _STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS = bytes.maketrans(b"[{]}", b"\x02\x02\x00\x00")
+MOST_FORM_BYTES = 16_384
 COMPRESSED = Refusal("unsupported-media-type", "Compressed bodies are not accepted.")
 NOT_JSON = Refusal("unsupported-media-type")
 
@@ -107,6 +108,15 @@ async def read_body(
         if not message.get("more_body"):
             return b"".join(parts)
         message = await receive()
+
+
+async def form_body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes | Refusal | None:
+    """Read the body of a form; None when the client went away."""
+    return (
+        COMPRESSED
+        if b"content-encoding" in headers
+        else await read_body(headers, receive, MOST_FORM_BYTES)
+    )
 
 
 class _TwiceError(ValueError):

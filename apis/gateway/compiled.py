@@ -18,6 +18,7 @@ from apis.gateway.policy import (
     Client,
     ClientRows,
     Gateway,
+    Person,
     PolicyError,
     place_of,
 )
@@ -26,6 +27,7 @@ from apis.gateway.routes import Mount, Route, mount_of
 from apis.gateway.schemas import Schemas
 from apis.gateway.scopes import opening
 from apis.gateway.windows import Named, named, plan_limits, recording_problems
+from apis.runtime.clock import LOOPBACK
 from apis.runtime.typed_yaml import Finding, Place
 
 REFERENCE = re.compile("^(env:|file:/|home:).")
@@ -63,6 +65,9 @@ def compile_policy(
         granted |= _scopes_of(name, api, mounts, found)
     for name, client in gateway.clients.items():
         found += _client_problems(("clients", name), client, gateway, granted)
+        found += _redirect_problems(("clients", name), client)
+    for name, person in gateway.people.items():
+        found += _person_problems(("people", name), person, gateway)
     if found:
         raise PolicyError([gateway.lines.told(*each) for each in found])
     return Policy(gateway, mounts, limits)
@@ -82,7 +87,7 @@ def _secret_problems(gateway: Gateway) -> Iterator[Finding]:
     """Secrets are named, never written: this file is read by many and kept for ever."""
     named: list[tuple[Place, str | None]] = [(("signing",), gateway.signing)]
     for name, client in gateway.clients.items():
-        named.append((("clients", name, "secret"), client.secret))
+        named += [(("clients", name, "secret"), secret) for secret in client.secrets]
         if isinstance(client.keys, str):
             named.append((("clients", name, "keys"), client.keys))
         elif any(PRIVATE & key.keys() for key in client.keys or ()):
@@ -90,6 +95,29 @@ def _secret_problems(gateway: Gateway) -> Iterator[Finding]:
     for place, reference in named:
         if reference is not None and not REFERENCE.match(reference):
             yield place, NAMED
+
+
+def _redirect_problems(place: Place, client: Client) -> Iterator[Finding]:
+    if client.redirects and client.rows:
+        yield (*place, "rows"), "a client with redirects acts for people: rows belong to them"
+    for redirect in client.redirects:
+        at = urlsplit(redirect)
+        loopback = at.scheme == "http" and at.hostname in LOOPBACK
+        if not (at.scheme == "https" or loopback) or not at.hostname or not redirect.isascii():
+            yield (*place, "redirects"), f"{redirect}: https is needed, or http on loopback"
+        elif at.username is not None or "#" in redirect or "*" in redirect:
+            yield (*place, "redirects"), f"{redirect}: an exact address without user or fragment"
+    if client.public and not client.redirects:
+        yield place, "it needs a secret, keys, or redirects to act for people who sign in"
+
+
+def _person_problems(place: Place, person: Person, gateway: Gateway) -> Iterator[Finding]:
+    if not REFERENCE.match(person.password):
+        yield (*place, "password"), NAMED
+    if person.rows == ClientRows():
+        yield (*place, "rows"), "name customers or entities, or leave rows out"
+    if place[1] in gateway.clients:
+        yield place, "a client has this name"
 
 
 def _client_problems(

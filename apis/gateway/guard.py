@@ -93,7 +93,8 @@ REFUSALS: dict[str, Row] = {
 
 _ONCE = frozenset(
     {b"host", b"content-length", b"content-type", b"content-encoding", b"transfer-encoding",
-     b"authorization", b"traceparent", b"x-request-id", b"idempotency-key", b"if-match"}
+     b"authorization", b"x-api-key", b"traceparent", b"x-request-id", b"idempotency-key",
+     b"if-match"}
 )  # fmt: skip
 _BAD_PATH = re.compile(
     rb"[^\x21-\x7e]|[\\;#?]|//|/\.{1,2}(?:/|\Z)"

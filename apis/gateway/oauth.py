@@ -1,327 +1,229 @@
-"""The authorization server: `POST /oauth/token`, its metadata and keys.
+"""The authorization server: tokens, introspection, revocation, codes, and what it says of itself.
 
-Clients prove themselves by secret (Basic or form) or by a signed assertion (`private_key_jwt`,
-RFC 7523), which counts once across all workers.
+Authlib decides by the RFCs (`endpoints.py`, `grants.py`); what it lets pass is refused before it
+(docs/decisions/0004-oauth.md).
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
-import json
-import re
-import secrets
 from collections.abc import Mapping
-from hashlib import sha256
-from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qsl, unquote_plus
+from typing import Any, Literal, NamedTuple
 
-import msgspec
-import sqlalchemy as sa
-from joserfc.errors import JoseError
-from joserfc.jwk import Key, KeySet
-from sqlalchemy import Column, Connection, Float, String
-
-from apis.gateway.policy import Client, Gateway, PolicyError
-from apis.gateway.tokens import (
-    LEEWAY_S,
-    MOST_TOKEN_BYTES,
-    Tokens,
-    opened,
-    read_secret,
-    write_private,
+from authlib.oauth2.rfc6749 import OAuth2Error
+from authlib.oauth2.rfc6749.errors import (
+    InvalidRequestError,
+    InvalidScopeError,
 )
+from sqlalchemy import Connection
+
+from apis.gateway.api_keys import PREFIX, ApiKeys
+from apis.gateway.client_authentication import (
+    ASSERTION_ALGORITHMS,
+    ClientAuthentication,
+    Credentials,
+    StoreOnce,
+    fields_of,
+    form_of,
+    not_proven,
+)
+from apis.gateway.endpoints import Answer, Request, Transaction
+from apis.gateway.grants import SCOPE, Book, Registered
+from apis.gateway.policy import OWN_SCOPES, Gateway
+from apis.gateway.tokens import Claims, Tokens
 from apis.runtime.clock import Clock
-from apis.runtime.store import Store, insert_new, table
+from apis.runtime.store import Store
 
 TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
-CLIENTS_FILE = "clients.json"
-ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-ASSERTION_ALGORITHMS = ["ES256", "RS256", "PS256"]
-ASSERTION_TYPES = (None, "JWT", "client-authentication+jwt")
-ASSERTION_S = 300
-MOST_FIELDS = 20
-MOST_JTI = 256
-NOT_KEPT = ((b"cache-control", b"no-store"), (b"pragma", b"no-cache"))
-BASIC = (b"www-authenticate", b'Basic realm="throughline", charset="UTF-8"')
-_FORM_TYPE = re.compile(
-    rb"application/x-www-form-urlencoded(?:[ \t]*;[ \t]*charset=utf-8)?", re.IGNORECASE
-)
-_NOBODY = sha256(secrets.token_bytes(32)).digest()
+AUTHORIZE_PATH = "/oauth/authorize"
+INTROSPECT_PATH = "/oauth/introspect"
+REVOKE_PATH = "/oauth/revoke"
+KEYS_PATH = "/.well-known/jwks.json"
+RESOURCE_PATH = "/.well-known/oauth-protected-resource"
+GRANT_TYPES = ["authorization_code", "client_credentials", "refresh_token"]
+HINTS = ("access_token", "refresh_token")
+_PROOFS = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
 
-JTI = table(
-    "gateway",
-    "jti",
-    Column("id", String(64), primary_key=True),
-    Column("expires_at", Float, nullable=False, index=True),
-)
+Endpoint = Literal["token", "introspection", "revocation"]
 
 
-class StoreOnce:
-    """Remembers what may be used one time, for all workers of a deployment."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    async def first(self, name: str, until: float, now: float) -> bool:
-        """Tell whether this name is new; it is kept until then."""
-        return await self._store.write(_first, sha256(name.encode()).hexdigest(), until, now)
+class BadRequestError(Exception):
+    """An authorization request whose redirect cannot be trusted: told on a page, never sent on."""
 
 
-def _first(connection: Connection, name: str, until: float, now: float) -> bool:
-    connection.execute(sa.delete(JTI).where(JTI.c.expires_at < now))
-    return insert_new(connection, JTI, id=name, expires_at=until)
+class Asked(NamedTuple):
+    """An authorization request that is right but for the person's consent."""
 
-
-def ensure_clients(home: Path, gateway: Gateway) -> None:
-    """Keep `$THROUGHLINE_HOME/clients.json`: a secret, made once, per client that is kept there."""
-    path = home / CLIENTS_FILE
-    held: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
-    wanted = held | {
-        name: {
-            "client_secret": held.get(name, {}).get("client_secret") or secrets.token_urlsafe(32),
-            "scopes": sorted(client.scopes),
-            "roles": list(client.roles),
-        }
-        for name, client in gateway.clients.items()
-        if client.secret == f"home:{CLIENTS_FILE}"
-    }
-    if wanted != held:
-        write_private(path, json.dumps(wanted, indent=2) + "\n", replace=bool(held))
-
-
-class Credentials(msgspec.Struct, frozen=True):
-    """How each client proves itself: the digest of its secret, its public keys."""
-
-    secrets: dict[str, bytes]
-    keys: dict[str, KeySet]
-
-
-def load_credentials(gateway: Gateway, home: Path) -> Credentials:
-    """Resolve every reference; PolicyError names each that leads nowhere."""
-    found, mistakes = Credentials({}, {}), []
-    for name, client in gateway.clients.items():
-        try:
-            if client.secret is not None:
-                secret = read_secret(client.secret, home, member=name)
-                found.secrets[name] = sha256(secret.encode()).digest()
-        except (ValueError, OSError) as error:
-            mistakes.append(gateway.lines.told(("clients", name, "secret"), str(error)))
-        try:
-            if client.keys is not None:
-                found.keys[name] = _public_keys(client.keys, home)
-        except (ValueError, LookupError, TypeError, OSError, JoseError) as error:
-            mistakes.append(gateway.lines.told(("clients", name, "keys"), str(error)))
-    if mistakes:
-        raise PolicyError(mistakes)
-    return found
-
-
-def _public_keys(keys: str | list[dict[str, Any]], home: Path) -> KeySet:
-    public = isinstance(keys, str) and json.loads(read_secret(keys, home, public=True))
-    raw: Any = public or {"keys": keys}
-    found = KeySet.import_key_set(raw)
-    if any(key.key_type == "oct" or key.is_private for key in found.keys):
-        msg = "only public keys belong here"
-        raise ValueError(msg)
-    return found
-
-
-class _RefusedError(Exception):
-    """An answer of RFC 6749 section 5.2."""
-
-    def __init__(self, error: str, detail: str, status: int = 400) -> None:
-        super().__init__(error)
-        self.body = {"error": error, "error_description": detail}
-        self.status = status
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """What the pipeline sends."""
-
-    status: int
-    body: dict[str, Any]
-    headers: tuple[tuple[bytes, bytes], ...] = NOT_KEPT
-    client: str | None = None
+    client: str
+    fields: dict[str, str]
+    scopes: list[str]
 
 
 class AuthorizationServer:
-    """Gives access tokens to clients that prove who they are."""
+    """Gives tokens to clients that prove who they are, for themselves or for who signed in."""
 
     def __init__(
         self,
         gateway: Gateway,
         credentials: Credentials,
         tokens: Tokens,
-        once: StoreOnce,
+        store: Store,
         clock: Clock,
     ) -> None:
-        self._clients = gateway.clients
-        self._credentials = credentials
+        self.gateway = gateway
         self._tokens = tokens
-        self._once = once
+        self._store = store
         self._clock = clock
-        self._audiences = {tokens.issuer, tokens.issuer + TOKEN_PATH}
+        self.api_keys = ApiKeys(gateway.clients, tokens, store, clock)
+        once = StoreOnce(store)
+        self._clients = ClientAuthentication(gateway, credentials, tokens.issuer, once, clock)
 
     def metadata(self) -> dict[str, Any]:
         """Describe this server (RFC 8414)."""
         issuer = self._tokens.issuer
-        scopes: set[str] = set().union(*(client.scopes for client in self._clients.values()))
+        algorithms = ASSERTION_ALGORITHMS
         return {
             "issuer": issuer,
+            "authorization_endpoint": issuer + AUTHORIZE_PATH,
             "token_endpoint": issuer + TOKEN_PATH,
-            "jwks_uri": issuer + "/.well-known/jwks.json",
-            "scopes_supported": sorted(scopes),
-            "response_types_supported": [],
-            "grant_types_supported": ["client_credentials"],
-            "token_endpoint_auth_methods_supported": [
-                "client_secret_basic", "client_secret_post", "private_key_jwt",
-            ],
-            "token_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
-        }  # fmt: skip
-
-    async def token(self, headers: Mapping[bytes, bytes], query: bytes, body: bytes) -> Answer:
-        """Answer a token request."""
-        try:
-            form = _form(headers, query, body)
-            client_id = await self._authenticated(headers, form)
-            scopes = _granted(self._clients[client_id], form.get("scope"))
-        except _RefusedError as refused:
-            more = (BASIC,) if refused.status == 401 else ()  # noqa: PLR2004 - RFC 6749 5.2
-            return Answer(refused.status, refused.body, (*NOT_KEPT, *more))
-        client = self._clients[client_id]
-        token = self._tokens.issue(client_id, scopes, roles=client.roles, person=client.person)
-        answer = {
-            "access_token": token,
-            "token_type": "Bearer",
-            "expires_in": self._tokens.lifetime_s,
-            "scope": " ".join(sorted(scopes)),
+            "jwks_uri": issuer + KEYS_PATH,
+            "scopes_supported": self._scopes(),
+            "response_types_supported": ["code"],
+            "response_modes_supported": ["query"],
+            "grant_types_supported": GRANT_TYPES,
+            "code_challenge_methods_supported": ["S256"],
+            "authorization_response_iss_parameter_supported": True,
+            "token_endpoint_auth_methods_supported": [*_PROOFS, "none"],
+            "token_endpoint_auth_signing_alg_values_supported": algorithms,
+            "revocation_endpoint": issuer + REVOKE_PATH,
+            "revocation_endpoint_auth_methods_supported": [*_PROOFS, "none"],
+            "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
+            "introspection_endpoint": issuer + INTROSPECT_PATH,
+            "introspection_endpoint_auth_methods_supported": _PROOFS,
+            "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
+            "protected_resources": [issuer],
         }
-        return Answer(200, answer, client=client_id)
 
-    async def _authenticated(self, headers: Mapping[bytes, bytes], form: dict[str, str]) -> str:
-        basic = headers.get(b"authorization")
-        ways = [basic is not None, "client_secret" in form, "client_assertion" in form]
-        if sum(ways) > 1:
-            raise _RefusedError("invalid_request", "Use one way to prove who the client is.")
-        if "client_assertion" in form:
-            client_id = await self._by_assertion(form)
-        elif basic is not None:
-            client_id = self._by_secret(*_basic(basic))
+    def resource_metadata(self) -> dict[str, Any]:
+        """Describe the APIs behind this gateway (RFC 9728)."""
+        issuer = self._tokens.issuer
+        return {
+            "resource": issuer,
+            "authorization_servers": [issuer],
+            "jwks_uri": issuer + KEYS_PATH,
+            "scopes_supported": self._scopes(),
+            "bearer_methods_supported": ["header"],
+            "resource_name": "Throughline",
+        }
+
+    def _scopes(self) -> list[str]:
+        clients = self.gateway.clients.values()
+        return sorted(set(OWN_SCOPES).union(*(client.scopes for client in clients)))
+
+    async def answer(
+        self, endpoint: Endpoint, headers: Mapping[bytes, bytes], query: bytes, body: bytes
+    ) -> Answer:
+        """Answer a form of a client at the token, introspection or revocation endpoint."""
+        try:
+            form = form_of(headers, query, body)
+            _checked(endpoint, form)
+            client = self._registered(await self._clients.proven(headers, form))
+            if endpoint == "introspection" and client.client.public:
+                raise not_proven()
+        except OAuth2Error as error:
+            answer: Answer = Transaction(self.gateway, self._tokens, None).refused(error)
+            return answer
+        if form.get("grant_type") == "client_credentials":
+            return self._answered(endpoint, Request(form, client), None, None)
+        token = form.get("token", "")
+        ours = not token.startswith(PREFIX)  # an API key is ended by who made it
+        claims = self._tokens.verify(token.encode("utf-8", "surrogatepass")) if ours else None
+        return await self._in_transaction(self._answered, endpoint, Request(form, client), claims)
+
+    def _answered(
+        self, endpoint: Endpoint, request: Request, claims: Claims | None, book: Book | None
+    ) -> Answer:
+        server = Transaction(self.gateway, self._tokens, book, request.proven, claims)
+        if endpoint == "token":
+            answer: Answer = server.create_token_response(request)
         else:
-            client_id = self._by_secret(form.get("client_id", ""), form.get("client_secret", ""))
-        if form.get("client_id", client_id) != client_id:
-            raise _RefusedError("invalid_request", "Two clients are named.")
-        return client_id
+            answer = server.create_endpoint_response(endpoint, request)
+        return answer
 
-    def _by_secret(self, client_id: str, secret: str) -> str:
-        # an unknown client costs the same comparison as a known one
-        digest = self._credentials.secrets.get(client_id, _NOBODY)
-        given = sha256(secret.encode("utf-8", "surrogatepass")).digest()
-        if not hmac.compare_digest(given, digest) or client_id not in self._clients:
-            raise _invalid_client()
-        return client_id
+    async def _in_transaction(self, work: Any, *args: Any) -> Answer:
+        answer, revoked = await self._store.write(self._written, work, *args)
+        self._tokens.revoke(revoked)
+        return answer
 
-    async def _by_assertion(self, form: dict[str, str]) -> str:
-        assertion = form["client_assertion"].encode()
-        if form.get("client_assertion_type") != ASSERTION:
-            raise _RefusedError("invalid_request", "The client_assertion_type is not known.")
-        if len(assertion) > MOST_TOKEN_BYTES:
-            raise _invalid_client()
-        client_id = _claimed_subject(assertion)
-        keys = self._credentials.keys.get(client_id)
-        if keys is None:
-            raise _invalid_client()
-        said = opened(assertion, lambda kid: _key(keys, kid), ASSERTION_ALGORITHMS, ASSERTION_TYPES)
-        now = self._clock.timestamp()
-        if said is None or (until := self._until(said, client_id, now)) is None:
-            raise _invalid_client()
-        if not await self._once.first(f"{client_id} {said['jti']}", until, now):
-            raise _invalid_client()
-        return client_id
+    def _written(
+        self, connection: Connection, work: Any, *args: Any
+    ) -> tuple[Answer, dict[str, float]]:
+        book = Book(connection, self.gateway.people, self._clock.timestamp())
+        return work(*args, book), book.revoked
 
-    def _until(self, said: dict[str, Any], client_id: str, now: float) -> float | None:
-        """Give the moment until which a right assertion must be remembered."""
-        audience, exp, jti = said.get("aud"), said.get("exp"), said.get("jti")
-        audiences = audience if isinstance(audience, list) else [audience]
-        times = [exp, said.get("iat", now), said.get("nbf", now)]
-        right = (
-            said.get("iss") == said.get("sub") == client_id
-            and any(isinstance(each, str) and each in self._audiences for each in audiences)
-            and all(isinstance(each, int | float) and each is not True for each in times)
-            and now - LEEWAY_S < times[0] <= now + ASSERTION_S + LEEWAY_S
-            and max(times[1], times[2]) <= now + LEEWAY_S
-            and isinstance(jti, str)
-            and 0 < len(jti) <= MOST_JTI
-        )
-        return float(times[0]) + LEEWAY_S if right else None
+    def _registered(self, client_id: str) -> Registered:
+        return Registered(client_id, self.gateway.clients[client_id])
+
+    def asked(self, query: bytes) -> Asked | Answer:
+        """What a client asks a person; an answer for its redirect, or BadRequestError."""
+        fields = _trusted(self.gateway, query)
+        server = Transaction(self.gateway, self._tokens, None)
+        request = Request(fields)
+        try:
+            _plain(fields)
+            server.get_consent_grant(request)
+        except OAuth2Error as error:
+            error.redirect_uri = fields["redirect_uri"]
+            error.state = fields.get("state")
+            answer: Answer = server.refused(error)
+            return answer
+        return Asked(fields["client_id"], fields, request.scope.split())
+
+    async def decide(self, asked: Asked, person: str | None) -> Answer:
+        """Send the browser back with a code, or, where nobody consents, without."""
+        return await self._in_transaction(self._decided, asked, person)
+
+    def _decided(self, asked: Asked, person: str | None, book: Book) -> Answer:
+        server = Transaction(self.gateway, self._tokens, book)
+        request = Request(asked.fields)
+        grant = server.get_consent_grant(request)
+        answer: Answer = server.create_authorization_response(request, person, grant)
+        return answer
 
 
-def _invalid_client() -> _RefusedError:
-    return _RefusedError("invalid_client", "The client did not prove who it is.", 401)
+def _checked(endpoint: Endpoint, form: dict[str, str]) -> None:
+    """Refuse what Authlib would guess about, or quote into an answer."""
+    if endpoint != "token":
+        if not form.get("token"):
+            raise InvalidRequestError("The token is missing.")
+        if form.get("token_type_hint") not in HINTS:
+            form.pop("token_type_hint", None)  # RFC 7009 2.2.1: it is a hint
+        return
+    if not form.get("grant_type"):
+        raise InvalidRequestError("The grant_type is missing.")
+    if "scope" in form and not SCOPE.fullmatch(form["scope"]):
+        raise InvalidScopeError
 
 
-def _form(headers: Mapping[bytes, bytes], query: bytes, body: bytes) -> dict[str, str]:
-    if query:
-        raise _RefusedError("invalid_request", "Parameters belong in the body.")
-    if not _FORM_TYPE.fullmatch(headers.get(b"content-type", b"")):
-        raise _RefusedError("invalid_request", "The body must be a form.")
+def _trusted(gateway: Gateway, query: bytes) -> dict[str, str]:
+    """The fields of an authorization request that leads back to where its client lives."""
     try:
-        fields = parse_qsl(
-            body.decode("ascii"),
-            keep_blank_values=True,
-            strict_parsing=True,
-            errors="strict",
-            max_num_fields=MOST_FIELDS,
-        )
-    except ValueError:
-        raise _RefusedError("invalid_request", "The form is not well formed.") from None
-    form = dict(fields)
-    if len(form) != len(fields):
-        raise _RefusedError("invalid_request", "A parameter is repeated.")
-    grant = form.get("grant_type")
-    if not grant:
-        raise _RefusedError("invalid_request", "The grant_type is missing.")
-    if grant != "client_credentials":
-        raise _RefusedError("unsupported_grant_type", "Only client_credentials is served.")
-    return form
+        fields = fields_of(query)
+    except InvalidRequestError as error:
+        raise BadRequestError(error.description) from None
+    client = gateway.clients.get(fields.get("client_id", ""))
+    if client is None or not client.redirects:
+        raise BadRequestError("The application is not known here.")
+    if fields.get("redirect_uri") not in client.redirects:
+        raise BadRequestError("The address to return to is not the application's.")
+    return fields
 
 
-def _basic(header: bytes) -> tuple[str, str]:
-    kind, _, value = header.partition(b" ")
-    try:
-        name, colon, secret = base64.b64decode(value, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        raise _invalid_client() from None
-    if kind.lower() != b"basic" or not colon:
-        raise _invalid_client()
-    return unquote_plus(name), unquote_plus(secret)
-
-
-def _granted(client: Client, asked: str | None) -> frozenset[str]:
-    if asked is None:
-        return client.scopes
-    scopes = frozenset(asked.split(" "))
-    if not scopes <= client.scopes:
-        raise _RefusedError("invalid_scope", "A scope is unknown or not granted to this client.")
-    return scopes
-
-
-def _claimed_subject(assertion: bytes) -> str:
-    """Read who an assertion says it is from, unchecked: it only picks the keys to check with."""
-    try:
-        part = assertion.split(b".")[1]
-        payload = json.loads(base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4)))
-        subject = payload["sub"]
-    except (ValueError, IndexError, KeyError, TypeError, RecursionError):
-        raise _invalid_client() from None
-    return subject if isinstance(subject, str) else ""
-
-
-def _key(keys: KeySet, kid: str | None) -> Key | None:
-    """Pick the key an assertion names; one that names none fits a client with one key."""
-    if kid is None:
-        return keys.keys[0] if len(keys.keys) == 1 else None
-    return next((key for key in keys.keys if key.kid == kid), None)
+def _plain(fields: dict[str, str]) -> None:
+    """Refuse what Authlib would quote into an answer, or read as something else."""
+    response_type = fields.get("response_type", "")
+    if not (response_type.isascii() and response_type.isidentifier()):
+        raise InvalidRequestError("The response_type is missing or not a word.")
+    if fields.get("response_mode", "query") != "query":
+        raise InvalidRequestError("The response_mode must be query.")
+    if {"request", "request_uri"} & fields.keys():
+        raise InvalidRequestError("Request objects are not accepted.")

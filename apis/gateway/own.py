@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from apis.gateway.admission import Admission
-from apis.gateway.bodies import COMPRESSED, read_body
+from apis.gateway.bodies import form_body
 from apis.gateway.exchange import Exchange
 from apis.gateway.explaining import DECISIONS_PATH, Explaining
 from apis.gateway.guard import (
@@ -21,8 +21,20 @@ from apis.gateway.guard import (
     not_allowed,
     query_refusal,
 )
-from apis.gateway.oauth import TOKEN_PATH, AuthorizationServer
+from apis.gateway.oauth import (
+    AUTHORIZE_PATH,
+    INTROSPECT_PATH,
+    KEYS_PATH,
+    RESOURCE_PATH,
+    REVOKE_PATH,
+    TOKEN_PATH,
+    AuthorizationServer,
+    Endpoint,
+)
+from apis.gateway.pages import STYLE_PATH
+from apis.gateway.people import People
 from apis.gateway.routes import Route
+from apis.gateway.sign_in import SIGN_OUT_PATH, SignIn
 from apis.gateway.tokens import Tokens
 
 Ready = Callable[[], Awaitable[list[str]]]
@@ -32,7 +44,8 @@ _CATALOG = Route("getCatalog", "catalog.read", "catalog")
 _COUNTS = Route("listDecisions", "decisions.read", "decisions")
 _DECISION = Route("getDecision", "decisions.read", "decisions")
 _NOT_FOUND = Refusal("not-found")
-MOST_FORM_BYTES = 16_384
+OAUTH = frozenset({AUTHORIZE_PATH, TOKEN_PATH, INTROSPECT_PATH, REVOKE_PATH})
+"""Addresses that say what is wrong with a query in words of their own."""
 
 
 def _protected(path: str, pages: Mapping[str, bytes]) -> Route | None:
@@ -48,20 +61,34 @@ class Own:
     """Answers what no API stands behind; what is not in `public` needs a token."""
 
     def __init__(
-        self, tokens: Tokens, oauth: AuthorizationServer, ready: Ready, explaining: Explaining
+        self,
+        tokens: Tokens,
+        oauth: AuthorizationServer,
+        people: People,
+        ready: Ready,
+        explaining: Explaining,
     ) -> None:
         self._explaining = explaining
         self._tokens = tokens
         self._oauth = oauth
         self._ready = ready
+        sign_in = SignIn(oauth, people, secure=tokens.issuer.startswith("https://"))
         self._public: dict[tuple[str, str], Answer] = {
             ("GET", "/healthz"): self._healthz,
             ("HEAD", "/healthz"): self._healthz,
             ("GET", "/readyz"): self._readyz,
             ("HEAD", "/readyz"): self._readyz,
-            ("GET", "/.well-known/jwks.json"): self._jwks,
-            ("GET", "/.well-known/oauth-authorization-server"): self._metadata,
-            ("POST", TOKEN_PATH): self._token,
+            ("GET", KEYS_PATH): self._told(tokens.jwks),
+            ("GET", "/.well-known/oauth-authorization-server"): self._told(oauth.metadata),
+            ("GET", RESOURCE_PATH): self._told(oauth.resource_metadata),
+            ("GET", AUTHORIZE_PATH): sign_in.authorize,
+            ("POST", AUTHORIZE_PATH): sign_in.authorize,
+            ("GET", SIGN_OUT_PATH): sign_in.sign_out,
+            ("POST", SIGN_OUT_PATH): sign_in.sign_out,
+            ("GET", STYLE_PATH): sign_in.style,
+            ("POST", TOKEN_PATH): self._form("token"),
+            ("POST", INTROSPECT_PATH): self._form("introspection"),
+            ("POST", REVOKE_PATH): self._form("revocation"),
         }
         self._methods: dict[str, list[str]] = {}
         for method, path in self._public:
@@ -77,7 +104,7 @@ class Own:
     ) -> Refusal | None:
         """Answer, or say why not; `behind` are who lets in and the pages that need a token."""
         method, path = scope["method"], scope["path"]
-        more = None if path == TOKEN_PATH else query_refusal(scope["query_string"], {})
+        more = None if path in OAUTH else query_refusal(scope["query_string"], {})
         if serve := self._public.get((method, path)):
             return more or await serve(exchange, headers, scope, receive)
         if allowed := self._methods.get(path):
@@ -106,26 +133,27 @@ class Own:
         await exchange.reply(200, b'{"status":"ready"}')
         return None
 
-    async def _jwks(self, exchange: Exchange, *_: Any) -> Refusal | None:
-        await exchange.reply(200, msgspec.json.encode(self._tokens.jwks()), JSON, PUBLIC)
-        return None
-
-    async def _metadata(self, exchange: Exchange, *_: Any) -> Refusal | None:
-        await exchange.reply(200, msgspec.json.encode(self._oauth.metadata()), JSON, PUBLIC)
-        return None
-
-    async def _token(
-        self, exchange: Exchange, headers: dict[bytes, bytes], scope: Scope, receive: Receive
-    ) -> Refusal | None:
-        if b"content-encoding" in headers:
-            return COMPRESSED
-        body = await read_body(headers, receive, MOST_FORM_BYTES)
-        if isinstance(body, Refusal):
-            return body
-        if body is None:
-            exchange.status = GONE
+    def _told(self, document: Callable[[], Any]) -> Answer:
+        async def told(exchange: Exchange, *_: Any) -> Refusal | None:
+            await exchange.reply(200, msgspec.json.encode(document()), JSON, PUBLIC)
             return None
-        answer = await self._oauth.token(headers, scope["query_string"], body)
-        exchange.client, exchange.code = answer.client, answer.body.get("error")
-        await exchange.reply(answer.status, msgspec.json.encode(answer.body), JSON, *answer.headers)
-        return None
+
+        return told
+
+    def _form(self, endpoint: Endpoint) -> Answer:
+        async def answered(
+            exchange: Exchange, headers: dict[bytes, bytes], scope: Scope, receive: Receive
+        ) -> Refusal | None:
+            body = await form_body(headers, receive)
+            if isinstance(body, Refusal):
+                return body
+            if body is None:
+                exchange.status = GONE
+                return None
+            answer = await self._oauth.answer(endpoint, headers, scope["query_string"], body)
+            exchange.client, exchange.code = answer.client, answer.body.get("error")
+            encoded = msgspec.json.encode(answer.body)
+            await exchange.reply(answer.status, encoded, JSON, *answer.headers)
+            return None
+
+        return answered

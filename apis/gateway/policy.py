@@ -20,6 +20,7 @@ FILE = "gateway.yaml"
 OWN_SCOPES = {
     "catalog.read": ["getCatalog", "getCatalogDocument"],
     "decisions.read": ["listDecisions", "getDecision"],
+    "tokens.introspect": ["introspectToken"],
 }
 NAMED = "a secret is named as env:NAME, file:/path or home:name, never written here"
 
@@ -48,10 +49,32 @@ class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     plan: str
     scopes: frozenset[str] = frozenset()
     roles: tuple[str, ...] = ()
-    secret: str | None = None
+    secret: str | tuple[str, str] | None = None
+    """One reference, or two that are both accepted while the one replaces the other."""
     keys: str | list[dict[str, Any]] | None = None
     person: str | None = None
     rows: ClientRows | None = None
+    redirects: tuple[str, ...] = ()
+    """Where people who signed in are sent; such a client acts for them, never for itself."""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The references of its secrets."""
+        return (self.secret,) if isinstance(self.secret, str) else self.secret or ()
+
+    @property
+    def public(self) -> bool:
+        """Whether it cannot prove who it is: it runs where people can read it."""
+        return self.secret is None and self.keys is None
+
+
+class Person(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who signs in by a name and a password, whose hash (`throughline password`) is referred to."""
+
+    password: str
+    roles: tuple[str, ...] = ()
+    rows: ClientRows | None = None
+    person: str | None = None
 
 
 Mode = Literal["off", "observe", "enforce"]
@@ -132,6 +155,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     plans: dict[str, Plan]
     clients: dict[str, Client]
     issuers: dict[str, Issuer] = {}
+    people: dict[str, Person] = {}
     apis: dict[str, Api]
     decisions: Recording = Recording()
     lines: Lines
@@ -153,6 +177,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     plans: dict[str, Plan]
     clients: dict[str, Client]
     apis: _Tiers
+    people: dict[str, Person] = {}
     hosts: tuple[str, ...] = ()
     signing: str | None = None
     decisions: Recording = Recording()
@@ -185,6 +210,7 @@ def load_gateway(text: str, name: str = FILE) -> Gateway:
         plans=file.plans,
         clients=file.clients,
         issuers=file.issuers,
+        people=file.people,
         apis=apis,
         decisions=file.decisions,
         lines=lines,

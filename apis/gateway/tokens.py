@@ -11,9 +11,10 @@ import json
 import os
 import secrets
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from hashlib import sha256
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,14 @@ from joserfc.jwk import ECKey, Key, KeySet
 from apis.gateway.policy import FILE, NAMED, Client, PolicyError
 from apis.runtime.clock import Clock
 
+SIGNING = "home:signing.json"
 ALGORITHM = "ES256"
 TYPE = "at+jwt"
 LIFETIME_S = 300
 LONGEST_S = 600
 LEEWAY_S = 30
+SEEN_S = 5
+"""After so long every process has seen a new signing key (`reloading.py` looks twice a second)."""
 MOST_TOKEN_BYTES = 8_192
 MOST_REMEMBERED = 10_000
 HEADERS = frozenset({"alg", "kid", "typ"})
@@ -46,6 +50,10 @@ class Claims(msgspec.Struct, frozen=True):
     roles: tuple[str, ...]
     person: str | None
     exp: int
+    iat: int
+    jti: str
+    grant: str | None = None
+    """What a person granted the client; None where the client acts for itself."""
     guest: Client | None = None
     """What the policy says of a client of another issuer."""
 
@@ -62,6 +70,7 @@ class _Payload(msgspec.Struct, frozen=True):
     nbf: int | None = None
     roles: tuple[str, ...] = ()
     person: str | None = None
+    grant: str | None = None
 
 
 def signing_keys(reference: str | None, home: Path) -> KeySet:
@@ -71,7 +80,7 @@ def signing_keys(reference: str | None, home: Path) -> KeySet:
         if not path.exists():
             key = ECKey.generate_key("P-256", {"use": "sig", "alg": ALGORITHM}, auto_kid=True)
             write_private(path, json.dumps({"keys": [key.as_dict(private=True)]}))
-        reference = "home:signing.json"
+        reference = SIGNING
     try:
         keys = KeySet.import_key_set(json.loads(read_secret(reference, home)))
     except (ValueError, LookupError, TypeError, OSError, JoseError) as error:
@@ -82,12 +91,44 @@ def signing_keys(reference: str | None, home: Path) -> KeySet:
     return keys
 
 
+def rotated(reference: str | None, home: Path, now: float) -> tuple[str, str]:
+    """Put a new key before those there are; the kids of the new one and of the one it follows.
+
+    The new one signs when every process has seen it. The old one is accepted until the last token
+    it signed has ended, and then left out by the next rotation.
+    """
+    keys: list[Any] = signing_keys(reference, home).as_dict(private=True)["keys"]
+    kind, _, name = (reference or SIGNING).partition(":")
+    if kind == "env":
+        raise PolicyError([f"{FILE}: signing: {reference} is rotated where it is set"])
+    begins = now + SEEN_S
+    made = ECKey.generate_key("P-256", {"use": "sig", "alg": ALGORITHM}, auto_kid=True)
+    ends = {"exp": int(begins + LONGEST_S + LEEWAY_S) + 1}
+    kept = [{**ends, **key} for key in keys if key.get("exp", inf) >= now]
+    held = [{**made.as_dict(private=True), "nbf": int(begins)}, *kept]
+    path = home / name if kind == "home" else Path(name)
+    write_private(path, json.dumps({"keys": held}), replace=True)
+    return str(made.kid), str(keys[0]["kid"])
+
+
+def _moment(key: Key, name: str, otherwise: float) -> float:
+    said: Any = key.get(name)
+    return said if isinstance(said, int) else otherwise
+
+
 def _signs(key: Key) -> bool:
     return isinstance(key, ECKey) and key.curve_name == "P-256" and bool(key.kid and key.is_private)
 
 
-def read_secret(reference: str, home: Path, *, member: str = "", public: bool = False) -> str:
-    """Read `env:NAME`, `file:/path` or `home:name`; of a clients file, that member's secret.
+def read_secret(
+    reference: str,
+    home: Path,
+    *,
+    member: str = "",
+    field: str = "client_secret",
+    public: bool = False,
+) -> str:
+    """Read `env:NAME`, `file:/path` or `home:name`; of a file of many, a field of that member.
 
     `file:/path#client` names the member itself. ValueError when others may read a private file.
     """
@@ -109,10 +150,10 @@ def read_secret(reference: str, home: Path, *, member: str = "", public: bool = 
     if not member:
         return text
     entry = json.loads(text).get(member)
-    if not isinstance(entry, dict) or not entry.get("client_secret"):
-        msg = f"{path} holds no client_secret of {member}"
+    if not isinstance(entry, dict) or not entry.get(field):
+        msg = f"{path} holds no {field} of {member}"
         raise ValueError(msg)
-    return str(entry["client_secret"])
+    return str(entry[field])
 
 
 def write_private(path: Path, text: str, *, replace: bool = False) -> None:
@@ -143,13 +184,39 @@ class Tokens:
         self.issuer = issuer
         self.lifetime_s = lifetime_s
         self._clock = clock
-        self._keys = {str(key.kid): key for key in keys.keys}
-        self._signer = keys.keys[0]
         self._known: dict[bytes, Claims] = {}
+        self._revoked: dict[str, float] = {}
+        self.use(keys)
+
+    def use(self, keys: KeySet) -> None:
+        """Sign with the first of these keys whose time has come; accept what any of them signed."""
+        self._keys = {str(key.kid): key for key in keys.keys}
+        self._known.clear()
+
+    @property
+    def signer(self) -> Key:
+        """The key that signs now: one that was just made is published for a while before."""
+        now = self._clock.timestamp()
+        keys = list(self._keys.values())
+        return next((key for key in keys if _moment(key, "nbf", 0) <= now), keys[-1])
+
+    def revoke(self, names: Mapping[str, float]) -> None:
+        """Refuse the tokens of these identifiers and grants, known until the moment each has."""
+        new = names.keys() - self._revoked.keys()
+        if not new:
+            return
+        now = self._clock.timestamp()
+        live = {**self._revoked, **names}.items()
+        self._revoked = {name: until for name, until in live if until > now}
+        for digest, claims in list(self._known.items()):
+            if claims.jti in new or claims.grant in new:
+                del self._known[digest]
 
     def jwks(self) -> dict[str, Any]:
         """Give the public keys, as `/.well-known/jwks.json` shows them."""
-        return {"keys": [dict(key.as_dict(private=False)) for key in self._keys.values()]}
+        now = self._clock.timestamp()
+        live = (key for key in self._keys.values() if _moment(key, "exp", inf) >= now)
+        return {"keys": [dict(key.as_dict(private=False)) for key in live]}
 
     def issue(
         self,
@@ -160,7 +227,7 @@ class Tokens:
         person: str | None = None,
         **claims: Any,
     ) -> str:
-        """Sign a token for a client acting for itself."""
+        """Sign a token: for a client acting for itself, unless `claims` name a `sub`."""
         now = int(self._clock.timestamp())
         payload = {
             "iss": self.issuer,
@@ -176,8 +243,9 @@ class Tokens:
             **({"person": person} if person else {}),
             **claims,
         }
-        header = {"alg": ALGORITHM, "typ": TYPE, "kid": self._signer.kid}
-        return jwt.encode(header, payload, self._signer, [ALGORITHM])
+        key = self.signer
+        header = {"alg": ALGORITHM, "typ": TYPE, "kid": key.kid}
+        return jwt.encode(header, payload, key, [ALGORITHM])
 
     def verify(self, token: bytes) -> Claims | None:
         """Give the claims of a token that is right in every respect, else None."""
@@ -187,13 +255,25 @@ class Tokens:
         now = self._clock.timestamp()
         if (known := self._known.get(digest)) is not None:
             return known if known.exp + LEEWAY_S > now else None
-        found = opened(token, lambda kid: self._keys.get(kid or ""), [ALGORITHM], {TYPE})
+        found = opened(token, self._key, [ALGORITHM], {TYPE})
         if found is None or (claims := self._claims(found, now)) is None:
             return None
+        self._remember(digest, claims)
+        return claims
+
+    def remember(self, key: bytes, claims: Claims) -> None:
+        """Know an API key as a token until these claims end."""
+        if claims.jti not in self._revoked:
+            self._remember(sha256(key).digest(), claims)
+
+    def _remember(self, digest: bytes, claims: Claims) -> None:
         if len(self._known) >= MOST_REMEMBERED:
             del self._known[next(iter(self._known))]
         self._known[digest] = claims
-        return claims
+
+    def _key(self, kid: str | None) -> Key | None:
+        key = self._keys.get(kid or "")
+        return key if key and _moment(key, "exp", inf) >= self._clock.timestamp() else None
 
     def _claims(self, found: dict[str, Any], now: float) -> Claims | None:
         try:
@@ -207,11 +287,15 @@ class Tokens:
             and said.iat <= now + LEEWAY_S
             and (said.nbf is None or said.nbf <= now + LEEWAY_S)
             and bool(said.jti and said.sub and said.client_id)
+            and self._revoked.keys().isdisjoint((said.jti, said.grant or said.jti))
         )
         if not right:
             return None
         scopes = tuple(said.scope.split())
-        return Claims(said.client_id, said.sub, scopes, said.roles, said.person, said.exp)
+        return Claims(
+            said.client_id, said.sub, scopes, said.roles, said.person, said.exp, said.iat,
+            said.jti, said.grant,
+        )  # fmt: skip
 
 
 def opened(

@@ -241,5 +241,7 @@ def _claims(name: str, issuer: Issuer, found: dict[str, Any], now: float) -> Cla
         roles=roles,
         person=only(issuer.person, found),
         exp=int(told.exp),
+        iat=int(told.iat),
+        jti="",
         guest=guest,
     )

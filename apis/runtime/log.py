@@ -30,6 +30,7 @@ SHORTEST_IBAN = 15
 QUIET = (
     *("httpx", "httpcore", "aiohttp", "uvicorn.access", "sqlalchemy.engine", "asyncio"),
     "alembic",  # `migrations` says what was done
+    "authlib",  # it would say every token
 )
 KEYS = re.compile(
     r"secret|passw|authorization|cookie|assertion|private|credential|api_?key|(^|_)tokens?$|session_id"

@@ -26,8 +26,7 @@ SCRIPTS = Path(__file__).parent.parent / "migrations"
 ENGINE = table("runtime", "engine", Column("has", String(120), primary_key=True))
 """What the engine's own tables were brought to last."""
 OWNERS = (
-    "apis.gateway.oauth",
-    "apis.gateway.decisions",
+    "apis.gateway.own",
     "apis.runtime.writes",
     "apis.runtime.audit",
     "process_apis.starts",

@@ -9,6 +9,7 @@ from pathlib import Path
 from apis.gateway.app import Front, Gateway
 from apis.gateway.policy import Gateway as Policy
 from apis.gateway.policy import PolicyError, load_gateway, place_of
+from apis.gateway.tokens import SIGNING
 from apis.runtime.log import get_logger
 from contracts.errors import Misconfigured
 
@@ -70,17 +71,19 @@ class Reloading:
 
     def _named(self, policy: Policy) -> list[Path]:
         """The policy file, and every file it names: secrets, keys, documents of foreign APIs."""
-        references = [policy.signing]
+        references = [policy.signing or SIGNING]
+        references += [person.password for person in policy.people.values()]
         for client in policy.clients.values():
-            references += [client.secret, client.keys if isinstance(client.keys, str) else None]
+            references += client.secrets
+            references += [client.keys] if isinstance(client.keys, str) else []
         named = [file for api in policy.apis.values() for file in api.documents]
         read = (self._file.parent / file for file in named)
         return [self._file, *dict.fromkeys((*_paths(references, self._home), *read))]
 
 
-def _paths(references: Iterable[str | None], home: Path) -> Iterator[Path]:
+def _paths(references: Iterable[str], home: Path) -> Iterator[Path]:
     for reference in references:
-        kind, _, name = (reference or "").partition(":")
+        kind, _, name = reference.partition(":")
         name = name.partition("#")[0]
         if kind in {"home", "file"}:
             yield home / name if kind == "home" else Path(name)

@@ -13,16 +13,14 @@ from pathlib import Path
 import uvicorn
 
 from apis.gateway.app import Edge, Front, Gateway
+from apis.gateway.client_authentication import ensure_clients, load_credentials
 from apis.gateway.compiled import compile_policy
 from apis.gateway.decisions import Decisions
 from apis.gateway.documents import foreign_documents, load_documents
-from apis.gateway.oauth import (
-    AuthorizationServer,
-    StoreOnce,
-    ensure_clients,
-    load_credentials,
-)
+from apis.gateway.oauth import AuthorizationServer
+from apis.gateway.people import People, ensure_people, load_passwords
 from apis.gateway.policy import Gateway as Policy
+from apis.gateway.revocations import Revocations
 from apis.gateway.schemas import Schemas
 from apis.gateway.tokens import Tokens, signing_keys
 from apis.gateway.trust import Rings
@@ -54,7 +52,6 @@ def gateway(deployment: Deployment) -> Gateway:
     decisions = Decisions(deployment.store, deployment.clock, deployment.gateway.decisions)
     deployment.spawn(decisions.go())
     deployment.closing.append(decisions.close)
-    once = StoreOnce(deployment.store)  # an assertion counts once, restarts included
     http = outgoing()
     deployment.closing.append(http.aclose)
     rings = Rings(http, deployment.clock)
@@ -66,7 +63,10 @@ def gateway(deployment: Deployment) -> Gateway:
         named = foreign_documents(policy, settings.gateway.parent)
         compiled = compile_policy(policy, load_documents(DOCUMENTS) | named, schemas)
         ensure_clients(settings.home, policy)
+        tokens.use(signing_keys(policy.signing, settings.home))
+        ensure_people(settings.home, policy)
         credentials = load_credentials(policy, settings.home)
+        passwords = load_passwords(policy, settings.home)
         edge = Edge(
             issuer=settings.issuer,
             clock=deployment.clock,
@@ -74,7 +74,10 @@ def gateway(deployment: Deployment) -> Gateway:
             permits=permits,
             tokens=tokens,
             rings=rings,
-            oauth=AuthorizationServer(policy, credentials, tokens, once, deployment.clock),
+            oauth=AuthorizationServer(
+                policy, credentials, tokens, deployment.store, deployment.clock
+            ),
+            people=People(passwords, deployment.store, deployment.limiter, deployment.clock),
             ready=ready,
             log=write,
             decisions=decisions,
@@ -87,6 +90,7 @@ def gateway(deployment: Deployment) -> Gateway:
     reloading = Reloading(served, deployment.gateway, settings.home, settings.gateway, front)
     deployment.spawn(reloading.go())
     deployment.spawn(rings.go())
+    deployment.spawn(Revocations(deployment.store, tokens).go())
     return served
 
 

@@ -16,6 +16,7 @@ MAY_ASK_REAL_TIME = {
     "apis/runtime/clock.py": "it is the clock",
     "apis/runtime/clients.py": "the deadline of a call in flight is real",
     "apis/runtime/tokens.py": "an internal token lives as long as a call in flight",
+    "apis/gateway/revocations.py": "other processes revoke in real time",
     "apis/runtime/caller.py": "the deadline of a call in flight is real",
     "apis/runtime/leases.py": "leases hold against real processes",
     "apis/runtime/reloading.py": "files change in real time",

@@ -11,10 +11,12 @@ from typing import Any
 import uvloop
 
 from apis.gateway.app import Edge, gateway_app
+from apis.gateway.client_authentication import ensure_clients, load_credentials
 from apis.gateway.compiled import compile_policy
 from apis.gateway.decisions import Decisions
 from apis.gateway.documents import load_documents
-from apis.gateway.oauth import AuthorizationServer, StoreOnce, ensure_clients, load_credentials
+from apis.gateway.oauth import AuthorizationServer
+from apis.gateway.people import People
 from apis.gateway.policy import Recording, load_gateway
 from apis.gateway.tokens import Tokens, signing_keys
 from apis.runtime.clock import Clock
@@ -51,12 +53,12 @@ async def measured(folder: Path, text: str) -> dict[str, float]:
     clock = Clock()
     tokens = Tokens(signing_keys(None, folder), issuer=ISSUER, clock=clock)
     known = load_credentials(policy.gateway, folder)
-    store = Store(f"sqlite:///{folder}/gateway.sqlite")
-    once = StoreOnce(store)  # no assertion is sent
-    oauth = AuthorizationServer(policy.gateway, known, tokens, once, clock)
+    store = Store(f"sqlite:///{folder}/gateway.sqlite")  # never written: one client, no assertion
+    oauth = AuthorizationServer(policy.gateway, known, tokens, store, clock)
+    people = People({}, store, MemoryLimiter(), clock)
     around = Edge(
-        ISSUER, clock, MemoryLimiter(), MemoryPermits, tokens, oauth, ready, lambda _line: None,
-        Decisions(store, clock, Recording()),
+        ISSUER, clock, MemoryLimiter(), MemoryPermits, tokens, oauth, people, ready,
+        lambda _line: None, Decisions(store, clock, Recording()),
     )  # fmt: skip
     app = gateway_app(policy, dict.fromkeys(policy.mounts, bare), around)
     client = policy.gateway.clients["demo"]

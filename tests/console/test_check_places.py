@@ -225,7 +225,11 @@ GATEWAY = [
         "secret: hunter2",
         "clients.demo.secret: a secret is named as env:NAME, file:/path or home:name, never",
     ),
-    ("secret: home:clients.json", "secret: 12345", "clients.demo.secret: Expected `str | null`"),
+    (
+        "secret: home:clients.json",
+        "secret: 12345",
+        "clients.demo.secret: Expected `str | array | null`",
+    ),
     ("version: 1\n", "version: 1\n«signing: hunter2\n", "signing: a secret is named as env:NAME"),
     ("secret: home:clients.json", "keys: hunter2", "clients.demo.keys: a secret is named as env"),
     (
@@ -274,7 +278,7 @@ GATEWAY = [
     ("    salesforce: {vendor", "    hubspot: {vendor", "apis.system.hubspot: the metadata has no"),
     # limits that never apply
     ("rate: 6000/min", "rate: 6000/minute", "plans.internal.rate: a limit is written like 600/min"),
-    ("{rate: 6000/min}", "{}", "plans.internal: a plan needs a rate or a quota"),
+    ("{rate: 6000/min}", "{}", "plans.internal: a plan needs a rate, a quota or a concurrency"),
     ("{rate: 6000/min}", "{quota: 5/day, burst: 3}", "plans.internal.burst: a burst is at least 1"),
     (
         "  partner:",

@@ -11,24 +11,22 @@ from typing import Any
 
 import httpx
 import msgspec
+from sqlalchemy import Connection
 
 from apis.gateway.app import Edge, gateway_app
+from apis.gateway.client_authentication import load_credentials
 from apis.gateway.compiled import compile_policy
-from apis.gateway.decisions import COUNTS, DECISIONS, Decisions
+from apis.gateway.decisions import Decisions
 from apis.gateway.documents import load_documents
 from apis.gateway.guard import ASGIApp, Receive, Scope, Send
-from apis.gateway.oauth import (
-    JTI,
-    AuthorizationServer,
-    StoreOnce,
-    load_credentials,
-)
+from apis.gateway.oauth import AuthorizationServer
+from apis.gateway.people import People, hashed, load_passwords
 from apis.gateway.policy import load_gateway
 from apis.runtime.clock import Clock
 from apis.runtime.context import SCOPE_KEY
 from apis.runtime.limits import MemoryLimiter
 from apis.runtime.permits import MemoryPermits
-from apis.runtime.store import Store
+from apis.runtime.store import METADATA, Store
 from contracts.errors import Throttled
 from tests.gateway.failures import ANSWERS
 from tests.gateway.keys import Keys
@@ -36,6 +34,9 @@ from tests.gateway.keys import Keys
 HERE = Path(__file__).parent
 GATEWAY = (HERE / "gateway.yaml").read_text("utf-8")
 ISSUER = "http://127.0.0.1:8080"
+PASSWORD = "correct horse"
+HASH = hashed(PASSWORD)
+PEOPLE = json.dumps({name: {"password_hash": HASH} for name in ("ann", "bob")})
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
@@ -68,6 +69,12 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": told})
 
 
+def made(connection: Connection) -> None:
+    """The gateway's tables, in one transaction."""
+    ours = [table for table in METADATA.sorted_tables if table.schema == "gateway"]
+    METADATA.create_all(connection, ours, checkfirst=False)
+
+
 class Bench(Keys):
     """The gateway and all that a test may turn."""
 
@@ -84,19 +91,21 @@ class Bench(Keys):
         clock.set(NOW)
         gateway = load_gateway(text)
         super().__init__(home, gateway, ISSUER, clock)
+        (home / "people.json").write_text(PEOPLE)
+        (home / "people.json").chmod(0o600)
         self.policy = compile_policy(gateway, documents or load_documents(HERE / "published"))
         self.store = Store(f"sqlite:///{home}/gateway.sqlite", pool=1)
-        self.store.write_now(JTI.create)
-        once, known = StoreOnce(self.store), load_credentials(gateway, home)
-        self.oauth = AuthorizationServer(gateway, known, self.tokens, once, self.clock)
-        for table in (DECISIONS, COUNTS):
-            self.store.write_now(table.create)
+        self.store.write_now(made)
+        known = load_credentials(gateway, home)
+        self.oauth = AuthorizationServer(gateway, known, self.tokens, self.store, self.clock)
+        limiter = MemoryLimiter()
+        self.people = People(load_passwords(gateway, home), self.store, limiter, self.clock)
         self.decisions = Decisions(self.store, self.clock, gateway.decisions)
         self.missing: list[str] = []
         self.log: list[dict[str, Any]] = []
         self.edge = Edge(
-            ISSUER, self.clock, MemoryLimiter(), cache(MemoryPermits), self.tokens, self.oauth,
-            self.ready, self.log.append, self.decisions,
+            ISSUER, self.clock, limiter, cache(MemoryPermits), self.tokens, self.oauth,
+            self.people, self.ready, self.log.append, self.decisions,
         )  # fmt: skip
         self.serve()
 

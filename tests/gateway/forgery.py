@@ -42,7 +42,7 @@ def token(keys: Keys, name: str) -> str:
     header = json.loads(base64.urlsafe_b64decode(head + "=="))
     payload = json.loads(base64.urlsafe_b64decode(body + "=="))
     public = keys.tokens.jwks()["keys"][0]
-    ours = keys.tokens._signer
+    ours = keys.tokens.signer
     if name in (plain := _unsigned(right, header, payload, keys)):
         return plain[name]
     headers: dict[str, dict[str, Any]] = {

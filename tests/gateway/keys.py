@@ -8,7 +8,7 @@ from typing import Any
 
 from joserfc.jwk import ECKey
 
-from apis.gateway.oauth import ensure_clients
+from apis.gateway.client_authentication import ensure_clients
 from apis.gateway.policy import Gateway
 from apis.gateway.tokens import Tokens, signing_keys
 from apis.runtime.clock import Clock

@@ -7,10 +7,12 @@ import base64
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from authlib.oauth2.rfc7523 import private_key_jwt_sign
+from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
 
-from apis.gateway.oauth import ASSERTION, StoreOnce
+from apis.gateway.client_authentication import ASSERTION, StoreOnce
 from apis.runtime.migrations import lift
 from apis.runtime.store import Store
 from tests.gateway import forgery
@@ -18,6 +20,15 @@ from tests.gateway.bench import ISSUER, NOW, Bench
 
 TOKEN = "/oauth/token"
 T = NOW.timestamp()
+
+
+def secured(found: dict[str, Any]) -> dict[str, str]:
+    """Authlib wants https of every address, on loopback too."""
+    return {
+        name: value.replace("http:", "https:")
+        for name, value in found.items()
+        if isinstance(value, str)
+    }
 
 
 def form(assertion: str) -> dict[str, str]:
@@ -107,7 +118,11 @@ async def test_the_metadata_leads_to_everything(bench: Bench) -> None:
 
     assert found["issuer"] == ISSUER
     assert found["token_endpoint"] == f"{ISSUER}{TOKEN}"
-    assert found["grant_types_supported"] == ["client_credentials"]
+    assert found["grant_types_supported"] == [
+        "authorization_code", "client_credentials", "refresh_token",
+    ]  # fmt: skip
+    assert found["code_challenge_methods_supported"] == ["S256"]
+    AuthorizationServerMetadata(found | secured(found)).validate()
     assert "private_key_jwt" in found["token_endpoint_auth_methods_supported"]
     keys = (await bench.http.get(found["jwks_uri"])).json()["keys"]
     assert [(key["kty"], key["crv"], key["use"], key["alg"]) for key in keys] == [

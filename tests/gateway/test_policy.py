@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from apis.gateway.app import gateway_app
+from apis.gateway.client_authentication import ensure_clients, load_credentials
 from apis.gateway.compiled import compile_policy
 from apis.gateway.documents import load_documents
-from apis.gateway.oauth import ensure_clients, load_credentials
 from apis.gateway.policy import PolicyError, load_gateway
 from tests.gateway.bench import HERE, Bench
 
@@ -151,9 +151,9 @@ def test_clients_are_made_once_and_kept_private(tmp_path: Path) -> None:
 
     assert json.loads((tmp_path / "clients.json").read_bytes()) == first
     assert (tmp_path / "clients.json").stat().st_mode & 0o777 == 0o600
-    assert first.keys() == {"branch", "clerk", "reader", "slow"}
+    assert first.keys() == {"branch", "clerk", "reader", "slow", "portal", "other", "auditor"}
     assert first["clerk"].keys() == {"client_secret", "scopes", "roles"}
-    assert len({entry["client_secret"] for entry in first.values()}) == 4
+    assert len({entry["client_secret"] for entry in first.values()}) == 7
 
 
 def test_a_new_client_joins_and_the_others_keep_their_secrets(tmp_path: Path) -> None:

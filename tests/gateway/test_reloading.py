@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from apis.gateway.app import Front
+from apis.gateway.client_authentication import load_credentials
 from apis.gateway.compiled import compile_policy
 from apis.gateway.documents import load_documents
-from apis.gateway.oauth import AuthorizationServer, StoreOnce, load_credentials
+from apis.gateway.oauth import AuthorizationServer
 from apis.gateway.policy import Gateway, load_gateway
 from apis.runtime.reloading import Reloading
 from tests.gateway.bench import HERE, Bench, echo
@@ -33,8 +34,7 @@ class Operator:
         bench = self.bench
         compiled = compile_policy(policy, load_documents(HERE / "published"))
         known = load_credentials(policy, bench.home)
-        once = StoreOnce(bench.store)
-        oauth = AuthorizationServer(policy, known, bench.tokens, once, bench.clock)
+        oauth = AuthorizationServer(policy, known, bench.tokens, bench.store, bench.clock)
         targets = dict.fromkeys(compiled.mounts, echo)
         return Front(compiled, targets, bench.edge._replace(oauth=oauth))
 

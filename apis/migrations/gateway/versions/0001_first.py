@@ -11,11 +11,34 @@ down_revision = None
 
 
 def upgrade() -> None:
+    api_keys()
     audit()
+    codes()
     decision_counts()
     decisions()
+    grants()
     jti()
     outbox()
+    refresh_tokens()
+    revocations()
+    sessions()
+
+
+def api_keys() -> None:
+    op.create_table(
+        "api_keys",
+        sa.Column("id", sa.String(length=16), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("client", sa.String(length=200), nullable=False),
+        sa.Column("scopes", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Float(), nullable=False),
+        sa.Column("expires_at", sa.Float(), nullable=False),
+        sa.Column("revoked_at", sa.Float(), nullable=True),
+        sa.Column("used_at", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("digest"),
+        schema="gateway",
+    )
 
 
 def audit() -> None:
@@ -39,6 +62,23 @@ def audit() -> None:
         sa.UniqueConstraint("position"),
         sa.UniqueConstraint("previous"),
         schema="gateway",
+    )
+
+
+def codes() -> None:
+    op.create_table(
+        "codes",
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("grant_id", sa.String(length=32), nullable=False),
+        sa.Column("redirect_uri", sa.Text(), nullable=False),
+        sa.Column("challenge", sa.String(length=43), nullable=False),
+        sa.Column("expires_at", sa.Float(), nullable=False),
+        sa.Column("used_at", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("digest"),
+        schema="gateway",
+    )
+    op.create_index(
+        op.f("ix_gateway_codes_expires_at"), "codes", ["expires_at"], unique=False, schema="gateway"
     )
 
 
@@ -94,6 +134,27 @@ def decisions() -> None:
     )
 
 
+def grants() -> None:
+    op.create_table(
+        "grants",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("client", sa.String(length=200), nullable=False),
+        sa.Column("person", sa.String(length=200), nullable=False),
+        sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("expires_at", sa.Float(), nullable=False),
+        sa.Column("revoked_at", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+        schema="gateway",
+    )
+    op.create_index(
+        op.f("ix_gateway_grants_expires_at"),
+        "grants",
+        ["expires_at"],
+        unique=False,
+        schema="gateway",
+    )
+
+
 def jti() -> None:
     op.create_table(
         "jti",
@@ -120,5 +181,62 @@ def outbox() -> None:
         sa.Column("body", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("seq"),
         sa.UniqueConstraint("id"),
+        schema="gateway",
+    )
+
+
+def refresh_tokens() -> None:
+    op.create_table(
+        "refresh_tokens",
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("grant_id", sa.String(length=32), nullable=False),
+        sa.Column("expires_at", sa.Float(), nullable=False),
+        sa.Column("used_at", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("digest"),
+        schema="gateway",
+    )
+    op.create_index(
+        op.f("ix_gateway_refresh_tokens_expires_at"),
+        "refresh_tokens",
+        ["expires_at"],
+        unique=False,
+        schema="gateway",
+    )
+
+
+def revocations() -> None:
+    op.create_table(
+        "revocations",
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("expires_at", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("name"),
+        schema="gateway",
+    )
+    op.create_index(
+        op.f("ix_gateway_revocations_expires_at"),
+        "revocations",
+        ["expires_at"],
+        unique=False,
+        schema="gateway",
+    )
+
+
+def sessions() -> None:
+    op.create_table(
+        "sessions",
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("person", sa.String(length=200), nullable=False),
+        sa.Column("password", sa.String(length=64), nullable=False),
+        sa.Column("expires_at", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("digest"),
+        schema="gateway",
+    )
+    op.create_index(
+        op.f("ix_gateway_sessions_expires_at"),
+        "sessions",
+        ["expires_at"],
+        unique=False,
         schema="gateway",
     )

@@ -1,0 +1,57 @@
+"""What was revoked before its end: written with the request that revokes, read by every worker."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import BigInteger, Column, Connection, Float, Integer, String
+from sqlalchemy.exc import SQLAlchemyError
+
+from apis.gateway.tokens import Tokens
+from apis.runtime.log import get_logger
+from apis.runtime.store import Store, table
+
+LOOK_S = 0.25
+LAST = 100
+"""How many rows back a worker looks again: a transaction that began earlier may end later."""
+log = get_logger(__name__)
+
+REVOCATIONS = table(
+    "gateway",
+    "revocations",
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("name", String(200), nullable=False, unique=True),
+    Column("expires_at", Float, nullable=False, index=True),
+)
+
+
+class Revocations:
+    """What this worker knows of them."""
+
+    def __init__(self, store: Store, tokens: Tokens) -> None:
+        self._store = store
+        self._tokens = tokens
+        self._seen = 0
+
+    async def go(self) -> None:
+        """Look for as long as the process lives; a database that is lost is asked again."""
+        while True:
+            try:
+                await self.look()
+            except SQLAlchemyError as error:
+                log.warning("revocations.unread", error=type(error).__name__)
+            await asyncio.sleep(LOOK_S)
+
+    async def look(self) -> None:
+        """Take what was revoked since."""
+        rows = await self._store.read(_since, self._seen - LAST)
+        if rows:
+            self._seen = rows[-1].seq
+            self._tokens.revoke({row.name: row.expires_at for row in rows})
+
+
+def _since(connection: Connection, seq: int) -> list[Any]:
+    wanted = sa.select(REVOCATIONS).where(REVOCATIONS.c.seq > seq).order_by(REVOCATIONS.c.seq)
+    return list(connection.execute(wanted))
