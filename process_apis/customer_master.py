@@ -159,6 +159,13 @@ def sources(connection: Connection, object: str, golden_id: str) -> list[Source]
     return [Source(row.connection, row.external_id) for row in rows]
 
 
+def living(connection: Connection, ids: Sequence[str], erp: str) -> frozenset[str]:
+    """Those of these golden ids that a customer outside this ERP has now."""
+    mine = sa.and_(XREF.c.object == "customer", XREF.c.id.in_(ids), XREF.c.valid_to.is_(None))
+    asked = sa.select(XREF.c.id).where(mine, XREF.c.connection != erp)
+    return frozenset(connection.execute(asked).scalars()) if ids else frozenset()
+
+
 def namesake(connection: Connection, customer: Customer) -> str | None:
     """The golden id of another customer that is the same company by its match key."""
     row = find(connection, CUSTOMERS, match_key=match_key(customer))  # which is unique

@@ -22,6 +22,7 @@ from process_apis.customer_matching import (
     OTHER_ENTITY,
     Match,
     chosen,
+    golden_in,
     on_hold,
     unbilled,
     unusable,
@@ -106,8 +107,10 @@ async def matched(wanted: Customer, found: Sequence[Customer], erp: str) -> Matc
     decision = current().subject.get("settled", {}).get(wanted.id, "")
     what, _, adopted = decision.partition(":")
     if what != "adopt":
-        limits = current().runtime.metadata.matching
-        return chosen(wanted, found, erp, limits=limits, decided=what == "retry")
+        limits, ids = current().runtime.metadata.matching, map(golden_in, found)
+        store = current().runtime.store
+        ours = await store.read(customer_master.living, [each for each in ids if each], erp)
+        return chosen(wanted, found, erp, limits=limits, ours=ours, decided=what == "retry")
     match = Match(await erp_of(erp).get_customer(adopted), 100, ("a person adopted it",))
     if match.customer.state != "active":
         raise unusable(match.customer, erp)

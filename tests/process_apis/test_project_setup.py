@@ -57,8 +57,9 @@ async def test_a_first_deal_needs_few_calls(firm: Firm) -> None:
 
 async def test_a_customer_that_the_books_know_by_its_tax_number_is_adopted(firm: Firm) -> None:
     deal = firm.salesforce.wins_deal(entity="DE", stage="Negotiation/Review")
-    tax_id = firm.salesforce.record(deal.customer_id)["TL_Tax_Id__c"]
-    known = firm.netsuite.has_customer(name="Entered By Hand AG", tax_id=tax_id)
+    account = firm.salesforce.record(deal.customer_id)
+    name, tax_id = f"By hand {account['Name']}", account["TL_Tax_Id__c"]
+    known = firm.netsuite.has_customer(name=name, tax_id=tax_id)
     firm.salesforce.wins_again(deal)
 
     _, customer, _ = await finished(firm, deal)
@@ -83,8 +84,9 @@ async def test_a_customer_of_the_same_name_is_asked_of_a_steward(firm: Firm) -> 
 
 async def test_a_customer_on_credit_hold_waits_until_finance_releases_it(firm: Firm) -> None:
     deal = firm.salesforce.wins_deal(entity="DE", stage="Negotiation/Review")
-    tax_id = firm.salesforce.record(deal.customer_id)["TL_Tax_Id__c"]
-    known = firm.netsuite.has_customer(name="Slow Payer AG", tax_id=tax_id, credit_hold=True)
+    account = firm.salesforce.record(deal.customer_id)
+    name, tax_id = f"Slow {account['Name']}", account["TL_Tax_Id__c"]
+    known = firm.netsuite.has_customer(name=name, tax_id=tax_id, credit_hold=True)
     firm.salesforce.wins_again(deal)
 
     item = await firm.work_item(deal, owner="finance-master-data")
