@@ -109,7 +109,8 @@ class Caller:
         changed = overwritten(sending, there or "")
         told = {"system": self.name, "operation": operation, "body": plain}
         call.planned.append(told | ({"overwrites": changed} if changed else {}))
-        return Ref(None, there or f"$planned:{self.name}.{write.object}#{len(call.planned)}")
+        nth = call.context.planned + len(call.planned)
+        return Ref(None, there or f"$planned:{self.name}.{write.object}#{nth}")
 
     def _sending(
         self,
