@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.firm import Firm
+from tests.systems import Deal
 
 MOST_CALLS = {"salesforce": 3, "kantata": 6, "netsuite": 5}
 MODELS = ("time_and_materials", "fixed_price", "milestone", "retainer")
@@ -118,3 +119,29 @@ async def test_abandon_takes_back_what_the_systems_got(firm: Firm) -> None:
     assert [kept.partition(": ")[2] for kept in debtors] == [
         "a customer in the books is never deleted, it may have a history"
     ]
+
+
+async def test_an_undo_given_up_half_way_lists_the_lines_that_are_left_alone(firm: Firm) -> None:
+    firm.kantata.fails("workspace_resources.create", "lock")
+    deal = firm.salesforce.wins_deal(entity="DE", billing_model="milestone")
+    item = await firm.work_item(deal, owner="resource-management")
+    firm.kantata.works_again()
+    first, second = billed_in(firm, deal)
+    firm.kantata.has_invoiced(first)
+
+    await firm.decides(item, "abandon")
+    refused = await firm.work_item(deal, step="billing_schedule_for.undo")
+    await firm.decides(refused, "abandon", comment="it is invoiced")
+
+    kept = (await firm.run_of(deal, "abandoned"))["kept"]
+    assert billed_in(firm, deal) == [first]
+    assert f"kantata billing line {first}: not taken back, it is invoiced" in kept
+    assert not [each for each in kept if second in each]
+
+
+def billed_in(firm: Firm, deal: Deal) -> list[str]:
+    """The billing lines of a deal's project."""
+    name = firm.salesforce.record(deal.id)["Name"]
+    state = firm.kantata.state()
+    [home] = (each["id"] for each in state["workspaces"] if each["title"] == name)
+    return [line["id"] for line in state["billing_milestones"] if line["workspace_id"] == home]
