@@ -11,11 +11,13 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from apis.runtime.store import change, find, insert_all_new, insert_new, merge_all, put_all
+from contracts.canonical.contract import Contract
 from contracts.canonical.deal import Deal
 from contracts.canonical.identity import Ref, Source
 from contracts.canonical.money import Money
 from contracts.events import (
     ContractActivated,
+    ContractChanged,
     CustomerValidated,
     DealWon,
     Event,
@@ -61,7 +63,7 @@ ITEMS_OF_JOURNEY = sa.update(WORK_ITEMS).where(
 
 
 class Rows:
-    """What the events of one transaction add, written at its end: none of them reads it."""
+    """What the events of one transaction add, written at its end."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -91,6 +93,17 @@ class Rows:
             "at": at.isoformat(),
         }
         self._records.append(row)
+
+    def projects(self, subject: str) -> set[Source]:
+        """What the project of a journey is in each system, told in this transaction or before."""
+        runs = sa.select(RUNS.c.id).where(RUNS.c.subject == subject)
+        mine = sa.or_(RECORDS.c.subject == subject, RECORDS.c.subject.in_(runs))
+        asked = sa.select(RECORDS.c.system, RECORDS.c.external_id)
+        known = self.connection.execute(asked.where(mine, RECORDS.c.object == "project"))
+        new = (each for each in self._records if each["object"] == "project")
+        ids = set(self.connection.execute(runs).scalars()) | {subject}
+        told = {(each["system"], each["external_id"]) for each in new if each["subject"] in ids}
+        return {Source(*each) for each in told | {tuple(row) for row in known}}
 
     def steps(self, run_id: str, steps: dict[str, RunStep]) -> None:
         """Steps as they are now, with the calls they made."""
@@ -159,7 +172,8 @@ def deal_seen(rows: Rows, payload: DealWon, at: datetime) -> Taken:
     journey(rows.connection, source, at, deal)
     customer = deal.customer or Ref()
     rows.names(subject, deal.id, deal.external_id, customer.id, customer.external_id)
-    record = Record(source, "deal", id=deal.id, key=deal.project_key or None, amount=deal.value)
+    state = "exists" if deal.state == "won" else deal.state
+    record = Record(source, "deal", deal.id, deal.project_key or None, deal.value, state)
     rows.exists(subject, record, at)
     placed(rows.connection, subject, deal.entity, customer.id)
     return subject, {"state": deal.state, "turn": payload.turn}
@@ -219,15 +233,23 @@ def contract_activated(rows: Rows, payload: ContractActivated, at: datetime) -> 
     """A contract of ours, worth its last version."""
     contract = payload.contract
     subject = payload.run_id or subject_of(contract.deal)
-    worth = contract.versions[-1].value if contract.versions else None
     rows.names(subject, contract.id, contract.customer.id)
-    rows.exists(
-        subject,
-        Record(Source(OURS, contract.id), "contract", id=contract.id, amount=worth),
-        at,
-    )
+    rows.exists(subject, agreed(contract), at)
     placed(rows.connection, subject, contract.entity, contract.customer.id)
     return subject, {"contract": contract.id, "version": len(contract.versions)}
+
+
+def contract_changed(rows: Rows, payload: ContractChanged, at: datetime) -> Taken:
+    """A contract of ours is on hold or cancelled."""
+    rows.exists(payload.run_id, agreed(payload.contract), at)
+    return payload.run_id, {"contract": payload.contract.id, "state": payload.contract.state}
+
+
+def agreed(contract: Contract) -> Record:
+    """A contract as a record, worth its last version."""
+    worth = contract.versions[-1].value if contract.versions else None
+    state = {"active": "exists", "held": "on_hold"}.get(contract.state, contract.state)
+    return Record(Source(OURS, contract.id), "contract", contract.id, amount=worth, state=state)
 
 
 def project_activated(rows: Rows, payload: ProjectActivated, at: datetime) -> Taken:
@@ -239,7 +261,7 @@ def project_activated(rows: Rows, payload: ProjectActivated, at: datetime) -> Ta
     worth = project.budget.total if project.budget else None
     rows.names(subject, project.id, project.key, project.number, project.external_id)
     for record in payload.records:
-        told = Record(record, "project", id=project.id, key=project.key, amount=worth)
+        told = Record(record, "project", project.id, project.key, worth, "exists")
         rows.names(subject, record.external_id)
         rows.exists(subject, told, at)
     for record in payload.customers:  # which the run may have found as they were
@@ -250,8 +272,10 @@ def project_activated(rows: Rows, payload: ProjectActivated, at: datetime) -> Ta
 
 
 def project_changed(rows: Rows, payload: ProjectChanged, at: datetime) -> Taken:
-    """A project is on hold, cancelled or agreed anew; its records tell of themselves."""
-    del rows, at
+    """A project is on hold, cancelled or agreed anew; so is what it is in each system."""
+    state = "exists" if payload.state == "active" else payload.state
+    for record in rows.projects(subject_of(payload.source)):
+        rows.exists(payload.run_id, Record(record, "project", payload.id, state=state), at)
     return payload.run_id, {"project": payload.id, "state": payload.state}
 
 
@@ -262,13 +286,14 @@ def vendor_called(rows: Rows, payload: VendorCalled, at: datetime) -> Taken:
         return None, {}
     rows.names(run_id, payload.external_id, payload.key)
     if payload.external_id:
-        state = "withdrawn" if payload.undoes else "exists"
+        made = "exists" if payload.operation == "create" else payload.state
+        state = "deleted" if payload.operation == "delete" else made
         record = Record(
             Source(payload.system, payload.external_id),
             payload.object,
             key=payload.key,
             amount=payload.amount,
-            state="deleted" if payload.operation == "delete" else state,
+            state="withdrawn" if payload.undoes and payload.operation != "delete" else state,
         )
         rows.exists(run_id, record, at)
     return run_id, {
@@ -297,7 +322,8 @@ def item_changed(rows: Rows, payload: WorkItemOpened, at: datetime) -> Taken:
     )
     subject = item.run_id
     if subject:
-        rows.names(subject, item.id)
+        about = item.record.external_id if item.record else None
+        rows.names(subject, item.id, about, *(each.external_id for each in item.named))
     elif item.record and item.record.system and item.record.external_id:
         subject = f"{item.record.system}:{item.record.external_id}"
     decision = item.decision.decision if item.decision else None
@@ -323,6 +349,7 @@ FOLLOWED: dict[str, Follow] = {
     "run.ended": run_ended,
     "customer.validated": customer_validated,
     "contract.activated": contract_activated,
+    "contract.changed": contract_changed,
     "project.activated": project_activated,
     "project.changed": project_changed,
     "vendor.called": vendor_called,
@@ -341,7 +368,7 @@ class Record(msgspec.Struct, frozen=True):
     id: str | None = None
     key: str | None = None
     amount: Money | None = None
-    state: str = "exists"
+    state: str | None = None
 
 
 def journey(connection: Connection, source: Source, at: datetime, deal: Deal | None = None) -> str:

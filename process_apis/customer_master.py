@@ -16,12 +16,15 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Index, Integer, String, Text
 
+from apis.runtime import runs
+from apis.runtime.flow import current
 from apis.runtime.ids import crockford
 from apis.runtime.store import change, find, insert_new, table
 from contracts.canonical.contract import Contract
 from contracts.canonical.identity import Source
 from contracts.canonical.party import Customer
 from contracts.errors import Rejected
+from contracts.events import ContractChanged
 from process_apis.deal_rules import Account, duplicate
 
 XREF = table(
@@ -335,10 +338,13 @@ def cancel_contract(connection: Connection, contract: Contract) -> Contract:
 def set_contract_state(
     connection: Connection, contract_id: str, state: Literal["held", "cancelled"]
 ) -> Contract:
-    """A contract in another state, with all its versions."""
+    """A contract in another state, with all its versions, which is announced."""
     row = find(connection, CONTRACTS, id=contract_id)
     changed = msgspec.structs.replace(msgspec.json.decode(row.body, type=Contract), state=state)
     change(connection, CONTRACTS, {"id": contract_id}, state=state, body=encoded(changed))
+    told = ContractChanged(contract=changed, run_id=current().run_id)
+    at = current().runtime.clock.now()
+    runs.announce(connection, "contract.changed", told, told.run_id, at, state)
     return changed
 
 

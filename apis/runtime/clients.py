@@ -238,9 +238,7 @@ def _onward(work: Call, route: Operation, *, reads: bool) -> Context:
         work.writes += 1
         key = f"{key}/{route.name}.{work.writes}"
     listed = len(work.planned)  # only a dry run lists any
-    return msgspec.structs.replace(
-        work.context, deadline=deadline, request_key=key, planned=listed
-    )
+    return msgspec.structs.replace(work.context, deadline=deadline, request_key=key, planned=listed)
 
 
 def _may_write(work: Call) -> None:
