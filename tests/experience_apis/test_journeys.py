@@ -151,6 +151,26 @@ async def test_what_was_taken_back_no_longer_exists(firm: Firm, store: Store) ->
     ]
 
 
+async def test_a_state_that_a_write_set_holds_until_another_does(firm: Firm, store: Store) -> None:
+    deal = firm.salesforce.wins_deal()
+    run = await firm.run_of(deal)
+    told = {"system": "kantata", "object": "project", "external_id": f"w{deal.id}"}
+    for more in (
+        {"operation": "create"},
+        {"operation": "update", "state": "cancelled"},
+        {"operation": "update"},
+    ):
+        await writes_record(store, run, **told, **more)
+
+    found = await firm.see(
+        lambda: journey(firm, deal.id),
+        lambda seen: sum(f"w{deal.id}" in each["facts"].values() for each in seen["events"]) == 3,
+    )
+
+    [project] = (each for each in found["records"] if each["external_id"] == f"w{deal.id}")
+    assert project["state"] == "cancelled"
+
+
 async def test_a_journey_tells_every_call_in_the_order_it_was_made(firm: Firm) -> None:
     deal = firm.salesforce.wins_deal()
     run = await firm.run_of(deal)
