@@ -46,6 +46,8 @@ from experience_apis.tables import (
 OURS = "throughline"
 ENDED = ("done", "abandoned", "failed")
 Facts = dict[str, str | int | None]
+SHOWN = {"active": "exists", "held": "on_hold"}
+"""States of ours that a record is shown in by another word."""
 STATE = sa.bindparam("_state", type_=sa.String)
 PROGRESSED = (
     sa.update(RUNS)
@@ -248,7 +250,7 @@ def contract_changed(rows: Rows, payload: ContractChanged, at: datetime) -> Take
 def agreed(contract: Contract) -> Record:
     """A contract as a record, worth its last version."""
     worth = contract.versions[-1].value if contract.versions else None
-    state = {"active": "exists", "held": "on_hold"}.get(contract.state, contract.state)
+    state = SHOWN.get(contract.state, contract.state)
     return Record(Source(OURS, contract.id), "contract", contract.id, amount=worth, state=state)
 
 
@@ -273,7 +275,7 @@ def project_activated(rows: Rows, payload: ProjectActivated, at: datetime) -> Ta
 
 def project_changed(rows: Rows, payload: ProjectChanged, at: datetime) -> Taken:
     """A project is on hold, cancelled or agreed anew; so is what it is in each system."""
-    state = "exists" if payload.state == "active" else payload.state
+    state = SHOWN.get(payload.state, payload.state)
     for record in rows.projects(subject_of(payload.source)):
         rows.exists(payload.run_id, Record(record, "project", payload.id, state=state), at)
     return payload.run_id, {"project": payload.id, "state": payload.state}
@@ -286,7 +288,8 @@ def vendor_called(rows: Rows, payload: VendorCalled, at: datetime) -> Taken:
         return None, {}
     rows.names(run_id, payload.external_id, payload.key)
     if payload.external_id:
-        made = "exists" if payload.operation == "create" else payload.state
+        set_to = SHOWN.get(payload.state or "", payload.state)
+        made = "exists" if payload.operation == "create" else set_to
         state = "deleted" if payload.operation == "delete" else made
         record = Record(
             Source(payload.system, payload.external_id),

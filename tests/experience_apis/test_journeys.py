@@ -89,7 +89,7 @@ async def test_what_is_on_hold_is_told_as_on_hold_in_every_system(firm: Firm) ->
     await firm.see(look, lambda seen: {each: seen.get(each) for each in HELD} == HELD)
 
 
-async def test_a_contract_that_was_taken_back_is_told_as_cancelled(firm: Firm) -> None:
+async def test_what_was_taken_back_is_told_as_cancelled(firm: Firm) -> None:
     firm.kantata.fails("workspace_resources.create", "lock")
     deal = firm.salesforce.wins_deal(entity="DE")
     item = await firm.work_item(deal, owner="resource-management")
@@ -98,8 +98,8 @@ async def test_a_contract_that_was_taken_back_is_told_as_cancelled(firm: Firm) -
     await firm.run_of(deal, "abandoned")
 
     found = await journey(firm, deal.id, "abandoned")
-    [contract] = (each for each in found["records"] if each["object"] == "contract")
-    assert contract["state"] == "cancelled"
+    states = {each["object"]: each["state"] for each in found["records"]}
+    assert (states["contract"], states["project"]) == ("cancelled", "cancelled")
 
 
 async def test_an_id_that_nothing_has_is_not_found(firm: Firm) -> None:
