@@ -63,6 +63,13 @@ class ContractActivated(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str | None = None
 
 
+class ContractChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """A contract is on hold or cancelled, with all its versions."""
+
+    contract: Contract
+    run_id: str
+
+
 class ProjectActivated(msgspec.Struct, frozen=True, kw_only=True):
     """A project is ready; `records` and `customers` are what it and who pays are in each system."""
 
@@ -129,7 +136,8 @@ class ExceptionRaised(msgspec.Struct, frozen=True, kw_only=True):
 class VendorCalled(msgspec.Struct, frozen=True, kw_only=True):
     """A write to a system, as its ledger knows it; bodies never travel.
 
-    `amount` is what the written record is worth, `undoes` says that it takes back an earlier write.
+    `amount` is what the written record is worth, `undoes` says that it takes back an earlier write,
+    `state` is the one the record is in from now on, where the write was about that.
     """
 
     system: str
@@ -143,6 +151,7 @@ class VendorCalled(msgspec.Struct, frozen=True, kw_only=True):
     cause: str | None = None
     amount: Money | None = None
     undoes: bool = False
+    state: str | None = None
 
 
 class WorkItemOpened(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,6 +199,7 @@ CATALOG: dict[str, EventType] = {
         _row("deal.changed", "deal.external_id", "system", DealChanged),
         _row("customer.validated", "customer.id", "process", CustomerValidated),
         _row("contract.activated", "contract.id", "process", ContractActivated),
+        _row("contract.changed", "contract.id", "process", ContractChanged),
         _row("project.activated", "project.id", "process", ProjectActivated),
         _row("project.changed", "id", "process", ProjectChanged),
         _row("run.started", "run_id", "process", RunStarted),

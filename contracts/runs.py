@@ -152,7 +152,8 @@ class WorkRecord(msgspec.Struct, frozen=True, kw_only=True):
 class WorkItem(msgspec.Struct, frozen=True, kw_only=True):
     """Something a person must set right or decide; `owner` is a role, `assignee` a person.
 
-    `adopts` is the system of which a record may be adopted; without it none may be.
+    `adopts` is the system of which a record may be adopted; without it none may be. `named` are
+    further records that it may be about, such as those of which one is to be adopted.
     """
 
     id: str
@@ -173,6 +174,7 @@ class WorkItem(msgspec.Struct, frozen=True, kw_only=True):
     assignee: str | None = None
     comments: tuple[Comment, ...] = ()
     adopts: str | None = None
+    named: tuple[Source, ...] = ()
 
 
 class WorkItemPage(msgspec.Struct, frozen=True, kw_only=True):

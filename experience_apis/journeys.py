@@ -10,13 +10,14 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from apis.runtime.store import change, find, insert_all_new, insert_new, merge_all, put_all
+from apis.runtime.store import change, find, insert_new
 from apis.runtime.whose import By, told_anew
+from contracts.canonical.contract import Contract
 from contracts.canonical.deal import Deal
 from contracts.canonical.identity import Ref, Source
-from contracts.canonical.money import Money
 from contracts.events import (
     ContractActivated,
+    ContractChanged,
     CustomerValidated,
     DealWon,
     Event,
@@ -30,32 +31,17 @@ from contracts.events import (
     WorkItemOpened,
     payload_of,
 )
-from contracts.runs import RunStep
+from experience_apis.journey_rows import Facts, Record, Rows
 from experience_apis.tables import (
-    HAPPENINGS,
     JOURNEYS,
-    NAMES,
-    RECORDS,
     RUNS,
-    STEPS,
     WORK_ITEMS,
     put,
 )
 
 OURS = "throughline"
-ENDED = ("done", "abandoned", "failed")
-Facts = dict[str, str | int | None]
-STATE = sa.bindparam("_state", type_=sa.String)
-PROGRESSED = (
-    sa.update(RUNS)
-    .where(RUNS.c.id == sa.bindparam("_id"), *(RUNS.c.state != each for each in ENDED))
-    .values(
-        state=STATE,
-        since=sa.case((RUNS.c.state == STATE, RUNS.c.since), else_=sa.bindparam("_since")),
-        waiting=sa.bindparam("waiting"),
-    )
-)
-"""What is over stays as it ended; a state that goes on began when it began."""
+SHOWN = {"active": "exists", "held": "on_hold"}
+"""States of ours that a record is shown in by another word."""
 MINE = JOURNEYS.c.subject == sa.bindparam("_subject")
 ITEMS_OF_JOURNEY = (
     sa.update(WORK_ITEMS)
@@ -74,78 +60,6 @@ ITEMS_OF_JOURNEY = (
 PLACED = {
     by: sa.update(JOURNEYS).where(MINE).values(**told_anew(JOURNEYS, by)) for by in get_args(By)
 }
-
-
-class Rows:
-    """What the events of one transaction add, written at its end: none of them reads it."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self._names: list[dict[str, Any]] = []
-        self._records: list[dict[str, Any]] = []
-        self._steps: list[dict[str, Any]] = []
-        self._happenings: list[dict[str, Any]] = []
-        self._progress: list[dict[str, Any]] = []
-
-    def names(self, subject: str, *known: str | None) -> None:
-        """Ids by which the journey is found."""
-        self._names += [{"name": name, "subject": subject} for name in known if name]
-
-    def exists(self, subject: str, record: Record, at: datetime) -> None:
-        """A record that exists, or no more."""
-        worth = record.amount
-        row = {
-            "subject": subject,
-            "system": record.source.connection,
-            "object": record.object,
-            "external_id": record.source.external_id,
-            "id": record.id,
-            "key": record.key,
-            "amount": str(worth.amount) if worth else None,
-            "currency": worth.currency if worth else None,
-            "state": record.state,
-            "at": at.isoformat(),
-        }
-        self._records.append(row)
-
-    def steps(self, run_id: str, steps: dict[str, RunStep]) -> None:
-        """Steps as they are now, with the calls they made."""
-        self._steps += [
-            {"run_id": run_id, "seq": int(seq), "body": msgspec.json.encode(step).decode()}
-            for seq, step in steps.items()
-        ]
-
-    def progressed(self, payload: RunProgressed, at: datetime) -> None:
-        """A run as it is now, and since when it is so."""
-        waiting = payload.waiting
-        row = {
-            "_id": payload.run_id,
-            "_state": payload.state,
-            "_since": (waiting.since if waiting else at).isoformat(),
-            "waiting": msgspec.json.encode(waiting).decode() if waiting else None,
-        }
-        self._progress.append(row)
-
-    def happened(self, event: Event, subject: str, facts: Facts) -> None:
-        """What people read of an event."""
-        told = {name: str(value) for name, value in facts.items() if value not in (None, "")}
-        row = {
-            "id": event.id,
-            "subject": subject,
-            "type": event.type,
-            "at": event.time.isoformat(),
-            "facts": msgspec.json.encode(told).decode(),
-        }
-        self._happenings.append(row)
-
-    def write(self) -> None:
-        """Write what was gathered, in order."""
-        insert_all_new(self.connection, NAMES, self._names)
-        merge_all(self.connection, RECORDS, self._records)
-        put_all(self.connection, STEPS, self._steps)
-        insert_all_new(self.connection, HAPPENINGS, self._happenings)
-        if self._progress:
-            self.connection.execute(PROGRESSED, self._progress)
 
 
 def follow(connection: Connection, events: Sequence[Event]) -> None:
@@ -175,7 +89,8 @@ def deal_seen(rows: Rows, payload: DealWon, at: datetime) -> Taken:
     journey(rows.connection, source, at, deal)
     customer = deal.customer or Ref()
     rows.names(subject, deal.id, deal.external_id, customer.id, customer.external_id)
-    record = Record(source, "deal", id=deal.id, key=deal.project_key or None, amount=deal.value)
+    state = "exists" if deal.state == "won" else deal.state
+    record = Record(source, "deal", deal.id, deal.project_key or None, deal.value, state)
     rows.exists(subject, record, at)
     placed(rows.connection, subject, deal.entity, customer.id, "feed")
     return subject, {"state": deal.state, "turn": payload.turn}
@@ -235,15 +150,23 @@ def contract_activated(rows: Rows, payload: ContractActivated, at: datetime) -> 
     """A contract of ours, worth its last version."""
     contract = payload.contract
     subject = payload.run_id or subject_of(contract.deal)
-    worth = contract.versions[-1].value if contract.versions else None
     rows.names(subject, contract.id, contract.customer.id)
-    rows.exists(
-        subject,
-        Record(Source(OURS, contract.id), "contract", id=contract.id, amount=worth),
-        at,
-    )
+    rows.exists(subject, agreed(contract), at)
     placed(rows.connection, subject, contract.entity, contract.customer.id)
     return subject, {"contract": contract.id, "version": len(contract.versions)}
+
+
+def contract_changed(rows: Rows, payload: ContractChanged, at: datetime) -> Taken:
+    """A contract of ours is on hold or cancelled."""
+    rows.exists(payload.run_id, agreed(payload.contract), at)
+    return payload.run_id, {"contract": payload.contract.id, "state": payload.contract.state}
+
+
+def agreed(contract: Contract) -> Record:
+    """A contract as a record, worth its last version."""
+    worth = contract.versions[-1].value if contract.versions else None
+    state = SHOWN.get(contract.state, contract.state)
+    return Record(Source(OURS, contract.id), "contract", contract.id, amount=worth, state=state)
 
 
 def project_activated(rows: Rows, payload: ProjectActivated, at: datetime) -> Taken:
@@ -255,7 +178,7 @@ def project_activated(rows: Rows, payload: ProjectActivated, at: datetime) -> Ta
     worth = project.budget.total if project.budget else None
     rows.names(subject, project.id, project.key, project.number, project.external_id)
     for record in payload.records:
-        told = Record(record, "project", id=project.id, key=project.key, amount=worth)
+        told = Record(record, "project", project.id, project.key, worth, "exists")
         rows.names(subject, record.external_id)
         rows.exists(subject, told, at)
     for record in payload.customers:  # which the run may have found as they were
@@ -266,8 +189,10 @@ def project_activated(rows: Rows, payload: ProjectActivated, at: datetime) -> Ta
 
 
 def project_changed(rows: Rows, payload: ProjectChanged, at: datetime) -> Taken:
-    """A project is on hold, cancelled or agreed anew; its records tell of themselves."""
-    del rows, at
+    """A project is on hold, cancelled or agreed anew; so is what it is in each system."""
+    state = SHOWN.get(payload.state, payload.state)
+    for record in rows.projects(subject_of(payload.source)):
+        rows.exists(payload.run_id, Record(record, "project", payload.id, state=state), at)
     return payload.run_id, {"project": payload.id, "state": payload.state}
 
 
@@ -278,13 +203,15 @@ def vendor_called(rows: Rows, payload: VendorCalled, at: datetime) -> Taken:
         return None, {}
     rows.names(run_id, payload.external_id, payload.key)
     if payload.external_id:
-        state = "withdrawn" if payload.undoes else "exists"
+        set_to = SHOWN.get(payload.state or "", payload.state)
+        made = "exists" if payload.operation == "create" else set_to
+        state = "deleted" if payload.operation == "delete" else made
         record = Record(
             Source(payload.system, payload.external_id),
             payload.object,
             key=payload.key,
             amount=payload.amount,
-            state="deleted" if payload.operation == "delete" else state,
+            state="withdrawn" if payload.undoes and payload.operation != "delete" else state,
         )
         rows.exists(run_id, record, at)
     return run_id, {
@@ -313,7 +240,8 @@ def item_changed(rows: Rows, payload: WorkItemOpened, at: datetime) -> Taken:
     )
     subject = item.run_id
     if subject:
-        rows.names(subject, item.id)
+        about = item.record.external_id if item.record else None
+        rows.names(subject, item.id, about, *(each.external_id for each in item.named))
     elif item.record and item.record.system and item.record.external_id:
         subject = f"{item.record.system}:{item.record.external_id}"
     decision = item.decision.decision if item.decision else None
@@ -339,6 +267,7 @@ FOLLOWED: dict[str, Follow] = {
     "run.ended": run_ended,
     "customer.validated": customer_validated,
     "contract.activated": contract_activated,
+    "contract.changed": contract_changed,
     "project.activated": project_activated,
     "project.changed": project_changed,
     "vendor.called": vendor_called,
@@ -347,17 +276,6 @@ FOLLOWED: dict[str, Follow] = {
     "work-item.decided": item_changed,
     "exception.raised": exception_raised,
 }
-
-
-class Record(msgspec.Struct, frozen=True):
-    """A record of a system as an event tells of it."""
-
-    source: Source
-    object: str
-    id: str | None = None
-    key: str | None = None
-    amount: Money | None = None
-    state: str = "exists"
 
 
 def journey(connection: Connection, source: Source, at: datetime, deal: Deal | None = None) -> str:

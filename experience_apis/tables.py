@@ -55,10 +55,11 @@ RECORDS = table(
     Column("key", String(80)),
     Column("amount", String(40)),
     Column("currency", String(3)),
-    Column("state", String(12), nullable=False),
+    Column("state", String(12)),
     Column("at", String(40), nullable=False),
 )
-"""What exists where; `subject` is the journey or the run that said so."""
+"""What exists where; `subject` is the journey or the run that said so, without a state if that is
+as it was."""
 HAPPENINGS = table(
     "experience",
     "happenings",

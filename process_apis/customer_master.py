@@ -16,6 +16,8 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Index, Integer, String, Text
 
+from apis.runtime import runs
+from apis.runtime.flow import current
 from apis.runtime.ids import crockford
 from apis.runtime.store import change, find, insert_new, table
 from apis.runtime.whose import By, belongs, merged
@@ -23,6 +25,7 @@ from contracts.canonical.contract import Contract
 from contracts.canonical.identity import Source
 from contracts.canonical.party import Customer
 from contracts.errors import Rejected
+from contracts.events import ContractChanged
 from process_apis.deal_rules import Account, duplicate
 
 XREF = table(
@@ -173,6 +176,13 @@ def sources(connection: Connection, object: str, golden_id: str) -> list[Source]
     mine = sa.and_(XREF.c.object == object, XREF.c.id == golden_id, XREF.c.valid_to.is_(None))
     rows = connection.execute(sa.select(XREF.c.connection, XREF.c.external_id).where(mine)).all()
     return [Source(row.connection, row.external_id) for row in rows]
+
+
+def living(connection: Connection, ids: Sequence[str], erp: str) -> frozenset[str]:
+    """Those of these golden ids that a customer outside this ERP has now."""
+    mine = sa.and_(XREF.c.object == "customer", XREF.c.id.in_(ids), XREF.c.valid_to.is_(None))
+    asked = sa.select(XREF.c.id).where(mine, XREF.c.connection != erp)
+    return frozenset(connection.execute(asked).scalars()) if ids else frozenset()
 
 
 def namesake(connection: Connection, customer: Customer) -> str | None:
@@ -345,10 +355,13 @@ def cancel_contract(connection: Connection, contract: Contract) -> Contract:
 def set_contract_state(
     connection: Connection, contract_id: str, state: Literal["held", "cancelled"]
 ) -> Contract:
-    """A contract in another state, with all its versions."""
+    """A contract in another state, with all its versions, which is announced."""
     row = find(connection, CONTRACTS, id=contract_id)
     changed = msgspec.structs.replace(msgspec.json.decode(row.body, type=Contract), state=state)
     change(connection, CONTRACTS, {"id": contract_id}, state=state, body=encoded(changed))
+    told = ContractChanged(contract=changed, run_id=current().run_id)
+    at = current().runtime.clock.now()
+    runs.announce(connection, "contract.changed", told, told.run_id, at, state)
     return changed
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 import msgspec
 
@@ -14,19 +14,24 @@ from process_apis.customer_master import plain_name
 from process_apis.deal_rules import FINANCE, Finding
 
 SAME_TAX_NUMBER = 90
+OUR_KEY = re.compile(r"customer-([0-9A-HJKMNP-TV-Z]{26})")
 OTHER_ENTITY, OTHER_CURRENCY = "customer.other-entity", "customer.other-currency"
 
 
 class Match(msgspec.Struct, frozen=True):
-    """A customer it may be, how likely out of a hundred, and why."""
+    """A customer it may be, how likely out of a hundred, and why; `doubts` are for a person."""
 
     customer: Customer
     score: int
     reasons: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
 
 
-def scored(wanted: Customer, found: Customer) -> Match:
-    """How alike two customers are: our key, the tax number, then name and address."""
+def scored(wanted: Customer, found: Customer, ours: Container[str] = ()) -> Match:
+    """How alike two customers are: our key, the tax number, then name and address.
+
+    `ours` are the golden ids of living customers: any other key is the word of somebody else.
+    """
     if found.key and found.key == wanted.key:
         return Match(found, 100, ("it carries our key",))
     reasons: dict[str, int] = {}
@@ -40,10 +45,25 @@ def scored(wanted: Customer, found: Customer) -> Match:
     elif plain_name(wanted.name).split()[:1] == plain_name(found.name).split()[:1]:
         reasons["the name begins alike"] = 30
     reasons |= placed(wanted, found)
-    if found.key and wanted.key:
+    if golden_in(found) in ours:
         reasons["it carries the key of another customer of ours"] = -60
     score = max(0, min(99, sum(reasons.values())))
-    return Match(found, score, tuple(reasons))
+    return Match(found, score, tuple(reasons), tuple(doubts(wanted, found, ours)))
+
+
+def doubts(wanted: Customer, found: Customer, ours: Container[str]) -> Iterator[str]:
+    """Why a person has to say that it is the customer, however alike the two are."""
+    mine, theirs = (set(plain_name(each.name).split()) for each in (wanted, found))
+    if mine and theirs and not mine & theirs:
+        yield "the names have nothing in common"
+    if found.key and golden_in(found) not in ours:
+        yield f"it carries the id {found.key} of somebody else, which our key would replace"
+
+
+def golden_in(found: Customer) -> str | None:
+    """The golden id that a key of ours is made of; None for the word of somebody else."""
+    key = OUR_KEY.fullmatch(found.key or "")
+    return key[1] if key else None
 
 
 def placed(wanted: Customer, found: Customer) -> dict[str, int]:
@@ -66,15 +86,16 @@ def chosen(
     system: str,
     *,
     limits: Matching = Matching(),  # noqa: B008 - immutable
+    ours: Container[str] = (),
     decided: bool = False,
 ) -> Match | None:
     """The one it is, or None where there is none; Conflict where only a person can tell.
 
     `decided`: a person was asked and adopted none of those that were merely likely.
     """
-    matches = sorted((scored(wanted, each) for each in found), key=lambda each: -each.score)
+    matches = sorted((scored(wanted, each, ours) for each in found), key=lambda each: -each.score)
     likely = [each for each in matches if each.score >= limits.likely]
-    certain = [each for each in likely if each.score >= limits.certain]
+    certain = [each for each in likely if each.score >= limits.certain and not each.doubts]
     if not likely:
         return None
     if len(certain) == 1 or (certain and certain[0].score > certain[1].score):
@@ -85,7 +106,7 @@ def chosen(
         return None
     told = "; ".join(
         f"{each.customer.name!r} ({each.customer.external_id}, {each.score} of 100:"
-        f" {', '.join(each.reasons)})"
+        f" {', '.join(each.reasons + each.doubts)})"
         for each in likely
     )
     raise Conflict(

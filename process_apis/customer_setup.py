@@ -10,7 +10,7 @@ from apis.runtime.context import CURRENT
 from apis.runtime.flow import current, step
 from apis.runtime.ids import PLANNED
 from apis.runtime.metadata import Contacts
-from apis.runtime.waits import involve
+from apis.runtime.waits import involve, name
 from apis.runtime.whose import By
 from contracts.canonical.deal import Deal, DealFile
 from contracts.canonical.identity import Ref, Source
@@ -23,7 +23,9 @@ from process_apis.customer_matching import (
     OTHER_ENTITY,
     Match,
     chosen,
+    golden_in,
     on_hold,
+    scored,
     unbilled,
     unusable,
 )
@@ -100,6 +102,7 @@ def in_question(customer: Customer) -> None:
     running = current()
     involve(running, "customer", account_of(customer), customer.id)
     running.subject = running.subject | {"in_question": customer.id}
+    name(running, ())
 
 
 async def matched(wanted: Customer, found: Sequence[Customer], erp: str) -> Match | None:
@@ -107,16 +110,25 @@ async def matched(wanted: Customer, found: Sequence[Customer], erp: str) -> Matc
     decision = current().subject.get("settled", {}).get(wanted.id, "")
     what, _, adopted = decision.partition(":")
     if what != "adopt":
-        limits = current().runtime.metadata.matching
-        return chosen(wanted, found, erp, limits=limits, decided=what == "retry")
+        limits, ids = current().runtime.metadata.matching, map(golden_in, found)
+        store = current().runtime.store
+        ours = await store.read(customer_master.living, [each for each in ids if each], erp)
+        likely = (each for each in found if scored(wanted, each, ours).score >= limits.likely)
+        name(current(), (Source(erp, each.external_id or "") for each in likely))
+        return chosen(wanted, found, erp, limits=limits, ours=ours, decided=what == "retry")
     match = Match(await erp_of(erp).get_customer(adopted), 100, ("a person adopted it",))
+    name(current(), [Source(erp, adopted)])
     if match.customer.state != "active":
         raise unusable(match.customer, erp)
     return match
 
 
 def billable(wanted: Customer, found: Customer, erp: str, deal: Deal) -> None:
-    """Refuse a customer of the books on whom this deal cannot be billed, before anything is."""
+    """Refuse a customer of the books on whom this deal cannot be billed, before anything is.
+
+    It is mended in the books, so that is where findings on it point to.
+    """
+    involve(current(), "customer", Source(erp, found.external_id or ""), wanted.id)
     if found.credit_hold:
         raise on_hold(found, erp)
     running, metadata = current(), current().runtime.metadata

@@ -331,18 +331,25 @@ def fiscal(file: DealFile, entities: dict[str, Entity], system: str) -> Iterator
         )
     if entity and (module := entity.tax_ids.get(customer.country or "")):
         yield from tax_identity(customer, module, place, system)
+    elif entity and entity.tax_ids and not (customer.country or customer.tax_id):
+        yield tax_id_missing(place, system)
+
+
+def tax_id_missing(place: str, system: str) -> Finding:
+    """Without a country nobody knows whether it is needed: what is entered then is both at once."""
+    return Finding(
+        "/customer/tax_id",
+        "customer.tax-id-missing",
+        f"{place} has no tax id",
+        FINANCE,
+        f"enter the tax id on the account in {system}, then retry",
+    )
 
 
 def tax_identity(customer: Customer, module: str, place: str, system: str) -> Iterator[Finding]:
     """The tax id must be there and pass its country's own check."""
     if not customer.tax_id:
-        yield Finding(
-            "/customer/tax_id",
-            "customer.tax-id-missing",
-            f"{place} has no tax id",
-            FINANCE,
-            f"enter the tax id on the account in {system}, then retry",
-        )
+        yield tax_id_missing(place, system)
     elif not importlib.import_module(f"stdnum.{module}").is_valid(customer.tax_id):
         yield Finding(
             "/customer/tax_id",

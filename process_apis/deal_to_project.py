@@ -154,7 +154,9 @@ async def accepted_deal(source: Source) -> DealFile:
     await about_customer(source, file)
     checked(file, current().runtime.metadata, source.connection)
     sold_to(file)
-    return await identified(source, file)
+    file = await identified(source, file)
+    current().subject = current().subject | {"id": file.deal.id}
+    return file
 
 
 async def identified(source: Source, file: DealFile) -> DealFile:

@@ -70,7 +70,7 @@ def first_version(deal: Deal, value: Money, approved: Approved | None) -> Contra
             unit_price=line.unit_price,
             total=line.total or value,
             starts_on=line.starts_on,
-            ends_on=line.ends_on,
+            ends_on=line.ends_on or deal.ends_on,
         )
         for number, line in enumerate(deal.lines, start=1)
     )

@@ -250,7 +250,7 @@ def terms_of(deal: Deal) -> str:
     lines = [msgspec.structs.replace(each, external_id=None) for each in deal.lines]
     agreed = (
         *(deal.entity, deal.value, deal.billing_model, deal.purchase_order),
-        *(deal.sow_number, deal.starts_on, lines),
+        *(deal.sow_number, deal.starts_on, deal.ends_on, lines),
         deal.customer and deal.customer.external_id,
     )
     return hashlib.sha256(msgspec.json.encode(agreed, order="sorted")).hexdigest()

@@ -13,6 +13,7 @@ from apis.runtime import runs
 from apis.runtime.context import CURRENT
 from apis.runtime.flow import current, step, write_own
 from apis.runtime.ids import child_id
+from apis.runtime.waits import name as candidates
 from contracts.canonical.billing import BillingSchedule
 from contracts.canonical.contract import Contract, DeliveryTerms
 from contracts.canonical.deal import Deal
@@ -27,7 +28,7 @@ from process_apis.deal_rules import FINANCE, STAFFING, refused, untemplated
 from process_apis.templates import terms_of
 
 DELIVERY = "delivery-operations"
-MADE_BY_HAND = ("project.made-by-hand", OTHER_CUSTOMER, OTHER_CURRENCY)
+MADE_BY_HAND = ("project.made-by-hand", "project.not-found", OTHER_CUSTOMER, OTHER_CURRENCY)
 """What is asked of people about a project that may be there: they may say which one it is."""
 T = TypeVar("T", bound=msgspec.Struct)
 MADE = "made"
@@ -76,6 +77,7 @@ async def by_hand(name: str, system: Psa | Erp, project: Project, *, known: bool
     elif decision is None and known and not current().plan and not await ours(name, project):
         found = await system.match_projects(project)
         if found:
+            candidates(current(), [Source(name, each.external_id) for each in found])
             told = (f"{each.external_id} ({', '.join(each.reasons)})" for each in found)
             raise Conflict(
                 MADE_BY_HAND[0],

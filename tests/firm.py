@@ -26,6 +26,11 @@ ROLES = {
 }
 
 
+def concerns(item: dict[str, Any], deal: Deal) -> bool:
+    """Whether a work item that no run of it has opened is about a deal or its customer."""
+    return item["record"]["external_id"] in deal[:2]
+
+
 class Firm:
     """What people see and do, through the gateway alone."""
 
@@ -130,7 +135,7 @@ class Firm:
                 item
                 for item in await self.work_items(**asked)
                 if all(item[name] == value for name, value in wanted.items())
-                and (about is None or item["record"]["external_id"] in about[:2])
+                and (about is None or "run_id" in asked or concerns(item, about))
             ]
 
         return (await self.see(look, bool))[0]

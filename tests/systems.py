@@ -27,6 +27,7 @@ FIELDS = {
     "purchase_order": "TL_PO_Number__c",
     "sow": "TL_SOW_Number__c",
     "billing_model": "TL_Billing_Model__c",
+    "ends_on": "TL_End_Date__c",
     "name": "Name",
     "amount": "Amount",
 }
@@ -266,6 +267,11 @@ class Kantata(System):
     def has_project(self, name: str) -> str:
         """Someone has made a project by hand, without our key; answers its id."""
         return self._made("project", name)
+
+    def has_invoiced(self, line: str) -> None:
+        """Finance has invoiced a billing line, so nobody deletes it any more."""
+        told = self._look("settings").get("invoiced", [])
+        self._put("settings", {"invoiced": [*told, line]})
 
     def changes_project(self, id_: str, **fields: Any) -> None:
         """Someone changes a project; the names are Kantata's."""

@@ -108,7 +108,8 @@ def in_netsuite(state: State, keys: Keys) -> Iterator[Existing]:
         price = amount(job.get("jobPrice"), symbol, 1)
         yield existing("netsuite", "project", job, price, "companyName")
         if schedule := job.get("billingSchedule"):
-            yield existing("netsuite", "billing schedule", schedule, None, "refName")
+            followed = schedule | {"id": job["id"]}  # it is the job's: what it names is a template
+            yield existing("netsuite", "billing schedule", followed, None, "refName")
 
 
 READERS: dict[str, Callable[[State, Keys], Iterator[Existing]]] = {

@@ -109,7 +109,8 @@ class Caller:
         changed = overwritten(sending, there or "")
         told = {"system": self.name, "operation": operation, "body": plain}
         call.planned.append(told | ({"overwrites": changed} if changed else {}))
-        return Ref(None, there or f"$planned:{self.name}.{write.object}#{len(call.planned)}")
+        nth = call.context.planned + len(call.planned)
+        return Ref(None, there or f"$planned:{self.name}.{write.object}#{nth}")
 
     def _sending(
         self,
@@ -224,10 +225,12 @@ class Caller:
         return Ref(None, ref.external_id)
 
     def _wrote(self, sending: Sending, external_id: str | None) -> None:
-        """Say which record there is now and what was another in it, for whoever has to tell."""
+        """Say which record there is now and what was another in it, or which one is gone."""
         write = sending.write
-        if external_id and write.kind != "delete":
-            record = {"system": self.name, "object": write.object, "id": external_id}
+        record = {"system": self.name, "object": write.object, "id": external_id}
+        if write.kind == "delete":
+            CURRENT.get().wrote.append(record | {"gone": True})
+        elif external_id:
             changed = overwritten(sending, external_id)
             CURRENT.get().wrote.append(record | ({"overwrote": changed} if changed else {}))
 

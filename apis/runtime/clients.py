@@ -237,7 +237,8 @@ def _onward(work: Call, route: Operation, *, reads: bool) -> Context:
     if key and not reads:
         work.writes += 1
         key = f"{key}/{route.name}.{work.writes}"
-    return msgspec.structs.replace(work.context, deadline=deadline, request_key=key)
+    listed = len(work.planned)  # only a dry run lists any
+    return msgspec.structs.replace(work.context, deadline=deadline, request_key=key, planned=listed)
 
 
 def _may_write(work: Call) -> None:

@@ -23,7 +23,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What travels with every call between tiers.
 
     `actor` is `<sub>` or `svc:process for <sub>`; `deadline` is absolute, in seconds since 1970
-    (real time); `request_key` is run / step / n; `plan` asks for a dry run.
+    (real time); `request_key` is run / step / n; `plan` asks for a dry run, in which `planned`
+    writes were listed before this call.
     """
 
     actor: str
@@ -39,6 +40,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     request_key: str | None = None
     cause: str | None = None
     plan: bool = False
+    planned: int = 0
     decided: str | None = None
     """What a person decided about the step that runs again: `retry`, or `adopt:<external id>`."""
 

@@ -22,7 +22,7 @@ from apis.runtime.cursors import Cursors
 from apis.runtime.engine import Engine
 from apis.runtime.leases import Leases
 from apis.runtime.log import get_logger
-from apis.runtime.made import OURS, Made, remains
+from apis.runtime.made import OURS, Made, but_for, remains
 from apis.runtime.metadata import Metadata
 from apis.runtime.outages import system_of
 from apis.runtime.records import Records
@@ -79,6 +79,7 @@ class Running:
         self.step: Step[Any, Any] | None = None
         self.subject: dict[str, Any] = {}
         self.done: list[Made] = []
+        self.left: list[dict[str, Any]] = []
         self.replay = Replay()
         self.resumed: Resumed | None = None
         self.unshown: dict[int, RunStep] = {}
@@ -305,6 +306,7 @@ async def run_step(running: Running, step: Step[Any, Any], args: tuple[Any, ...]
             await pause(running, outcome)
             continue
         running.unshown[seq] = shown(step, "parked", began, tries, outcome, calls)
+        running.left = wrote  # should it be abandoned here
         item = parked_item(running, step, problem_in(outcome))
         decision = await wait_for(running, Asked(item=item))
         told = await decided(running, step, decision, args)
@@ -380,7 +382,7 @@ async def undone(running: Running) -> list[str]:
             try:
                 await done.step.undoing(done.value)
             except Abandoned as left:  # only this undo is given up; the others go on
-                taken.append((done, ", ".join(filter(None, ("not taken back", str(left))))))
+                taken.append((but_for(done, running.left), f"not taken back, {left}".rstrip(", ")))
             taken += [(each, TAKEN_BACK) for each in running.done[before:] if each.wrote]
         elif done.step.keep:
             stays.append((done, done.step.keep))

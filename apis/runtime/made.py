@@ -14,7 +14,7 @@ OURS = "Throughline"
 
 
 class Made(NamedTuple):
-    """A step that is done, its value, and the records that it wrote: system, kind and id."""
+    """A step that is done, its value, and the records it wrote or deleted: system, kind, id."""
 
     step: Step[Any, Any]
     value: Any
@@ -50,6 +50,14 @@ def take_over(running: Running, made: list[Made]) -> None:
     running.done[:0] = made
 
 
+def but_for(made: Made, taken: Iterable[dict[str, Any]]) -> Made:
+    """What a step made, without what an undo that was given up half way had deleted by then."""
+    gone = {(each["system"], each["id"]) for each in taken if each.get("gone")}
+    return made._replace(
+        wrote=[each for each in made.wrote if (each["system"], each["id"]) not in gone]
+    )
+
+
 def remains(left: Iterable[tuple[Made, str]]) -> list[str]:
     """What stays and why, in words: each record once, for the first reason that is given."""
     lines: dict[tuple[str, str], list[str]] = {}
@@ -58,6 +66,8 @@ def remains(left: Iterable[tuple[Made, str]]) -> list[str]:
         if not made.wrote:
             lines.setdefault(("", why), [])
         for each in made.wrote:
+            if each.get("gone"):
+                continue
             what = f"{each['system']} {each['object'].replace('-', ' ')}"
             if (what, each["id"]) not in seen:
                 seen.add((what, each["id"]))

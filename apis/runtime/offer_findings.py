@@ -9,7 +9,7 @@ from itertools import product
 
 from apis.runtime.metadata import Metadata
 from apis.runtime.typed_yaml import Finding, Place
-from contracts.canonical.contract import ProjectTemplate, RateCard, template_of
+from contracts.canonical.contract import ProjectTemplate, RateCard, rate_of, template_of
 from contracts.canonical.deal import BillingModel
 from contracts.canonical.money import DECIMALS, RATE_DECIMALS
 
@@ -27,6 +27,8 @@ def offer_findings(metadata: Metadata, on: date) -> Iterator[Finding]:
     yield from _untemplated(metadata, on)
     for at, card in enumerate(metadata.rate_cards):
         yield from _card(("rate_cards", at), card)
+        if card.entity in metadata.entities:
+            yield from _foreign(("rate_cards", at), card, metadata.entities[card.entity].currency)
         yield from _unsold(("rate_cards", at), card, metadata.templates)
 
 
@@ -103,6 +105,20 @@ def _card(place: Place, card: RateCard) -> Iterator[Finding]:
                 rate.to_on is None or other.from_on < rate.to_on
             ):
                 yield here, f"it holds on days on which rates.{n} of the card holds"
+
+
+def _foreign(place: Place, card: RateCard, own: str) -> Iterator[Finding]:
+    """Rates in another currency of roles that have none in the entity's own that day: a slip."""
+    for at, rate in enumerate(card.rates):
+        currency = rate.rate.currency
+        if (
+            currency in DECIMALS
+            and rate_of(card, rate.role, rate.region, own, rate.from_on) is None
+        ):
+            told = (
+                f"{currency}, but {rate.role} has no rate in {own}, the currency of {card.entity}"
+            )
+            yield (*place, "rates", at, "rate", "currency"), told
 
 
 def _never(place: Place, first: date, end: date | None) -> Iterator[Finding]:

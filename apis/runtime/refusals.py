@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from litestar.exceptions import ValidationException
 from litestar.params import ParameterKwarg
 
+from contracts.canonical.money import Currency
+from contracts.canonical.party import Country
 from contracts.errors import FieldError
+from contracts.runs import Person
 
 Told = Mapping[str, Any]
 Parameters = Mapping[str, Any]
@@ -28,10 +31,16 @@ RULES = (
         "wrong-type",
         "must be {want}, not {got}",
     ),
+    (r"Expected `str` matching regex '(?P<form>.*)'", "wrong-form", "must be {form}"),
     (r"Expected `(?P<want>[^`]*)` (?P<rule>.*)", "out-of-range", "must be {want} {rule}"),
     (r"Invalid (?P<form>.*)", "wrong-form", "must be {form}"),
 )
+FORMS = (Person, Currency, Country)
+"""Texts of a form: what a person reads in place of its pattern."""
 WORDS = {
+    repr(meta.pattern)[1:-1]: f"{meta.description} such as {meta.examples[0]}"
+    for meta in (get_args(form)[1] for form in FORMS)
+} | {
     "str": "text",
     "int": "a whole number",
     "float": "a number",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +106,11 @@ def involve(running: Running, kind: str, record: Source, golden_id: str | None) 
     running.subject = running.subject | {"involved": involved}
 
 
+def name(running: Running, records: Iterable[Source]) -> None:
+    """Name the records that a finding may be about: whoever has the id of one finds the run."""
+    running.subject = running.subject | {"named": [msgspec.to_builtins(each) for each in records]}
+
+
 def record_of(running: Running, problem: Problem | None = None) -> WorkRecord:
     """The record a work item is about: the one that a problem's code names, else the run's own."""
     kind, source = running.subject.get("object", "deal"), running.source
@@ -142,6 +148,7 @@ def parked_item(running: Running, step: Step[Any, Any], problem: Problem) -> Wor
         since=running.runtime.clock.now(),
         errors=problem.errors,
         adopts=adoptable(step, problem),
+        named=msgspec.convert(running.subject.get("named", ()), tuple[Source, ...]),
     )
 
 

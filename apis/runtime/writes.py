@@ -59,7 +59,8 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
     flow already read; `undoes` says that this takes back the create of the record it is about.
     `attributes` are the canonical ones it sends, which must belong to this system; in a mirror they
     must belong to that of `origin`, the record they were read from. `entity` is the record's own,
-    where it is not that of the call; `amount` is what the record is worth.
+    where it is not that of the call; `amount` is what the record is worth; `state` is the one it is
+    in from now on, where the write is about that.
     """
 
     object: str
@@ -72,6 +73,7 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
     before: Any = None
     undoes: bool = False
     amount: Money | None = None
+    state: str | None = None
 
 
 class Sending(msgspec.Struct, frozen=True, kw_only=True):
@@ -240,6 +242,7 @@ def settle(
         cause=sending.context.cause or sending.context.request_id,
         amount=write.amount,
         undoes=write.undoes,
+        state=write.state,
     )
     tell_effect(connection, sending, payload)
 

@@ -175,7 +175,7 @@ def records_of(
             id=row.id or (earlier.id if earlier else None),
             key=row.key or (earlier.key if earlier else None),
             amount=money(row) or (earlier.amount if earlier else None),
-            state=row.state,
+            state=row.state or (earlier.state if earlier else "exists"),
             url=link.replace("{external_id}", row.external_id) if link else None,
             at=earlier.at if earlier else datetime.fromisoformat(row.at),
         )

@@ -33,7 +33,10 @@ class WaitingFor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JourneyRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What exists in a system: `state` is exists, withdrawn or deleted; `id` and `key` are ours."""
+    """What exists in a system, or no more; `id` and `key` are ours.
+
+    `state` is exists, on_hold, cancelled, withdrawn or deleted; of a deal also open or lost.
+    """
 
     system: str
     object: str

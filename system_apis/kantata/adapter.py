@@ -173,7 +173,9 @@ class Kantata:
 
     async def set_project_state(self, external_id: str, state: ProjectState, key: str) -> Ref:
         """A project activated, held or cancelled."""
-        write = Write(object=WORKSPACES.object, key=key, kind="update", attributes=("state",))
+        write = Write(
+            object=WORKSPACES.object, key=key, kind="update", attributes=("state",), state=state
+        )
         body = {WORKSPACES.one: self._maps.state(state)}
         try:
             return await self._http.write(write, "PUT", "/workspaces/{}", external_id, body=body)

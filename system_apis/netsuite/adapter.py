@@ -188,7 +188,7 @@ class NetSuite:
     async def set_project_state(self, external_id: str, state: ProjectState, key: str) -> Ref:
         """A project opened, held or closed for booking."""
         # `state` is the PSA's: what is changed is the job's own status, in nobody's record
-        write = Write(object="project", key=key, kind="update", attributes=())
+        write = Write(object="project", key=key, kind="update", attributes=(), state=state)
         body = self._maps.job_state(state)
         return await self._http.write(write, "PATCH", "/record/v1/job/{}", external_id, body=body)
 

@@ -49,6 +49,7 @@ DEAL = Map(
         "region": "TL_Region__c",
         "service_line": "TL_Service_Line__c",
         "starts_on": "TL_Start_Date__c",
+        "ends_on": "TL_End_Date__c",
         "owner": at("Owner.Email", readonly=True),
         "project_key": "TL_Project_Key__c",
         "project_status": "TL_Project_Status__c",

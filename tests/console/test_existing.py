@@ -83,7 +83,7 @@ def test_a_customer_is_found_in_netsuite_below_its_parents_and_a_job_with_its_sc
         ("customer", "1002", "Elbtal 1 GmbH"),
         ("its parent", "1001", "Elbtal Group"),
         ("project", "1003", "ERP rollout 1"),
-        ("billing schedule", "23", "Milestones"),
+        ("billing schedule", "1003", "Milestones"),
     ]
 
 

@@ -78,6 +78,11 @@ OFFERS = [
         "rate_cards.0.rates.6.rate.currency: USX is no ISO 4217 currency",
     ),
     (
+        f"{PM}, currency: USD",
+        f"{PM}, currency: EUR",
+        "rate_cards.0.rates.6.rate.currency: EUR, but CONS-PM has no rate in USD, the currency of",
+    ),
+    (
         "currency: USD}, from_on: 2026-01-01}\n      - {role: CONS-SENIOR",
         "«currency: USD}, from_on: 2025-12-31}\n      - {role: CONS-SENIOR",
         "rate_cards.0.rates.1: it holds on days on which rates.0 of the card holds",

@@ -11,6 +11,15 @@ from contracts.canonical.money import Money
 from tests.experience_apis.announced import activates_project, writes_record
 from tests.experience_apis.audience import OPERATIONS, journey, waiting
 from tests.firm import Firm
+from tests.process_apis.announced import lost
+from tests.process_apis.changing import engaged, held
+
+HELD = {
+    ("salesforce", "deal"): "lost",
+    ("throughline", "contract"): "on_hold",
+    ("kantata", "project"): "on_hold",
+    ("netsuite", "project"): "on_hold",
+}
 
 
 async def test_any_id_of_any_system_finds_the_journey(firm: Firm, store: Store) -> None:
@@ -49,6 +58,48 @@ async def test_a_later_deal_is_found_by_what_its_customer_is_in_psa_and_erp(firm
         assert (await newest(name))["others"] == [first.source]
     assert (await journey(firm, planned["id"]))["source"] == second.source
     assert (await journey(firm, booked["id"]))["source"] == second.source
+
+
+async def test_the_customer_in_the_books_that_a_deal_waits_for_finds_it(firm: Firm) -> None:
+    deal = firm.salesforce.wins_deal(entity="DE", stage="Negotiation/Review")
+    name = firm.salesforce.record(deal.customer_id)["Name"]
+    known = [firm.netsuite.has_customer(name=name, credit_hold=True) for _ in range(2)]
+    firm.salesforce.wins_again(deal)
+    unclear = await firm.work_item(deal, code="customer.match-unclear")
+
+    for external_id in known:
+        assert (await journey(firm, external_id, "waiting"))["source"] == deal.source
+    record = {"system": "netsuite", "external_id": known[1]}
+    await firm.decides(unclear, "adopt", record=record)
+
+    held = await firm.work_item(deal, code="customer.credit-hold")
+    assert {name: held["record"][name] for name in record} == record
+    assert (await journey(firm, known[1], "waiting"))["source"] == deal.source
+
+
+async def test_what_is_on_hold_is_told_as_on_hold_in_every_system(firm: Firm) -> None:
+    deal, _ = await engaged(firm, entity="DE")
+    await lost(firm, deal)
+    await held(firm, deal)
+
+    async def look() -> dict[tuple[str, str], str]:
+        found = await journey(firm, deal.id, "waiting", "done")
+        return {(each["system"], each["object"]): each["state"] for each in found["records"]}
+
+    await firm.see(look, lambda seen: {each: seen.get(each) for each in HELD} == HELD)
+
+
+async def test_what_was_taken_back_is_told_as_cancelled(firm: Firm) -> None:
+    firm.kantata.fails("workspace_resources.create", "lock")
+    deal = firm.salesforce.wins_deal(entity="DE")
+    item = await firm.work_item(deal, owner="resource-management")
+    firm.kantata.works_again()
+    await firm.decides(item, "abandon")
+    await firm.run_of(deal, "abandoned")
+
+    found = await journey(firm, deal.id, "abandoned")
+    states = {each["object"]: each["state"] for each in found["records"]}
+    assert (states["contract"], states["project"]) == ("cancelled", "cancelled")
 
 
 async def test_an_id_that_nothing_has_is_not_found(firm: Firm) -> None:
@@ -98,6 +149,26 @@ async def test_what_was_taken_back_no_longer_exists(firm: Firm, store: Store) ->
     assert [each["external_id"] for each in found["records"] if each["state"] == "deleted"] == [
         f"t{deal.id}"
     ]
+
+
+async def test_a_state_that_a_write_set_holds_until_another_does(firm: Firm, store: Store) -> None:
+    deal = firm.salesforce.wins_deal()
+    run = await firm.run_of(deal)
+    told = {"system": "kantata", "object": "project", "external_id": f"w{deal.id}"}
+    for more in (
+        {"operation": "create"},
+        {"operation": "update", "state": "cancelled"},
+        {"operation": "update"},
+    ):
+        await writes_record(store, run, **told, **more)
+
+    found = await firm.see(
+        lambda: journey(firm, deal.id),
+        lambda seen: sum(f"w{deal.id}" in each["facts"].values() for each in seen["events"]) == 3,
+    )
+
+    [project] = (each for each in found["records"] if each["external_id"] == f"w{deal.id}")
+    assert project["state"] == "cancelled"
 
 
 async def test_a_journey_tells_every_call_in_the_order_it_was_made(firm: Firm) -> None:

@@ -16,11 +16,17 @@ async def won_again_in_vain(firm: Firm) -> tuple[Deal, dict[str, Any]]:
     """A deal that is lost, won again and rejected; its project stays on hold: who is asked."""
     deal, _ = await engaged(firm, entity="DE")
     await lost(firm, deal)
-    hold = await held(firm, deal)
+    first = await held(firm, deal)
     firm.salesforce.repeats(deal.options | {"price": "2000"})
     item = await firm.work_item(deal, code="deal.approval-needed")
     await firm.decides(item, "reject")
     await firm.run_of(deal, "abandoned", turn=2)
+
+    async def asked() -> list[dict[str, Any]]:
+        items = await firm.work_items(run_id=await change_id(firm, deal))
+        return [each for each in items if each["id"] != first["id"]]
+
+    [hold] = await firm.see(asked, bool)
     return deal, hold
 
 
@@ -30,13 +36,16 @@ async def test_delivery_reads_why_a_project_is_on_hold_and_whom_it_waits_for(fir
     async def look() -> dict[str, Any]:
         return await project(firm, key_of(firm, deal), "/health")
 
-    found = await firm.see(look, lambda it: bool((it["on_hold"] or {}).get("work_item_id")))
+    def told_of(found: dict[str, Any]) -> bool:
+        return bool((found["on_hold"] or {}).get("work_item_id") == hold["id"])
+
+    found = await firm.see(look, told_of)
 
     assert found["state"] == "on_hold"
     told = found["on_hold"]
     assert (told["work_item_id"], told["owner"]) == (hold["id"], "delivery-director")
-    assert "is lost in salesforce after its project began" in told["why"]
-    assert told["remedy"].startswith("win the deal again in salesforce, or abandon")
+    assert "is won in salesforce after its project began" in told["why"]
+    assert told["remedy"].startswith("set the deal right and start its run again, or abandon")
 
 
 async def test_a_project_that_is_worked_on_is_not_on_hold(firm: Firm) -> None:
@@ -55,7 +64,8 @@ async def test_operations_see_first_what_waits_for_a_person_whatever_ended_since
         return found
 
     def over(found: dict[str, Any]) -> bool:
-        return [run["state"] for run in found["runs"]].count("abandoned") == 1
+        told = [run["state"] for run in found["runs"]].count("abandoned") == 1
+        return told and (found["waiting"] or {}).get("work_item_id") == hold["id"]
 
     found = await firm.see(look, over)
 

@@ -35,6 +35,9 @@ async def test_an_item_is_taken_on_by_a_person_and_given_back(firm: Firm) -> Non
         lambda: waiting(firm, deal), lambda seen: seen["waiting"]["assignee"] is not None
     )
     assert found["waiting"]["assignee"] == "kim@northline.example"
+    nobody = (await firm.call("PUT", place, json={"assignee": "kim"})).json()["errors"][0]
+    told = "assignee must be a person's e-mail address such as kim@northline.example"
+    assert nobody["message"] == told
     assert (await firm.call("PUT", place, json={})).json()["assignee"] is None
 
 

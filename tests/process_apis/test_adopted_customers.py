@@ -12,8 +12,13 @@ from tests.systems import Deal
 def known_by_number(firm: Firm) -> tuple[Deal, str]:
     """A deal that is won, and its customer in the books: the same tax number, another name."""
     deal = firm.salesforce.wins_deal(entity="DE")
-    tax_id = firm.salesforce.record(deal.customer_id)["TL_Tax_Id__c"]
-    return deal, firm.netsuite.has_customer(name=f"Übernommen {deal.id} AG", tax_id=tax_id)
+    name, tax_id = handed(firm, deal), firm.salesforce.record(deal.customer_id)["TL_Tax_Id__c"]
+    return deal, firm.netsuite.has_customer(name=name, tax_id=tax_id)
+
+
+def handed(firm: Firm, deal: Deal) -> str:
+    """What the customer is called in the books: by its name, and more."""
+    return f"Übernommen {firm.salesforce.record(deal.customer_id)['Name']}"
 
 
 def renamed(told: list[dict[str, Any]], customer: str) -> list[tuple[str, str]]:
@@ -33,9 +38,9 @@ async def test_a_dry_run_shows_what_it_would_overwrite_of_a_customer_made_by_han
 
     told = [each for write in plan["writes"] for each in write["overwrites"]]
     new = quiet_firm.salesforce.record(deal.customer_id)["Name"]
-    assert renamed(told, customer) == [(f"Übernommen {deal.id} AG", new)]
+    assert renamed(told, customer) == [(handed(quiet_firm, deal), new)]
     [kept] = [r for r in quiet_firm.netsuite.state()["customer"] if r["id"] == customer]
-    assert kept["companyName"] == f"Übernommen {deal.id} AG"
+    assert kept["companyName"] == handed(quiet_firm, deal)
 
 
 async def test_a_journey_tells_what_was_overwritten_of_a_customer_made_by_hand(
@@ -47,7 +52,7 @@ async def test_a_journey_tells_what_was_overwritten_of_a_customer_made_by_hand(
 
     told = [each for step in run["steps"] for each in step["overwrote"]]
     new = quiet_firm.salesforce.record(deal.customer_id)["Name"]
-    assert renamed(told, customer) == [(f"Übernommen {deal.id} AG", new)]
+    assert renamed(told, customer) == [(handed(quiet_firm, deal), new)]
 
     async def seen() -> list[dict[str, Any]]:
         return list((await journey(quiet_firm, deal.id))["overwritten"])

@@ -86,9 +86,10 @@ async def test_a_customer_that_sales_renamed_has_that_name_in_the_books(firm: Fi
 
 async def test_what_finance_keeps_is_shown_on_the_account(firm: Firm) -> None:
     deal = negotiated(firm)
-    number = firm.salesforce.record(deal.customer_id)["TL_Tax_Id__c"]
+    account = firm.salesforce.record(deal.customer_id)
+    name, number = f"By hand {account['Name']}", account["TL_Tax_Id__c"]
     spaced = f"{number[:2]} {number[2:]}"
-    firm.netsuite.has_customer(name="By Hand AG", tax_id=spaced, terms={"id": "3"})
+    firm.netsuite.has_customer(name=name, tax_id=spaced, terms={"id": "3"})
     firm.salesforce.wins_again(deal)
 
     run = await firm.run_of(deal)
@@ -144,8 +145,9 @@ async def test_a_retry_makes_the_one_in_question_new_and_no_other(firm: Firm) ->
 
 async def test_in_place_of_an_inactive_customer_another_is_adopted(firm: Firm) -> None:
     deal = negotiated(firm)
-    number = firm.salesforce.record(deal.customer_id)["TL_Tax_Id__c"]
-    firm.netsuite.has_customer(name="Closed AG", tax_id=number, isInactive=True)
+    account = firm.salesforce.record(deal.customer_id)
+    name, number = f"Closed {account['Name']}", account["TL_Tax_Id__c"]
+    firm.netsuite.has_customer(name=name, tax_id=number, isInactive=True)
     open_ = firm.netsuite.has_customer(name="Successor AG")
     firm.salesforce.wins_again(deal)
 
@@ -155,6 +157,23 @@ async def test_in_place_of_an_inactive_customer_another_is_adopted(firm: Firm) -
     await firm.run_of(deal)
 
     assert firm.netsuite.customer(key_of(firm, deal.customer_id))["id"] == open_
+
+
+async def test_the_id_that_another_program_gave_a_customer_is_replaced_by_who_adopts_it(
+    firm: Firm,
+) -> None:
+    deal = negotiated(firm)
+    account = firm.salesforce.record(deal.customer_id)
+    name, number = account["Name"], account["TL_Tax_Id__c"]
+    known = firm.netsuite.has_customer(name=name, tax_id=number, externalId=f"LEGACY-{deal.id}")
+    firm.salesforce.wins_again(deal)
+
+    item = await firm.work_item(deal, owner=FINANCE, code=UNCLEAR)
+    assert f"the id LEGACY-{deal.id} of somebody else" in item["detail"]
+    await firm.decides(item, "adopt", record=booked(known))
+    await firm.run_of(deal)
+
+    assert firm.netsuite.customer(key_of(firm, deal.customer_id))["id"] == known
 
 
 async def test_a_customer_adopted_by_a_wrong_number_is_asked_for_again(firm: Firm) -> None:

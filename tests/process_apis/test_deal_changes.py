@@ -165,6 +165,18 @@ async def test_a_fixed_price_agreed_anew_is_billed_as_agreed_anew(firm: Firm) ->
     assert sum(each["amount_in_cents"] for each in lines) == 6_000_000
 
 
+async def test_a_retainer_that_ends_earlier_is_billed_to_its_new_end(firm: Firm) -> None:
+    deal, _ = await engaged(firm, entity="DE", billing_model="retainer", end_on="2026-10-14")
+    key = key_of(firm, deal)
+    assert len(firm.kantata.billing_lines(key)) == 6
+
+    firm.salesforce.corrects(deal.id, ends_on="2026-07-14")
+    changed = await change_of(firm, deal, "done")
+
+    assert [each["number"] for each in changed["result"]["versions"]] == [1, 2]
+    assert len(firm.kantata.billing_lines(key)) == 3
+
+
 async def test_what_is_agreed_anew_above_the_limit_is_approved_first(firm: Firm) -> None:
     deal, _ = await engaged(firm, entity="DE")
     key = key_of(firm, deal)

@@ -199,6 +199,19 @@ def test_all_findings_come_at_once_and_the_first_names_the_owner() -> None:
     assert (refused.value.code, refused.value.owner) == (codes[0], "sales-operations")
 
 
+def test_a_missing_country_does_not_hide_a_missing_tax_id() -> None:
+    sells = {
+        "US": Entity(
+            name="Firm", country="US", region="AMER", currency="USD", tax_ids={"DE": "eu.vat"}
+        )
+    }
+    file = DealFile(deal=deal(entity="US"), customer=Customer(name="Elbtal", tax_code="X"))
+
+    found = [each.code for each in fiscal(file, sells, "salesforce")]
+
+    assert found == ["customer.country-missing", "customer.tax-id-missing"]
+
+
 def test_an_approval_says_what_it_is_about() -> None:
     limit = ApprovalLimit(above=eur("100.00"), owner="delivery-director")
     sold = deal(owner="jana.vogt@firm.example")

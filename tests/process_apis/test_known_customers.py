@@ -15,8 +15,9 @@ FINANCE = "finance-master-data"
 def sold_to(firm: Firm, **known: Any) -> tuple[Deal, str]:
     """A German deal, and its customer as somebody entered it in the books before."""
     deal = firm.salesforce.wins_deal(entity="DE", stage="Negotiation/Review")
-    tax_id = firm.salesforce.record(deal.customer_id)["TL_Tax_Id__c"]
-    booked = firm.netsuite.has_customer(name=f"By Hand {deal.id} AG", tax_id=tax_id, **known)
+    account = firm.salesforce.record(deal.customer_id)
+    name, tax_id = f"By hand {account['Name']}", account["TL_Tax_Id__c"]
+    booked = firm.netsuite.has_customer(name=name, tax_id=tax_id, **known)
     firm.salesforce.wins_again(deal)
     return deal, booked
 
@@ -90,8 +91,9 @@ def with_a_project(firm: Firm) -> tuple[Deal, str, str]:
     deal = firm.salesforce.wins_deal(entity="DE", stage="Negotiation/Review")
     name = f"Rollout {deal.id}"
     firm.salesforce.corrects(deal.id, name=name)
-    tax_id = firm.salesforce.record(deal.customer_id)["TL_Tax_Id__c"]
-    customer = firm.netsuite.has_customer(name=f"By Hand {deal.id} AG", tax_id=tax_id)
+    account = firm.salesforce.record(deal.customer_id)
+    known = {"name": f"By hand {account['Name']}", "tax_id": account["TL_Tax_Id__c"]}
+    customer = firm.netsuite.has_customer(**known)
     planned, booked = firm.kantata.has_project(name), firm.netsuite.has_job(name, customer)
     firm.kantata.changes_project(planned, currency="EUR")
     firm.salesforce.wins_again(deal)
@@ -133,8 +135,9 @@ async def test_a_job_made_by_hand_under_another_name_is_known_by_its_purchase_or
 ) -> None:
     deal = firm.salesforce.wins_deal(entity="DE", stage="Negotiation/Review")
     firm.salesforce.corrects(deal.id, purchase_order="PO-4711")
-    tax_id = firm.salesforce.record(deal.customer_id)["TL_Tax_Id__c"]
-    customer = firm.netsuite.has_customer(name=f"By Hand {deal.id} AG", tax_id=tax_id)
+    account = firm.salesforce.record(deal.customer_id)
+    name, tax_id = f"By hand {account['Name']}", account["TL_Tax_Id__c"]
+    customer = firm.netsuite.has_customer(name=name, tax_id=tax_id)
     order = {"custentity_tl_purchase_order": "po-4711"}
     booked = firm.netsuite.has_job(f"By hand {deal.id}", customer, **order)
     firm.netsuite.has_job(f"Another {deal.id}", customer, custentity_tl_purchase_order="PO-1")

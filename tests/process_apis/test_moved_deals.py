@@ -13,8 +13,9 @@ MOVED = "deal.customer-changed"
 async def half_way(firm: Firm) -> tuple[Deal, str, dict[str, Any]]:
     """A deal whose run waits after half of its writes: for a job that was made by hand."""
     deal = firm.salesforce.wins_deal(entity="DE", stage="Negotiation/Review")
-    tax_id = firm.salesforce.record(deal.customer_id)["TL_Tax_Id__c"]
-    customer = firm.netsuite.has_customer(name=f"By Hand {deal.id} AG", tax_id=tax_id)
+    account = firm.salesforce.record(deal.customer_id)
+    known = {"name": f"By hand {account['Name']}", "tax_id": account["TL_Tax_Id__c"]}
+    customer = firm.netsuite.has_customer(**known)
     job = firm.netsuite.has_job(firm.salesforce.record(deal.id)["Name"], customer)
     firm.salesforce.wins_again(deal)
     return deal, job, await firm.work_item(deal, step="booked_project_for")

@@ -110,8 +110,9 @@ async def test_of_a_deal_whose_run_is_open_what_is_still_to_come_is_planned(
 ) -> None:
     deal = quiet_firm.salesforce.wins_deal(entity="DE", billing_model="fixed_price")
     name = quiet_firm.salesforce.record(deal.id)["Name"]
-    tax_id = quiet_firm.salesforce.record(deal.customer_id)["TL_Tax_Id__c"]
-    customer = quiet_firm.netsuite.has_customer(name=f"By Hand {deal.id} AG", tax_id=tax_id)
+    account = quiet_firm.salesforce.record(deal.customer_id)
+    known = {"name": f"By hand {account['Name']}", "tax_id": account["TL_Tax_Id__c"]}
+    customer = quiet_firm.netsuite.has_customer(**known)
     quiet_firm.netsuite.has_job(name, customer)
     await begins(quiet_firm, RUNS, deal)
     item = await quiet_firm.work_item(deal, step="booked_project_for")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.firm import Firm
+from tests.systems import Deal
 
 MOST_CALLS = {"salesforce": 3, "kantata": 6, "netsuite": 5}
 MODELS = ("time_and_materials", "fixed_price", "milestone", "retainer")
@@ -57,8 +58,9 @@ async def test_a_first_deal_needs_few_calls(firm: Firm) -> None:
 
 async def test_a_customer_that_the_books_know_by_its_tax_number_is_adopted(firm: Firm) -> None:
     deal = firm.salesforce.wins_deal(entity="DE", stage="Negotiation/Review")
-    tax_id = firm.salesforce.record(deal.customer_id)["TL_Tax_Id__c"]
-    known = firm.netsuite.has_customer(name="Entered By Hand AG", tax_id=tax_id)
+    account = firm.salesforce.record(deal.customer_id)
+    name, tax_id = f"By hand {account['Name']}", account["TL_Tax_Id__c"]
+    known = firm.netsuite.has_customer(name=name, tax_id=tax_id)
     firm.salesforce.wins_again(deal)
 
     _, customer, _ = await finished(firm, deal)
@@ -83,8 +85,9 @@ async def test_a_customer_of_the_same_name_is_asked_of_a_steward(firm: Firm) -> 
 
 async def test_a_customer_on_credit_hold_waits_until_finance_releases_it(firm: Firm) -> None:
     deal = firm.salesforce.wins_deal(entity="DE", stage="Negotiation/Review")
-    tax_id = firm.salesforce.record(deal.customer_id)["TL_Tax_Id__c"]
-    known = firm.netsuite.has_customer(name="Slow Payer AG", tax_id=tax_id, credit_hold=True)
+    account = firm.salesforce.record(deal.customer_id)
+    name, tax_id = f"Slow {account['Name']}", account["TL_Tax_Id__c"]
+    known = firm.netsuite.has_customer(name=name, tax_id=tax_id, credit_hold=True)
     firm.salesforce.wins_again(deal)
 
     item = await firm.work_item(deal, owner="finance-master-data")
@@ -116,3 +119,29 @@ async def test_abandon_takes_back_what_the_systems_got(firm: Firm) -> None:
     assert [kept.partition(": ")[2] for kept in debtors] == [
         "a customer in the books is never deleted, it may have a history"
     ]
+
+
+async def test_an_undo_given_up_half_way_lists_the_lines_that_are_left_alone(firm: Firm) -> None:
+    firm.kantata.fails("workspace_resources.create", "lock")
+    deal = firm.salesforce.wins_deal(entity="DE", billing_model="milestone")
+    item = await firm.work_item(deal, owner="resource-management")
+    firm.kantata.works_again()
+    first, second = billed_in(firm, deal)
+    firm.kantata.has_invoiced(first)
+
+    await firm.decides(item, "abandon")
+    refused = await firm.work_item(deal, step="billing_schedule_for.undo")
+    await firm.decides(refused, "abandon", comment="it is invoiced")
+
+    kept = (await firm.run_of(deal, "abandoned"))["kept"]
+    assert billed_in(firm, deal) == [first]
+    assert f"kantata billing line {first}: not taken back, it is invoiced" in kept
+    assert not [each for each in kept if second in each]
+
+
+def billed_in(firm: Firm, deal: Deal) -> list[str]:
+    """The billing lines of a deal's project."""
+    name = firm.salesforce.record(deal.id)["Name"]
+    state = firm.kantata.state()
+    [home] = (each["id"] for each in state["workspaces"] if each["title"] == name)
+    return [line["id"] for line in state["billing_milestones"] if line["workspace_id"] == home]

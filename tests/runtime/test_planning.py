@@ -176,6 +176,26 @@ async def test_every_write_is_listed_and_none_is_made(
     assert await announced(store) == 0
 
 
+@flow
+async def marked_twice(source: Source) -> list[str | None]:
+    del source
+    refs = [await project_for(Ref(None, each)) for each in ("001B", "001C")]
+    return [(await project_for(each)).external_id for each in refs]
+
+
+async def test_what_two_calls_would_make_has_two_names(
+    runtime: Runtime, httpx_mock: HTTPXMock
+) -> None:
+    hands_out_tokens(httpx_mock)
+
+    plan = await planned(runtime, marked_twice, DEAL, ASKED, "marked_twice:acme:006A:1")
+
+    assert [each.body["of"] for each in plan.writes] == [
+        *("001B", "001C"),
+        *("$planned:acme.deal#1", "$planned:acme.deal#2"),
+    ]
+
+
 async def test_own_records_and_approvals_are_listed_instead_of_made(
     runtime: Runtime, httpx_mock: HTTPXMock
 ) -> None:

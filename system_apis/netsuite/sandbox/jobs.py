@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -31,7 +32,7 @@ class Jobs:
         if known := found.fetchone():
             text = "The idempotency key was used already: see the job of the first call."
             refused = Refused("IDEMPOTENCY_ERROR", text, title="Conflict", header=KEY)
-            refused.headers["Location"] = f"{ASYNC}/{known[0]}"
+            refused.headers["Location"] = f"{call.origin}{ASYNC}/{known[0]}"
             raise refused
 
     def accept(self, call: Call, answers: list[Answer]) -> Answer:
@@ -47,7 +48,7 @@ class Jobs:
         values = [call.headers.get(KEY), self.kit.clock.timestamp(), msgspec.json.encode(kept)]
         sql = "INSERT INTO _jobs (key, at, answers) VALUES (?, ?, ?)"
         job = self.db.execute(sql, values).lastrowid
-        headers = {"Location": f"{ASYNC}/{job}", "Preference-Applied": "respond-async"}
+        headers = {"Location": f"{call.origin}{ASYNC}/{job}", "Preference-Applied": "respond-async"}
         written = [pair for each in answers for pair in each.written]
         return Answer(202, headers=headers, written=written)
 
@@ -59,17 +60,17 @@ class Jobs:
         if found is None:
             raise no_record("job", job)
         at, answers = found[0], msgspec.json.decode(found[1])
-        until = at + float(self.kit.settings.get("async_s", 0))
-        done = self.kit.clock.timestamp() >= until
+        term = at, at + float(self.kit.settings.get("async_s", 0))
+        done = self.kit.clock.timestamp() >= term[1]
         here = f"{ASYNC}/{job}"
         match steps[1:]:
             case []:
                 return json_answer(200, _job(job, here, done=done))
             case ["task"]:
-                items = [_task(here, n, until, done=done) for n in range(1, len(answers) + 1)]
+                items = [_task(here, n, term, done=done) for n in range(1, len(answers) + 1)]
                 return json_answer(200, {"items": items, "count": len(items)}, "collection")
             case ["task", n] if _among(n, answers):
-                return json_answer(200, _task(here, int(n), until, done=done))
+                return json_answer(200, _task(here, int(n), term, done=done))
             case ["task", n, "result"] if _among(n, answers) and done:
                 kept = answers[int(n) - 1]
                 return Answer(kept["status"], base64.b64decode(kept["body"]), kept["headers"])
@@ -87,8 +88,11 @@ def _job(job: str, here: str, *, done: bool) -> dict[str, Any]:
     return {"links": links, "id": job, "completed": done, "progress": progress, "task": task}
 
 
-def _task(here: str, n: int, until: float, *, done: bool) -> dict[str, Any]:
+def _task(here: str, n: int, term: tuple[float, float], *, done: bool) -> dict[str, Any]:
     place = f"{here}/task/{n}"
     links = [{"rel": "self", "href": place}, {"rel": "related", "href": f"{place}/result"}]
-    told = {"links": links, "id": str(n), "completed": done}
-    return told | {"progress": "succeeded" if done else "processing", "until": until}
+    began, ended = (datetime.fromtimestamp(each, UTC).isoformat() for each in term)
+    told = {"links": links, "id": str(n), "completed": done, "startTime": began}
+    if not done:
+        return told | {"progress": "processing"}
+    return told | {"progress": "succeeded", "endTime": ended}

@@ -228,6 +228,7 @@ def _deal(
         "TL_Region__c": entity.region,
         "TL_Service_Line__c": "Implementation",
         "TL_Start_Date__c": options.get("start_on", "2026-04-15"),
+        "TL_End_Date__c": options.get("end_on"),
         "TL_Legal_Entity__c": code,
         "TL_PO_Number__c": f"PO-{code}-{n:04}",
     }

@@ -190,7 +190,7 @@ OPPORTUNITY = [
     MONEY,
     _pick("TL_Billing_Model__c", BILLING_MODELS, restricted=True),
     *_text("TL_SOW_Number__c TL_Region__c TL_Service_Line__c TL_Legal_Entity__c", 80),
-    *_of("date", "TL_Start_Date__c"),
+    *_of("date", "TL_Start_Date__c TL_End_Date__c"),
     *_text("TL_PO_Number__c TL_Project_Status__c", 80),
     _key("TL_Project_Key__c"),
     _key("TL_Import_Key__c"),

@@ -44,7 +44,7 @@ class Account(BackDoor):
     async def call(
         self, method: str, path: str, body: Any = None, params: Any = None, **headers: str
     ) -> httpx.Response:
-        path = path if path.startswith("/") else f"{RECORD}/{path}"
+        path = path if path.startswith(("/", "http:")) else f"{RECORD}/{path}"
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return await self.http.request(method, path, json=body, params=params, headers=named)
 

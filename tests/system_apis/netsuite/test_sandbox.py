@@ -193,6 +193,9 @@ async def test_a_batch_is_done_record_by_record(account: Account) -> None:
     results = [await account.call("GET", task["links"][1]["href"]) for task in tasks]
 
     assert (answer.status_code, answer.headers["Preference-Applied"]) == (202, "respond-async")
+    assert answer.headers["Location"].startswith("http://sandbox/services/rest/async/v1/job/")
+    assert {"startTime", "endTime"} <= tasks[0].keys()
+    assert "until" not in tasks[0]
     assert (job["completed"], job["progress"]) == (True, "succeeded")
     assert [result.status_code for result in results] == [204, 400]
     assert results[0].headers["Location"].rpartition("/")[2]

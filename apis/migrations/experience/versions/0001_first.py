@@ -199,7 +199,7 @@ def records() -> None:
         sa.Column("key", sa.String(length=80), nullable=True),
         sa.Column("amount", sa.String(length=40), nullable=True),
         sa.Column("currency", sa.String(length=3), nullable=True),
-        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=True),
         sa.Column("at", sa.String(length=40), nullable=False),
         sa.PrimaryKeyConstraint("subject", "system", "object", "external_id"),
         schema="experience",
