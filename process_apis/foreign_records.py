@@ -19,9 +19,14 @@ JUDGED = ("customer", "project")
 
 
 def nobody_elses(connection: Connection, item: WorkItem, record: Source) -> None:
-    """Conflict if the record that somebody adopts is another customer or project we know."""
+    """Conflict if the record that somebody adopts is another customer or project we know.
+
+    Of accounts the step itself says which ones are the same company.
+    """
     run = find(connection, runs.RUNS, id=item.run_id)
     deal = Source(run.connection, run.record)
+    if record.connection == deal.connection:
+        return
     contract = contract_of(connection, deal)
     ours = {item.record.id if item.record else None}
     if contract is not None:

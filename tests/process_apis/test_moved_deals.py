@@ -74,6 +74,8 @@ async def test_abandoned_and_started_again_its_project_does_not_become_the_other
     assert (moved["owner"], moved["step"]) == ("sales-operations", "same_customer")
     firm.salesforce.corrects(deal.id, AccountId=deal.customer_id)
     await firm.decides(moved, "retry")
+    by_hand = await firm.work_item(deal, code="project.made-by-hand")  # still nobody's
+    await firm.decides(by_hand, "retry")
     run = await firm.run_of(deal)
     assert run["result"]["customer"]["external_id"] == deal.customer_id
 
