@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from apis.gateway.listeners import listener_problems
 from apis.gateway.policy import (
     NAMED,
     OWN_SCOPES,
@@ -39,7 +40,7 @@ class Policy(msgspec.Struct, frozen=True):
 
 def compile_policy(gateway: Gateway, documents: Mapping[str, dict[str, Any]]) -> Policy:
     """Decide all that can be decided; PolicyError names every place that is wrong."""
-    found = list(_secret_problems(gateway))
+    found = [*_secret_problems(gateway), *listener_problems(gateway.listeners)]
     limits = {name: _plan_limits(name, plan, found) for name, plan in gateway.plans.items()}
     mounts: dict[str, Mount] = {}
     granted = set(OWN_SCOPES)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from apis.gateway.listeners import Listener
 from apis.runtime.context import Rows
 from apis.runtime.typed_yaml import Lines, Place, read_yaml
 from contracts.errors import Misconfigured
@@ -85,6 +86,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     version: Literal[1]
     hosts: tuple[str, ...] = ()
     signing: str | None = None
+    listeners: dict[str, Listener] = {}
     plans: dict[str, Plan]
     clients: dict[str, Client]
     apis: dict[str, Api]
@@ -104,6 +106,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     apis: _Tiers
     hosts: tuple[str, ...] = ()
     signing: str | None = None
+    listeners: dict[str, Listener] = {}
 
 
 class PolicyError(Misconfigured):
@@ -129,6 +132,7 @@ def load_gateway(text: str) -> Gateway:
         version=file.version,
         hosts=file.hosts,
         signing=file.signing,
+        listeners=file.listeners,
         plans=file.plans,
         clients=file.clients,
         apis=apis,

@@ -57,6 +57,7 @@ class Deployment:
             RedisLimiter(self.redis, workers=settings.workers) if self.redis else MemoryLimiter()
         )
         self.leases = Leases(self.store, part, ttl=settings.lease_s)
+        self.leaving = False
         self.closing: list[Callable[[], Any]] = []
         self._http = outgoing()
         self._clients: dict[tuple[type, str], Any] = {}

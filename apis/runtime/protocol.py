@@ -1,53 +1,221 @@
-"""HTTP that cannot be parsed still gets an answer with a problem document and its ids."""
+"""One connection: how long it may take and how much it may hold before it is told why it ends.
+
+What the parser cannot read, and what takes too long or too much of the server before any app is
+asked, is answered here: once, with a problem document and its ids, and then the connection ends.
+"""
 
 from __future__ import annotations
 
 import secrets
+import select
+from math import inf
+from typing import Any
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
-from apis.gateway.guard import REFUSALS
+from apis.gateway.guard import MOST_URI_BYTES, REFUSALS
+from apis.runtime.caps import Caps
 from apis.runtime.context import trace_id_of, traceparent
+from apis.runtime.tls import THUMBPRINT, shown
 from contracts.errors import Problem
 
-CODE = "bad-request"
+MOST_UNREAD = 262_144
+"""Bytes that may arrive without a whole head or a part of a body; the guard's caps are smaller."""
+MOST_TRAILERS = 100
+LINGER_S = 1.0
+"""A refused client may read its answer so long before the connection is cut."""
 
 
-def protocol(issuer: str) -> type[Protocol]:
-    """The parser of a server whose problem types begin with this address."""
-    return type("Protocol", (Protocol,), {"issuer": issuer})
+class State(ServerState):
+    """What the connections of a server share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.leaving = False
 
 
 class Protocol(HttpToolsProtocol):
-    """The server's parser, with our own refusal."""
+    """The server's parser, with deadlines, caps and our own refusals.
 
+    `due` is when the client must have done its next part; `Server` looks at it five times a second.
+    """
+
+    server_state: State
     issuer = ""
+    caps = Caps()
+    names: frozenset[str] = frozenset()
+    """Whose client certificates are accepted; empty means any that the authority signed."""
+    door: object = None
+    """Where the connection came in."""
+
+    def connection_made(self, transport: Any) -> None:
+        """Give the client its first deadline; one too many is told so when it asks."""
+        super().connection_made(transport)
+        self.due: float = self.loop.time() + self.caps.header_s
+        self.unread = 0
+        self.in_head = False
+        self.refused = self.last = False
+        self.unwelcome: tuple[str, str] | None = None
+        if len(self.connections) > self.caps.connections:
+            self.unwelcome = ("unavailable", "This process holds as many connections as it may.")
+        if len(self.connections) > 2 * self.caps.connections:
+            transport.abort()
+        if certificate := shown(transport.get_extra_info("ssl_object")):
+            self.app_state = {**self.app_state, THUMBPRINT: certificate.thumbprint}
+            if self.names and not self.names & certificate.names:
+                named = ", ".join(sorted(certificate.names)) or "nobody"
+                self.unwelcome = ("certificate-refused", f"The certificate is for {named}.")
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, unless the answer has been given."""
+        if self.refused:
+            return
+        self.unread += len(data)
+        super().data_received(data)
+        if self.unread > MOST_UNREAD or (
+            self.headers is not None and len(self.headers) > MOST_TRAILERS and not self.in_head
+        ):
+            long = self.in_head and not self.headers and len(self.url) > MOST_URI_BYTES
+            self.refuse("uri-too-long" if long else "headers-too-large", "It does not end.")
+
+    def on_message_begin(self) -> None:
+        """Give the head of a request its deadline."""
+        super().on_message_begin()
+        self.in_head = True
+        self.due = self.loop.time() + self.caps.header_s
+
+    def on_headers_complete(self) -> None:
+        """Hand the request over; what follows its body is read and dropped, never a header."""
+        self.in_head, self.unread = False, 0
+        self.due = self.loop.time() + self.caps.body_s
+        if self.unwelcome is not None:
+            self.refuse(*self.unwelcome)
+            return
+        super().on_headers_complete()
+        self.headers = []
+        if self.last or self.server_state.leaving:
+            self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        """Every part of a body buys time for the next."""
+        self.unread = 0
+        self.due += len(body) / self.caps.body_rate
+        if not self.refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Now it is we who are waited for."""
+        if not self.refused:
+            super().on_message_complete()
+            if not self.cycle.response_complete:
+                self.due = inf
+
+    def on_response_complete(self) -> None:
+        """Begin with the next request, or wait for one."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        wait = self.caps.header_s if self.in_head else self.caps.keep_alive_s
+        self.due = self.loop.time() + wait
+
+    def pause_writing(self) -> None:
+        """The client does not take its answer: it has until then."""
+        super().pause_writing()
+        self.due = self.loop.time() + self.caps.unread_s
+
+    def resume_writing(self) -> None:
+        """The client goes on taking its answer."""
+        super().resume_writing()
+        if self.answering:
+            self.due = self.loop.time() + self.caps.body_s if self.cycle.more_body else inf
+
+    @property
+    def answering(self) -> bool:
+        """Whether an app is at work on a request of this connection."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def late(self, now: float) -> None:
+        """End a connection whose client did not do its part in time."""
+        if self.refused or self.flow.write_paused:
+            self.transport.abort()
+        elif self.flow.read_paused or (self.in_head and self.answering):
+            self.due = now + self.caps.body_s  # it is we who do not read
+        elif self.in_head or self.answering:
+            self.refuse("request-timeout", "The rest of the request did not come.")
+        else:
+            self.transport.close()
+
+    def leave(self) -> None:
+        """Say with the answer that is due, else with the next, that it is the last."""
+        self.last = True
+        if self.answering and not self.cycle.response_started:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """End an idle connection, unless a request has just come: that one is answered first."""
+        if self.answering or not self._asked():
+            super().shutdown()
+
+    def _asked(self) -> bool:
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     def send_400_response(self, msg: str) -> None:
+        """Refuse what the parser cannot read."""
+        self.refuse("bad-request", msg)
+
+    def refuse(self, code: str, detail: str) -> None:
         """Answer once, name what is wrong, close."""
-        row = REFUSALS[CODE]
-        request_id, parent = secrets.token_hex(16), traceparent()
-        problem = Problem(
-            type=f"{self.issuer}/problems/{CODE}",
-            title=row.title,
-            status=row.status,
-            code=CODE,
-            detail=msg,
-            owner="caller",
-            remedy=row.remedy,
-            request_id=request_id,
-            trace_id=trace_id_of(parent),
-        )
-        body = msgspec.json.encode(problem)
-        head = (
-            "HTTP/1.1 400 Bad Request",
-            "content-type: application/problem+json",
-            f"content-length: {len(body)}",
-            "cache-control: no-store",
-            f"x-request-id: {request_id}",
-            f"traceparent: {parent}",
-            "connection: close",
-        )
-        self.transport.write("\r\n".join(head).encode() + b"\r\n\r\n" + body)
-        self.transport.close()
+        if self.refused or self.transport.is_closing():
+            return
+        self.refused = True
+        self.due = self.loop.time() + LINGER_S
+        if self.answering:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            if self.cycle.response_started:
+                self.transport.close()
+                return
+        self.transport.write(answer_of(self.issuer, code, detail))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()  # what it still sends is dropped: a reset loses the answer
+        else:
+            self.transport.close()
+
+
+def answer_of(issuer: str, code: str, detail: str) -> bytes:
+    """The bytes of a refusal that no app has seen."""
+    row = REFUSALS[code]
+    request_id, parent = secrets.token_hex(16), traceparent()
+    again = code == "unavailable"
+    problem = Problem(
+        type=f"{issuer}/problems/{code}",
+        title=row.title,
+        status=row.status,
+        code=code,
+        detail=detail,
+        owner="operations" if again else "caller",
+        remedy=row.remedy,
+        retryable=again or None,
+        request_id=request_id,
+        trace_id=trace_id_of(parent),
+    )
+    body = msgspec.json.encode(problem)
+    head = (
+        f"HTTP/1.1 {row.status} {row.title}",
+        "content-type: application/problem+json",
+        f"content-length: {len(body)}",
+        "cache-control: no-store",
+        f"x-request-id: {request_id}",
+        f"traceparent: {parent}",
+        *(("retry-after: 1",) if again else ()),
+        "connection: close",
+    )
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + body
