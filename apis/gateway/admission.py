@@ -18,6 +18,11 @@ from apis.runtime.limits import Limit, Limiter
 _INVALID_TOKEN = Refusal(
     "invalid-token", headers=((b"www-authenticate", b'Bearer error="invalid_token"'),)
 )
+_NOT_BOUND = Refusal(
+    "invalid-token",
+    "The token and the client certificate of this connection do not belong together.",
+    _INVALID_TOKEN.headers,
+)
 _MISSING_TOKEN = Refusal("missing-token", headers=((b"www-authenticate", b"Bearer"),))
 
 
@@ -44,6 +49,10 @@ class Admission:
         client = self._clients.get(claims.client_id) if claims else None
         if claims is None or client is None:
             return _INVALID_TOKEN
+        if (claims.bound or client.certificate) and (
+            claims.bound is None or claims.bound != exchange.certificate
+        ):
+            return _NOT_BOUND
         exchange.client = claims.client_id
         if route.scope not in claims.scopes or route.scope not in client.scopes:
             challenge = f'Bearer error="insufficient_scope", scope="{route.scope}"'

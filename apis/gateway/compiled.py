@@ -74,6 +74,8 @@ def _client_problems(
 ) -> Iterator[Finding]:
     if client.rows == ClientRows():
         yield (*place, "rows"), "name customers or entities, or leave rows out"
+    if client.certificate and not any(each.client_ca for each in gateway.listeners.values()):
+        yield (*place, "certificate"), "no listener asks for certificates: name its `client_ca`"
     if client.plan not in gateway.plans:
         yield (*place, "plan"), f"there is no plan {client.plan}"
     for scope in sorted(client.scopes - granted):

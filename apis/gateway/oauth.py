@@ -173,6 +173,9 @@ class AuthorizationServer:
             "issuer": issuer,
             "token_endpoint": issuer + TOKEN_PATH,
             "jwks_uri": issuer + "/.well-known/jwks.json",
+            "tls_client_certificate_bound_access_tokens": any(
+                client.certificate for client in self._clients.values()
+            ),
             "scopes_supported": sorted(scopes),
             "response_types_supported": [],
             "grant_types_supported": ["client_credentials"],
@@ -182,17 +185,26 @@ class AuthorizationServer:
             "token_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
         }  # fmt: skip
 
-    async def token(self, headers: Mapping[bytes, bytes], query: bytes, body: bytes) -> Answer:
-        """Answer a token request."""
+    async def token(
+        self,
+        headers: Mapping[bytes, bytes],
+        query: bytes,
+        body: bytes,
+        certificate: str | None = None,
+    ) -> Answer:
+        """Answer a token request that came by a connection with this client certificate."""
         try:
             form = _form(headers, query, body)
             client_id = await self._authenticated(headers, form)
             scopes = _granted(self._clients[client_id], form.get("scope"))
+            bound = _bound(self._clients[client_id], certificate)
         except _RefusedError as refused:
             more = (BASIC,) if refused.status == 401 else ()  # noqa: PLR2004 - RFC 6749 5.2
             return Answer(refused.status, refused.body, (*NOT_KEPT, *more))
         client = self._clients[client_id]
-        token = self._tokens.issue(client_id, scopes, roles=client.roles, person=client.person)
+        token = self._tokens.issue(
+            client_id, scopes, roles=client.roles, person=client.person, **bound
+        )
         answer = {
             "access_token": token,
             "token_type": "Bearer",
@@ -261,6 +273,15 @@ class AuthorizationServer:
 
 def _invalid_client() -> _RefusedError:
     return _RefusedError("invalid_client", "The client did not prove who it is.", 401)
+
+
+def _bound(client: Client, certificate: str | None) -> dict[str, Any]:
+    """What binds a token to the certificate of a client that must show one (RFC 8705)."""
+    if client.certificate is None:
+        return {}
+    if certificate is None:
+        raise _invalid_client()
+    return {"cnf": {"x5t#S256": certificate}}
 
 
 def _form(headers: Mapping[bytes, bytes], query: bytes, body: bytes) -> dict[str, str]:

@@ -111,7 +111,7 @@ class Own:
         if body is None:
             exchange.status = GONE
             return None
-        answer = await self._oauth.token(headers, scope["query_string"], body)
+        answer = await self._oauth.token(headers, scope["query_string"], body, exchange.certificate)
         exchange.client, exchange.code = answer.client, answer.body.get("error")
         await exchange.reply(answer.status, msgspec.json.encode(answer.body), JSON, *answer.headers)
         return None

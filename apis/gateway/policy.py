@@ -45,6 +45,8 @@ class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: str | list[dict[str, Any]] | None = None
     person: str | None = None
     rows: ClientRows | None = None
+    certificate: Literal["required"] | None = None
+    """Its tokens are bound to the certificate it shows (RFC 8705), and worth nothing without."""
 
 
 Mode = Literal["off", "observe", "enforce"]

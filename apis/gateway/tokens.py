@@ -41,6 +41,12 @@ class Claims(msgspec.Struct, frozen=True):
     roles: tuple[str, ...]
     person: str | None
     exp: int
+    bound: str | None = None
+    """The thumbprint of the client certificate without which it is not valid (RFC 8705)."""
+
+
+class _Confirmation(msgspec.Struct, frozen=True):
+    x5t: str = msgspec.field(name="x5t#S256")
 
 
 class _Payload(msgspec.Struct, frozen=True):
@@ -55,6 +61,7 @@ class _Payload(msgspec.Struct, frozen=True):
     nbf: int | None = None
     roles: tuple[str, ...] = ()
     person: str | None = None
+    cnf: _Confirmation | None = None
 
 
 def signing_keys(reference: str | None, home: Path) -> KeySet:
@@ -204,7 +211,8 @@ class Tokens:
         if not right:
             return None
         scopes = tuple(said.scope.split())
-        return Claims(said.client_id, said.sub, scopes, said.roles, said.person, said.exp)
+        bound = said.cnf.x5t if said.cnf else None
+        return Claims(said.client_id, said.sub, scopes, said.roles, said.person, said.exp, bound)
 
 
 def opened(

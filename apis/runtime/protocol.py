@@ -15,10 +15,11 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from apis.gateway.exchange import THUMBPRINT
 from apis.gateway.guard import MOST_URI_BYTES, REFUSALS
 from apis.runtime.caps import Caps
 from apis.runtime.context import trace_id_of, traceparent
-from apis.runtime.tls import THUMBPRINT, shown
+from apis.runtime.tls import shown
 from contracts.errors import Problem
 
 MOST_UNREAD = 262_144

@@ -11,8 +11,6 @@ from typing import Any, NamedTuple
 from apis.gateway.listeners import Listener
 from contracts.errors import Misconfigured
 
-THUMBPRINT = "x5t#S256"
-"""Where a request's ASGI state holds the thumbprint (RFC 8705) of its client certificate."""
 OTHERS = 0o077
 
 
