@@ -36,7 +36,7 @@ from apis.gateway.guard import (
     type_refusal,
 )
 from apis.gateway.oauth import AuthorizationServer
-from apis.gateway.own import Own, Ready
+from apis.gateway.own import Metrics, Own, Ready
 from apis.gateway.routes import Route
 from apis.gateway.tokens import Tokens
 from apis.runtime.clock import Clock
@@ -58,6 +58,7 @@ class Edge(NamedTuple):
     oauth: AuthorizationServer
     ready: Ready
     log: Log
+    metrics: Metrics | None = None
 
 
 class Front:
@@ -80,7 +81,7 @@ class Front:
         self.pages = catalog_pages(policy, edge.issuer)
         self.endings = {name: (at, told) for name, at, told in _endings(policy, edge.issuer)}
         self.admission = Admission(policy, edge.tokens, edge.limiter, edge.clock)
-        self.own = Own(edge.tokens, edge.oauth, edge.ready)
+        self.own = Own(edge.tokens, edge.oauth, edge.ready, edge.metrics)
 
 
 class Gateway:

@@ -26,9 +26,13 @@ from apis.gateway.routes import Route
 from apis.gateway.tokens import Tokens
 
 Ready = Callable[[], Awaitable[list[str]]]
+Metrics = Callable[[], Awaitable[bytes]]
 Answer = Callable[[Exchange, dict[bytes, bytes], Scope, Receive], Awaitable[Refusal | None]]
 
 _CATALOG = Route("getCatalog", "catalog.read", "catalog", None, "none", array=False)
+_METRICS = Route("getMetrics", "metrics.read", "metrics", None, "none", array=False)
+METRICS_PATH = "/metrics"
+EXPOSITION: Header = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 _NOT_FOUND = Refusal("not-found")
 MOST_FORM_BYTES = 16_384
 RETRY: tuple[Header, ...] = ((b"retry-after", b"5"),)
@@ -37,7 +41,10 @@ RETRY: tuple[Header, ...] = ((b"retry-after", b"5"),)
 class Own:
     """Answers what no API stands behind; what is not in `public` needs a token."""
 
-    def __init__(self, tokens: Tokens, oauth: AuthorizationServer, ready: Ready) -> None:
+    def __init__(
+        self, tokens: Tokens, oauth: AuthorizationServer, ready: Ready, metrics: Metrics | None
+    ) -> None:
+        self._metrics = metrics
         self._tokens = tokens
         self._oauth = oauth
         self._ready = ready
@@ -70,17 +77,23 @@ class Own:
         if allowed := self._methods.get(path):
             return not_allowed(allowed)
         admission, pages = behind
-        page = pages.get(path)
-        if page is None:
+        page, route = pages.get(path), _CATALOG
+        if path == METRICS_PATH and self._metrics is not None:
+            route = _METRICS
+        elif page is None:
             return _NOT_FOUND
         if method != "GET":
             return not_allowed(["GET"])
-        exchange.operation = _CATALOG.operation
-        claims = await admission.admitted(_CATALOG, headers, exchange)
+        exchange.operation = route.operation
+        claims = await admission.admitted(route, headers, exchange)
         refusal = claims if isinstance(claims, Refusal) else more
-        if refusal is None:
+        if refusal is not None:
+            return refusal
+        if page is not None:
             await exchange.reply(200, page)
-        return refusal
+        elif self._metrics is not None:
+            await exchange.reply(200, await self._metrics(), EXPOSITION)
+        return None
 
     async def _healthz(self, exchange: Exchange, *_: Any) -> Refusal | None:
         await exchange.reply(200, b'{"status":"alive"}')

@@ -18,7 +18,10 @@ from apis.runtime.typed_yaml import Lines, Place, read_yaml
 from contracts.errors import Misconfigured
 
 FILE = "gateway.yaml"
-OWN_SCOPES = {"catalog.read": ["getCatalog", "getCatalogDocument"]}
+OWN_SCOPES = {
+    "catalog.read": ["getCatalog", "getCatalogDocument"],
+    "metrics.read": ["getMetrics"],
+}
 NAMED = "a secret is named as env:NAME, file:/path or home:name, never written here"
 
 

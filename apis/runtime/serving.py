@@ -7,6 +7,7 @@ import os
 import signal
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from apis.gateway.app import Edge, Front, Gateway
 from apis.gateway.compiled import compile_policy
@@ -23,6 +24,7 @@ from apis.gateway.tokens import Tokens, signing_keys
 from apis.runtime.clients import Asgi
 from apis.runtime.deployment import Deployment, reached
 from apis.runtime.log import LineWriter, get_logger
+from apis.runtime.metrics import Metrics, exposing
 from apis.runtime.pids import free_name, pid_file
 from apis.runtime.readiness import telling, unready, with_peers
 from apis.runtime.reloading import Reloading
@@ -38,7 +40,7 @@ END_S = 15
 log = get_logger(__name__)
 
 
-def gateway(deployment: Deployment) -> Gateway:
+def gateway(deployment: Deployment, metrics: Metrics) -> Gateway:
     """The gateway in front of everything this process serves or reaches; its policy may change."""
     settings = deployment.settings
     tokens = Tokens(
@@ -47,7 +49,11 @@ def gateway(deployment: Deployment) -> Gateway:
         clock=deployment.clock,
     )
     once = StoreOnce(deployment.store)  # an assertion counts once, restarts included
-    ready, write = with_peers(deployment), LineWriter().write
+    ready, lines = with_peers(deployment), LineWriter()
+
+    def write(line: dict[str, Any]) -> None:
+        lines.write(line)
+        metrics.seen(line)
 
     def front(policy: Policy) -> Front:
         compiled = compile_policy(policy, load_documents(DOCUMENTS))
@@ -61,6 +67,7 @@ def gateway(deployment: Deployment) -> Gateway:
             oauth=AuthorizationServer(policy, credentials, tokens, once, deployment.clock),
             ready=ready,
             log=write,
+            metrics=metrics.text,
         )
         return Front(compiled, deployment.mounts(policy), edge)
 
@@ -112,7 +119,8 @@ async def serve(
             await deployment.start()
             if worker:
                 await start_worker(deployment)
-            app = await edge_of(deployment) if edge else inside_of(deployment)
+            metrics = measured(deployment, house)
+            app = await edge_of(deployment, metrics) if edge else inside_of(deployment)
             log.info("process.ready", part=part, port=port, worker=worker)
             if doors:
                 await answer(app, doors, stopping, deployment)
@@ -154,11 +162,23 @@ def doors_of(deployment: Deployment, port: int, house: ExitStack, *, edge: bool)
     return doors
 
 
-async def edge_of(deployment: Deployment) -> Asgi:
+def measured(deployment: Deployment, house: ExitStack) -> Metrics:
+    """The metrics of this process, on a loopback port of their own where one is named."""
+    settings, metrics = deployment.settings, Metrics(deployment)
+    if settings.metrics_port is not None:
+        port = settings.metrics_port
+        opened = listening_socket(settings.home, "127.0.0.1", port, shared=False)
+        door = Door(house.enter_context(opened))
+        server = server_of(exposing(metrics), [door], issuer=settings.issuer, caps=settings.caps)
+        deployment.spawn(server.serve())
+    return metrics
+
+
+async def edge_of(deployment: Deployment, metrics: Metrics) -> Asgi:
     """The gateway, the only one unless Redis keeps its limits."""
     if deployment.redis is None:
         await deployment.alone("gateway")
-    return gateway(deployment)
+    return gateway(deployment, metrics)
 
 
 def inside_of(deployment: Deployment) -> Asgi:

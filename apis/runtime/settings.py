@@ -36,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     feed_every_s: float | None
     queue_every_s: float
     caps: Caps
+    metrics_port: int | None
     drain_s: float
     """Between saying at /readyz that it leaves and accepting nobody: for load balancers."""
 
@@ -71,6 +72,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             if env.get("THROUGHLINE_FEED_EVERY")
             else None,
             queue_every_s=float(env.get("THROUGHLINE_QUEUE_EVERY", QUEUE_EVERY_S)),
+            metrics_port=int(env["THROUGHLINE_METRICS_PORT"])
+            if env.get("THROUGHLINE_METRICS_PORT")
+            else None,
             caps=Caps.from_env(env),
             drain_s=float(env.get("THROUGHLINE_DRAIN") or (DRAIN_S if unattended else 0)),
         )
