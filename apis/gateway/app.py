@@ -40,8 +40,9 @@ from apis.gateway.own import Metrics, Own, Ready
 from apis.gateway.routes import Route
 from apis.gateway.tokens import Tokens
 from apis.runtime.clock import Clock
-from apis.runtime.context import SCOPE_KEY
+from apis.runtime.context import SCOPE_KEY, trace_id_of
 from apis.runtime.limits import Limiter
+from apis.runtime.traces import SPANS, Span
 from contracts.errors import ThroughlineError, problem_of
 
 Log = Callable[[dict[str, Any]], None]
@@ -113,6 +114,8 @@ class Gateway:
         except Exception as error:  # noqa: BLE001 - the last one who can answer
             await self._failed(exchange, error)
         self._log(_line(exchange, scope))
+        if SPANS.recorder is not None:
+            SPANS.recorder.record(_span(exchange, scope, headers))
 
     async def _serve(  # noqa: PLR0911 - each stage may refuse
         self,
@@ -245,6 +248,26 @@ def _line(exchange: Exchange, scope: Scope) -> dict[str, Any]:
         "code": exchange.code,
         "ms": round((time.perf_counter() - exchange.began) * 1000, 3),
     }
+
+
+def _span(exchange: Exchange, scope: Scope, headers: Mapping[bytes, bytes]) -> Span:
+    given = headers.get(b"traceparent", b"").decode("latin-1")
+    took_s = time.perf_counter() - exchange.began
+    return Span(
+        name=f"{scope['method']} {exchange.target or 'gateway'}",
+        kind="server",
+        own=exchange.traceparent,
+        parent=given if trace_id_of(given) == exchange.trace_id else "",
+        began_ns=time.time_ns() - int(took_s * 1e9),
+        failed=exchange.status >= 500,  # noqa: PLR2004 - HTTP's own border
+        attributes={
+            "http.request.method": scope["method"],
+            "http.response.status_code": exchange.status,
+            "throughline.operation": exchange.operation,
+            "throughline.client": exchange.client,
+            "throughline.request_id": exchange.request_id,
+        },
+    )
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

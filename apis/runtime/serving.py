@@ -21,6 +21,7 @@ from apis.gateway.oauth import (
 from apis.gateway.policy import Gateway as Policy
 from apis.gateway.policy import PolicyError, load_documents
 from apis.gateway.tokens import Tokens, signing_keys
+from apis.runtime import traces
 from apis.runtime.clients import Asgi
 from apis.runtime.deployment import Deployment, reached
 from apis.runtime.log import LineWriter, get_logger
@@ -111,7 +112,9 @@ async def serve(
     if port is not None and not edge and not deployment.served():
         told = f"there is no api {', '.join(parts)}; gateway.yaml names"
         raise NotFound("part.unknown", f"{told} {', '.join(deployment.gateway.apis)}")
+    traces.begin(part, os.environ)
     with ExitStack() as house:
+        house.callback(traces.end)
         doors = doors_of(deployment, port, house, edge=edge) if port is not None else []
         await asyncio.to_thread(reached, deployment.store)
         house.enter_context(pid_file(settings.home, part, port))
