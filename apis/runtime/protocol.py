@@ -160,6 +160,8 @@ class Protocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """End an idle connection, unless a request has just come: that one is answered first."""
+        if self.transport.is_closing():
+            return
         if self.answering or not self._asked():
             super().shutdown()
 

@@ -18,7 +18,7 @@ from apis.runtime.sockets import BACKLOG
 from apis.runtime.tls import Tls
 from contracts.errors import Misconfigured
 
-GRACE_S = 12
+GRACE_S = 10
 HANDSHAKE_S = 10
 LINGER_S = 1.0
 """Who holds an idle connection may ask once more before it is closed, and is told to go."""

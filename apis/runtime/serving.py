@@ -37,7 +37,7 @@ from apis.runtime.worker import start_worker, stop_worker
 from contracts.errors import Misconfigured, NotFound
 
 DOCUMENTS = Path("contracts/published/openapi")
-END_S = 15
+END_S = 12
 log = get_logger(__name__)
 
 
@@ -198,7 +198,9 @@ async def answer(app: Asgi, doors: list[Door], stopping: Stopping, deployment: D
     await stopping.asked.wait()
     deployment.leaving = True
     await server.leave(settings.drain_s, stopping.hurry)
-    await asyncio.wait([serving], timeout=END_S)
+    ended, _ = await asyncio.wait([serving], timeout=END_S)
+    for each in ended:
+        each.result()  # a server that could not begin is an error, not an end
 
 
 def host() -> str:

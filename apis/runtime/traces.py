@@ -55,9 +55,10 @@ SPANS = Spans()
 
 def begin(part: str, env: Mapping[str, str]) -> None:
     """Record spans if the environment names where they go."""
-    named = any(env.get(name) for name in ENDPOINTS)
+    exporter = env.get("OTEL_TRACES_EXPORTER", "")
+    named = exporter == "otlp" or any(env.get(name) for name in ENDPOINTS)
     off = env.get("OTEL_SDK_DISABLED", "").lower() == "true"
-    if not named or off or env.get("OTEL_TRACES_EXPORTER") == "none":
+    if not named or off or exporter == "none":
         return
     try:
         from apis.runtime.otlp import Otlp  # noqa: PLC0415 - an optional extra

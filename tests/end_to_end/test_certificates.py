@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,7 @@ class Firm:
             None,
             THROUGHLINE_GATEWAY=str(home / "gateway.yaml"),
             THROUGHLINE_CLOCK="",
+            THROUGHLINE_HEADER_TIMEOUT="2",
             ROBOT=SECRET,
         )
         tiers = ("system", "process", "experience")
@@ -155,6 +158,18 @@ def test_tls_before_1_2_and_plain_http_are_not_spoken(firm: Firm) -> None:
         client.get(f"https://localhost:{firm.tls}/healthz")
     with pytest.raises(httpx.HTTPError):
         firm.house.http.get(f"http://127.0.0.1:{firm.tls}/healthz")
+
+
+def test_half_a_request_is_not_waited_for_on_any_listener(firm: Firm) -> None:
+    trusted = ssl.create_default_context(cafile=firm.ours.certificate)
+    plain = socket.create_connection(("127.0.0.1", int(port(firm.house.gateway))), timeout=20)
+    bare = socket.create_connection(("localhost", firm.tls), timeout=20)
+    with plain, bare, trusted.wrap_socket(bare, server_hostname="localhost") as secret:
+        for each in (plain, secret):
+            each.sendall(b"GET /healthz HTTP/1.1\r\nHost: loc")
+        answers = [b"".join(iter(partial(each.recv, 65_536), b"")) for each in (plain, secret)]
+
+    assert [answer.startswith(b"HTTP/1.1 408 ") for answer in answers] == [True, True]
 
 
 def test_a_token_is_worth_nothing_without_the_certificate_it_is_bound_to(
