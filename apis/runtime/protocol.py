@@ -159,8 +159,8 @@ class Protocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def shutdown(self) -> None:
-        """End an idle connection, unless a request has just come: that one is answered first."""
-        if self.transport.is_closing():
+        """End an idle connection, unless a request is on its way: that one is answered first."""
+        if self.transport.is_closing() or self.in_head:
             return
         if self.answering or not self._asked():
             super().shutdown()
