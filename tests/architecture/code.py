@@ -19,6 +19,7 @@ MAY_ASK_REAL_TIME = {
     "apis/runtime/caller.py": "the deadline of a call in flight is real",
     "apis/runtime/leases.py": "leases hold against real processes",
     "apis/runtime/limits.py": "Redis keeps the time of permits",
+    "apis/runtime/metrics.py": "the lag of the event loop is real",
     "apis/runtime/reloading.py": "files change in real time",
     "apis/runtime/rounds.py": "leaders look at the database as it is",
     "apis/runtime/sandbox.py": "serves the clock, and is slow on request",
