@@ -56,6 +56,7 @@ def app_for(name: str, *, deployment: Deployment) -> App:
         permits=deployment.permits(slots),
         http=http,
     )
+    deployment.budgets[name] = caller.budget
     return app_of(caller, metadata)
 
 

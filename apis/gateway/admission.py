@@ -16,6 +16,8 @@ from apis.gateway.tokens import Claims, Tokens
 from apis.gateway.trust import Trust
 from apis.runtime.context import Context
 
+_NOT_BOUND = "The token and the client certificate of this connection do not belong together."
+
 
 class Admission:
     """Authenticates, checks the scope and counts, for one policy."""
@@ -31,7 +33,9 @@ class Admission:
         self._counting = counting
         self._about = f'resource_metadata="{tokens.issuer}{RESOURCE_PATH}"'
         self._missing = _challenged("missing-token", f"Bearer {self._about}")
-        self._invalid = _challenged("invalid-token", f'Bearer error="invalid_token", {self._about}')
+        challenge = f'Bearer error="invalid_token", {self._about}'
+        self._invalid = _challenged("invalid-token", challenge)
+        self._not_bound = _challenged("invalid-token", challenge, _NOT_BOUND)
 
     async def admitted(
         self, route: Route, headers: Mapping[bytes, bytes], exchange: Exchange
@@ -47,6 +51,10 @@ class Admission:
         client = claims.guest or self._clients.get(claims.client_id)
         if client is None or (claims.grant and claims.sub not in self._people):
             return self._invalid
+        if (claims.bound or client.certificate) and (
+            claims.bound is None or claims.bound != exchange.certificate
+        ):
+            return self._not_bound
         exchange.client = claims.client_id
         if route.scope in claims.scopes and route.scope in client.scopes:
             exchange.decide("authorization", route.scope, "allowed")

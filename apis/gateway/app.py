@@ -37,16 +37,17 @@ from apis.gateway.guard import (
 )
 from apis.gateway.oauth import AuthorizationServer
 from apis.gateway.overload import Load
-from apis.gateway.own import Own, Ready
+from apis.gateway.own import METRICS_PATH, Inside, Metrics, Own, Ready
 from apis.gateway.people import People
 from apis.gateway.requests import accepted
 from apis.gateway.responses import Checked
 from apis.gateway.tokens import Tokens
 from apis.gateway.trust import Rings, Trust
 from apis.runtime.clock import Clock
-from apis.runtime.context import SCOPE_KEY
+from apis.runtime.context import SCOPE_KEY, trace_id_of
 from apis.runtime.limits import Limiter
 from apis.runtime.permits import Permits
+from apis.runtime.traces import SPANS, Span
 from contracts.errors import Problem, ThroughlineError, problem_of
 
 Log = Callable[[dict[str, Any]], None]
@@ -54,7 +55,7 @@ _NOT_FOUND = Refusal("not-found")
 NO_ANSWER = "The server of this API did not answer."
 _OVERLOADED = Refusal("overloaded", "Nothing was done.")
 _SOON: Header = (b"retry-after", b"1")
-NEVER_REFUSED = frozenset({"/healthz", "/readyz"})
+NEVER_REFUSED = frozenset({"/healthz", "/readyz", METRICS_PATH})
 """Who asks whether we are well gets an answer however busy we are."""
 
 
@@ -71,6 +72,7 @@ class Edge(NamedTuple):
     ready: Ready
     log: Log
     decisions: Decisions
+    metrics: Metrics | None = None
     rings: Rings | None = None
     """The keys of the issuers that are trusted; none are where there is nothing to fetch with."""
 
@@ -101,8 +103,8 @@ class Front:
         trust = Trust(policy.gateway.issuers, edge.rings, edge.clock)
         counting = Counting(policy, edge.limiter, edge.permits, edge.clock)
         self.admission = Admission(policy, edge.tokens, edge.oauth.api_keys, trust, counting)
-        explaining = Explaining(edge.decisions, policy.gateway)
-        self.own = Own(edge.tokens, edge.oauth, edge.people, edge.ready, explaining)
+        inside = Inside(Explaining(edge.decisions, policy.gateway), edge.metrics)
+        self.own = Own(edge.tokens, edge.oauth, edge.people, edge.ready, inside)
 
 
 class Gateway:
@@ -146,6 +148,8 @@ class Gateway:
                 await exchange.let_go()
         front.decisions.note(exchange)
         self._log(_line(exchange, scope))
+        if SPANS.recorder is not None:
+            SPANS.recorder.record(_span(exchange, scope, headers))
 
     async def _serve(  # noqa: PLR0911 - each stage may refuse
         self,
@@ -273,6 +277,26 @@ def _line(exchange: Exchange, scope: Scope) -> dict[str, Any]:
         "code": exchange.code,
         "ms": round((time.perf_counter() - exchange.began) * 1000, 3),
     }
+
+
+def _span(exchange: Exchange, scope: Scope, headers: Mapping[bytes, bytes]) -> Span:
+    given = headers.get(b"traceparent", b"").decode("latin-1")
+    took_s = time.perf_counter() - exchange.began
+    return Span(
+        name=f"{scope['method']} {exchange.target or 'gateway'}",
+        kind="server",
+        own=exchange.traceparent,
+        parent=given if trace_id_of(given) == exchange.trace_id else "",
+        began_ns=time.time_ns() - int(took_s * 1e9),
+        failed=exchange.status >= 500,  # noqa: PLR2004 - HTTP's own border
+        attributes={
+            "http.request.method": scope["method"],
+            "http.response.status_code": exchange.status,
+            "throughline.operation": exchange.operation,
+            "throughline.client": exchange.client,
+            "throughline.request_id": exchange.request_id,
+        },
+    )
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from apis.gateway.issuers import issuer_findings
+from apis.gateway.listeners import listener_problems
 from apis.gateway.policy import (
     MODES,
     NAMED,
@@ -55,7 +56,7 @@ def compile_policy(
     """
     schemas = _schemas(documents, {} if compiled is None else compiled)
     found = [*_secret_problems(gateway), *issuer_findings(gateway.issuers, gateway.plans)]
-    found += recording_problems(gateway.decisions)
+    found += [*recording_problems(gateway.decisions), *listener_problems(gateway.listeners)]
     limits = {name: plan_limits(name, plan, found) for name, plan in gateway.plans.items()}
     mounts: dict[str, Mount] = {}
     granted = set(OWN_SCOPES)
@@ -125,6 +126,8 @@ def _client_problems(
 ) -> Iterator[Finding]:
     if client.rows == ClientRows():
         yield (*place, "rows"), "name customers or entities, or leave rows out"
+    if client.certificate and not any(each.client_ca for each in gateway.listeners.values()):
+        yield (*place, "certificate"), "no listener asks for certificates: name its `client_ca`"
     if client.plan not in gateway.plans:
         yield (*place, "plan"), f"there is no plan {client.plan}"
     for scope in sorted(client.scopes - granted):

@@ -180,7 +180,9 @@ class Transaction(AuthlibServer):  # type: ignore[misc]  # Authlib has no types
         known = client.client
         scopes = known.scopes if scope is None else known.scopes & set(scope.split())
         who: Any = user.person if user else known
-        more = {"sub": user.name, "grant": user.grant_id} if user else {}
+        more: dict[str, Any] = {"sub": user.name, "grant": user.grant_id} if user else {}
+        if client.certificate:
+            more["cnf"] = {"x5t#S256": client.certificate}
         token = self.tokens.issue(
             client.client_id, scopes, roles=who.roles, person=who.person, **more
         )
@@ -224,6 +226,8 @@ class Transaction(AuthlibServer):  # type: ignore[misc]  # Authlib has no types
                 "sub": said.sub, "scope": " ".join(said.scopes), "exp": said.exp, "iat": said.iat,
                 "jti": said.jti, "iss": self.tokens.issuer, "aud": self.tokens.issuer,
             }  # fmt: skip
+            if said.bound:
+                told["cnf"] = {"x5t#S256": said.bound}
             return Held(said.client_id, told)
         found = self.book.found(REFRESH_TOKENS, token)
         if found is None or not found.good:

@@ -141,13 +141,17 @@ def kept(headers: list[Header]) -> list[Header]:
     return [*headers, NO_STORE]
 
 
+THUMBPRINT = "x5t#S256"
+"""Where a request's ASGI state holds the thumbprint (RFC 8705) of its client certificate."""
+
+
 class Exchange:
     """One request and its answer: ids, what is known of it for the log, headers for the answer."""
 
     __slots__ = (
         "at", "began", "client", "code", "decisions", "failing", "foreign", "head", "held",
-        "limits", "more", "operation", "outside", "request_id", "send", "status", "target",
-        "trace_id", "traceparent",
+        "limits", "more", "operation", "outside", "request_id", "send", "state", "status",
+        "target", "trace_id", "traceparent",
     )  # fmt: skip
 
     def __init__(
@@ -156,6 +160,7 @@ class Exchange:
         self.began = time.perf_counter()
         self.at = 0.0
         self.send = send
+        self.state = scope.get("state")
         self.outside = outside
         self.head = scope["method"] == "HEAD"
         self.failing: Failing | None = None
@@ -193,6 +198,11 @@ class Exchange:
         held, self.held = self.held, None
         if held is not None:
             await held.__aexit__(None, None, None)
+
+    @property
+    def certificate(self) -> str | None:
+        """The thumbprint of the client certificate that its connection showed."""
+        return self.state.get(THUMBPRINT) if self.state else None
 
     async def answer(self, message: Message) -> None:
         """Send what a target answers, with our headers; a failure is read and told anew."""

@@ -74,9 +74,11 @@ def digest(secret: str) -> str:
 class Registered:
     """A client of the policy as Authlib sees it."""
 
-    def __init__(self, name: str, client: Client) -> None:
+    def __init__(self, name: str, client: Client, certificate: str | None = None) -> None:
         self.client_id = name
         self.client = client
+        self.certificate = certificate
+        """What its tokens are bound to (RFC 8705)."""
 
     def __repr__(self) -> str:
         return self.client_id

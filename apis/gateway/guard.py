@@ -58,9 +58,17 @@ REFUSALS: dict[str, Row] = {
     "insufficient-scope": Row(
         403, "The access token does not allow this", "have the scope granted to this client"
     ),
+    "certificate-refused": Row(
+        403,
+        "The client certificate is not accepted here",
+        "show a certificate for a name that this listener is set up for",
+    ),
     "not-found": Row(404, "There is nothing here", "look the path up in /catalog"),
     "method-not-allowed": Row(
         405, "This method is not served here", "use a method that `Allow` names"
+    ),
+    "request-timeout": Row(
+        408, "The request did not come in time", "send the whole request without pauses"
     ),
     "version-retired": Row(
         410, "This version is no longer served", "move to the version that `Link` or /catalog names"

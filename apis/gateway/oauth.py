@@ -101,6 +101,7 @@ class AuthorizationServer:
             "introspection_endpoint_auth_methods_supported": _PROOFS,
             "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
             "protected_resources": [issuer],
+            "tls_client_certificate_bound_access_tokens": self._bound(),
         }
 
     def resource_metadata(self) -> dict[str, Any]:
@@ -112,6 +113,7 @@ class AuthorizationServer:
             "jwks_uri": issuer + KEYS_PATH,
             "scopes_supported": self._scopes(),
             "bearer_methods_supported": ["header"],
+            "tls_client_certificate_bound_access_tokens": self._bound(),
             "resource_name": "Throughline",
         }
 
@@ -119,14 +121,25 @@ class AuthorizationServer:
         clients = self.gateway.clients.values()
         return sorted(set(OWN_SCOPES).union(*(client.scopes for client in clients)))
 
+    def _bound(self) -> bool:
+        return any(client.certificate for client in self.gateway.clients.values())
+
     async def answer(
-        self, endpoint: Endpoint, headers: Mapping[bytes, bytes], query: bytes, body: bytes
+        self,
+        endpoint: Endpoint,
+        headers: Mapping[bytes, bytes],
+        query: bytes,
+        body: bytes,
+        certificate: str | None = None,
     ) -> Answer:
-        """Answer a form of a client at the token, introspection or revocation endpoint."""
+        """Answer a form of a client at the token, introspection or revocation endpoint.
+
+        `certificate` is the thumbprint of the one that the connection showed.
+        """
         try:
             form = form_of(headers, query, body)
             _checked(endpoint, form)
-            client = self._registered(await self._clients.proven(headers, form))
+            client = self._registered(await self._clients.proven(headers, form), certificate)
             if endpoint == "introspection" and client.client.public:
                 raise not_proven()
         except OAuth2Error as error:
@@ -160,8 +173,11 @@ class AuthorizationServer:
         book = Book(connection, self.gateway.people, self._clock.timestamp())
         return work(*args, book), book.revoked
 
-    def _registered(self, client_id: str) -> Registered:
-        return Registered(client_id, self.gateway.clients[client_id])
+    def _registered(self, client_id: str, certificate: str | None) -> Registered:
+        client = self.gateway.clients[client_id]
+        if client.certificate and certificate is None:
+            raise not_proven()
+        return Registered(client_id, client, certificate if client.certificate else None)
 
     def asked(self, query: bytes) -> Asked | Answer:
         """What a client asks a person; an answer for its redirect, or BadRequestError."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,6 +15,7 @@ from apis.gateway.guard import (
     GONE,
     JSON,
     PUBLIC,
+    Header,
     Receive,
     Refusal,
     Scope,
@@ -38,23 +39,25 @@ from apis.gateway.sign_in import SIGN_OUT_PATH, SignIn
 from apis.gateway.tokens import Tokens
 
 Ready = Callable[[], Awaitable[list[str]]]
+Metrics = Callable[[], Awaitable[bytes]]
 Answer = Callable[[Exchange, dict[bytes, bytes], Scope, Receive], Awaitable[Refusal | None]]
 
 _CATALOG = Route("getCatalog", "catalog.read", "catalog")
 _COUNTS = Route("listDecisions", "decisions.read", "decisions")
 _DECISION = Route("getDecision", "decisions.read", "decisions")
+_METRICS = Route("getMetrics", "metrics.read", "metrics")
+METRICS_PATH = "/metrics"
+EXPOSITION: Header = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 _NOT_FOUND = Refusal("not-found")
 OAUTH = frozenset({AUTHORIZE_PATH, TOKEN_PATH, INTROSPECT_PATH, REVOKE_PATH})
 """Addresses that say what is wrong with a query in words of their own."""
 
 
-def _protected(path: str, pages: Mapping[str, bytes]) -> Route | None:
-    """The operation at a path that needs a token."""
-    if path in pages:
-        return _CATALOG
-    if path == DECISIONS_PATH:
-        return _COUNTS
-    return _DECISION if path.startswith(f"{DECISIONS_PATH}/") else None
+class Inside(NamedTuple):
+    """What is told to who has a token."""
+
+    explaining: Explaining
+    metrics: Metrics | None = None
 
 
 class Own:
@@ -66,9 +69,9 @@ class Own:
         oauth: AuthorizationServer,
         people: People,
         ready: Ready,
-        explaining: Explaining,
+        inside: Inside,
     ) -> None:
-        self._explaining = explaining
+        self._inside = inside
         self._tokens = tokens
         self._oauth = oauth
         self._ready = ready
@@ -110,7 +113,7 @@ class Own:
         if allowed := self._methods.get(path):
             return not_allowed(allowed)
         admission, pages = behind
-        route = _protected(path, pages)
+        route = self._protected(path, pages)
         if route is None or method != "GET":
             return not_allowed(["GET"]) if route else _NOT_FOUND
         exchange.operation = route.operation
@@ -118,10 +121,23 @@ class Own:
         refusal = claims if isinstance(claims, Refusal) else more
         if refusal is not None:
             return refusal
-        page = pages[path] if route is _CATALOG else await self._explaining.page(path)
+        if route is _METRICS and self._inside.metrics is not None:
+            await exchange.reply(200, await self._inside.metrics(), EXPOSITION)
+            return None
+        page = pages[path] if route is _CATALOG else await self._inside.explaining.page(path)
         if page is not None:
             await exchange.reply(200, page)
         return None if page is not None else _NOT_FOUND
+
+    def _protected(self, path: str, pages: Mapping[str, bytes]) -> Route | None:
+        """The operation at a path that needs a token."""
+        if path in pages:
+            return _CATALOG
+        if path == METRICS_PATH and self._inside.metrics is not None:
+            return _METRICS
+        if path == DECISIONS_PATH:
+            return _COUNTS
+        return _DECISION if path.startswith(f"{DECISIONS_PATH}/") else None
 
     async def _healthz(self, exchange: Exchange, *_: Any) -> Refusal | None:
         await exchange.reply(200, b'{"status":"alive"}')
@@ -150,7 +166,9 @@ class Own:
             if body is None:
                 exchange.status = GONE
                 return None
-            answer = await self._oauth.answer(endpoint, headers, scope["query_string"], body)
+            answer = await self._oauth.answer(
+                endpoint, headers, scope["query_string"], body, exchange.certificate
+            )
             exchange.client, exchange.code = answer.client, answer.body.get("error")
             encoded = msgspec.json.encode(answer.body)
             await exchange.reply(answer.status, encoded, JSON, *answer.headers)

@@ -12,6 +12,7 @@ import msgspec
 
 from apis.gateway.bodies import Sizes
 from apis.gateway.issuers import Issuer
+from apis.gateway.listeners import Listener
 from apis.runtime.context import Rows
 from apis.runtime.typed_yaml import Lines, Place, read_yaml
 from contracts.errors import Misconfigured
@@ -21,6 +22,7 @@ OWN_SCOPES = {
     "catalog.read": ["getCatalog", "getCatalogDocument"],
     "decisions.read": ["listDecisions", "getDecision"],
     "tokens.introspect": ["introspectToken"],
+    "metrics.read": ["getMetrics"],
 }
 NAMED = "a secret is named as env:NAME, file:/path or home:name, never written here"
 
@@ -56,6 +58,8 @@ class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rows: ClientRows | None = None
     redirects: tuple[str, ...] = ()
     """Where people who signed in are sent; such a client acts for them, never for itself."""
+    certificate: Literal["required"] | None = None
+    """Its tokens are bound to the certificate it shows (RFC 8705), and worth nothing without."""
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -152,6 +156,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     version: Literal[1]
     hosts: tuple[str, ...] = ()
     signing: str | None = None
+    listeners: dict[str, Listener] = {}
     plans: dict[str, Plan]
     clients: dict[str, Client]
     issuers: dict[str, Issuer] = {}
@@ -182,6 +187,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signing: str | None = None
     decisions: Recording = Recording()
     issuers: dict[str, Issuer] = {}
+    listeners: dict[str, Listener] = {}
 
 
 class PolicyError(Misconfigured):
@@ -207,6 +213,7 @@ def load_gateway(text: str, name: str = FILE) -> Gateway:
         version=file.version,
         hosts=file.hosts,
         signing=file.signing,
+        listeners=file.listeners,
         plans=file.plans,
         clients=file.clients,
         issuers=file.issuers,

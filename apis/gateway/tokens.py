@@ -54,8 +54,14 @@ class Claims(msgspec.Struct, frozen=True):
     jti: str
     grant: str | None = None
     """What a person granted the client; None where the client acts for itself."""
+    bound: str | None = None
+    """The thumbprint of the client certificate without which it is not valid (RFC 8705)."""
     guest: Client | None = None
     """What the policy says of a client of another issuer."""
+
+
+class _Confirmation(msgspec.Struct, frozen=True):
+    x5t: str = msgspec.field(name="x5t#S256")
 
 
 class _Payload(msgspec.Struct, frozen=True):
@@ -71,6 +77,7 @@ class _Payload(msgspec.Struct, frozen=True):
     roles: tuple[str, ...] = ()
     person: str | None = None
     grant: str | None = None
+    cnf: _Confirmation | None = None
 
 
 def signing_keys(reference: str | None, home: Path) -> KeySet:
@@ -292,9 +299,10 @@ class Tokens:
         if not right:
             return None
         scopes = tuple(said.scope.split())
+        bound = said.cnf.x5t if said.cnf else None
         return Claims(
             said.client_id, said.sub, scopes, said.roles, said.person, said.exp, said.iat,
-            said.jti, said.grant,
+            said.jti, said.grant, bound,
         )  # fmt: skip
 
 

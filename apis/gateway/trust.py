@@ -213,6 +213,7 @@ class _Said(msgspec.Struct, frozen=True):
     exp: float
     iat: float = 0
     nbf: float = 0
+    cnf: dict[str, str] | None = None
 
 
 def _claims(name: str, issuer: Issuer, found: dict[str, Any], now: float) -> Claims | None:
@@ -224,6 +225,9 @@ def _claims(name: str, issuer: Issuer, found: dict[str, Any], now: float) -> Cla
     lives = now - LEEWAY_S < told.exp <= now + LONGEST_S + LEEWAY_S
     begun = max(told.iat, told.nbf) <= now + LEEWAY_S
     ours = issuer.audience in ([told.aud] if isinstance(told.aud, str) else told.aud)
+    bound = told.cnf.get("x5t#S256") if told.cnf else None
+    if told.cnf is not None and told.cnf.keys() != {"x5t#S256"}:
+        return None  # bound to a key that nobody here could ask for
     if not (lives and begun and ours and client and told.sub):
         return None
     rows = rows_of(issuer, found)
@@ -243,5 +247,6 @@ def _claims(name: str, issuer: Issuer, found: dict[str, Any], now: float) -> Cla
         exp=int(told.exp),
         iat=int(told.iat),
         jti="",
+        bound=bound,
         guest=guest,
     )

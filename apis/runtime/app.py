@@ -23,6 +23,7 @@ from apis.runtime.lean import LeanRequest, LeanResponse
 from apis.runtime.log import get_logger
 from apis.runtime.refusals import field_errors
 from apis.runtime.tokens import InternalTokens
+from apis.runtime.traces import SPANS, spanning
 from contracts.errors import FieldError, Problem, ThroughlineError, problem_of
 
 PROBLEM = "application/problem+json"
@@ -69,10 +70,22 @@ class App:
         token = CURRENT.set(call)
         try:
             answer = Answer(send, call)
-            await self.litestar(scope, receive, answer)  # type: ignore[arg-type]  # ASGI scopes are dicts
+            if SPANS.recorder is None:
+                await self.litestar(scope, receive, answer)  # type: ignore[arg-type]  # ASGI scopes are dicts
+            else:
+                await self._spanned(scope, receive, answer, call)
             await answer.end()
         finally:
             CURRENT.reset(token)
+
+    async def _spanned(self, scope: Scope, receive: Receive, answer: Answer, call: Call) -> None:
+        config = self.litestar.openapi_config
+        title = config.title if config else self.audience
+        told: dict[str, str | int | None] = {"throughline.request_id": call.context.request_id}
+        with spanning(call, f"{scope['method']} {title}", "server", told):
+            await self.litestar(scope, receive, answer)  # type: ignore[arg-type]  # ASGI scopes are dicts
+            told["throughline.operation"] = getattr(scope.get("route_handler"), "operation_id", "")
+            told["http.response.status_code"] = answer.status
 
     def _shown(self, scope: Scope) -> Context:
         if self.tokens is None:
@@ -91,6 +104,11 @@ class Answer:
         self._call = call
         self._start: dict[str, Any] | None = None
         self._parts: list[bytes] = []
+
+    @property
+    def status(self) -> int | None:
+        """What was answered, once it was."""
+        return self._start["status"] if self._start else None
 
     async def __call__(self, message: dict[str, Any]) -> None:
         """Pass a message on, or hold it until the end of a dry run."""

@@ -66,7 +66,7 @@ async def attempt(
         request_key=f"{running.run_id}/{step.name}",
         cause=f"{running.run_id}/{step.name}",
         request_id=running.run_id,
-        traceparent=traceparent(running.trace_id),
+        traceparent=running.within or traceparent(running.trace_id),
         decided=tries.decided,
         entity=running.subject.get("entity") or running.context.entity,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -57,10 +58,18 @@ class Budget:
         self._pause_s = PROBE_S
         self._away = Pauses(PROBE_S)
         self._throttled = Pauses(THROTTLED_S)
+        self.outcomes: Counter[str] = Counter()
+        """Calls by what came of them, and those that were not made."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the breaker is open."""
+        return self._failures >= OPENS_AFTER
 
     def check(self, clock: Clock) -> None:
         """Refuse inside a maintenance window and, but for one probe, while the breaker is open."""
         if until := maintenance_until(self._connection, clock.now()):
+            self.outcomes["maintenance"] += 1
             wait = (until - clock.now()).total_seconds()
             raise Unavailable(
                 self._code("MAINTENANCE_WINDOW"),
@@ -72,6 +81,7 @@ class Budget:
         if self._failures < OPENS_AFTER:
             return
         if now < self._closed_until:
+            self.outcomes["breaker-open"] += 1
             raise Unavailable(
                 self._code("BREAKER_OPEN"),
                 f"{self._name} does not work now: one call in {self._pause_s:.0f} s tries it",
@@ -82,6 +92,10 @@ class Budget:
 
     def worked(self) -> None:
         """The connection answered: close the breaker."""
+        self.outcomes["ok"] += 1
+        self._recovered()
+
+    def _recovered(self) -> None:
         self._failures = 0
         self._away.over()
         self._throttled.over()
@@ -92,6 +106,7 @@ class Budget:
         A vendor that says it is away opens the breaker at once: for a moment, then ever longer.
         """
         now = clock.timestamp()
+        self.outcomes[type(error).__name__.lower()] += 1
         if isinstance(error, Throttled):
             self._failures = 0
             self._away.over()
@@ -107,7 +122,7 @@ class Budget:
             if self._failures >= OPENS_AFTER:
                 self._open(now, PROBE_S)
         else:
-            self.worked()
+            self._recovered()
 
     def _open(self, now: float, pause_s: float) -> None:
         self._pause_s = pause_s

@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 from apis.gateway.policy import Gateway, load_gateway
 from apis.gateway.upstream import Upstream
 from apis.runtime.app import App
+from apis.runtime.budget import Budget
 from apis.runtime.clients import Asgi, Local, Remote, Target, client, outgoing, peer_of
 from apis.runtime.clock import Clock, simulated_clock_url
 from apis.runtime.cursors import Cursors
@@ -53,6 +54,9 @@ class Deployment:
             RedisLimiter(self.redis, workers=settings.workers) if self.redis else MemoryLimiter()
         )
         self.leases = Leases(self.store, part, ttl=settings.lease_s)
+        self.leaving = False
+        self.budgets: dict[str, Budget] = {}
+        """Of the connections that this process calls."""
         self.closing: list[Callable[[], Any]] = []
         self._http = outgoing()
         self._clients: dict[tuple[type, str], Any] = {}

@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from apis.runtime import runs
-from apis.runtime.attempts import Tries, after, again, attempt, problem_in, shown, undeclared
+from apis.runtime.attempts import Tries, after, again, problem_in, shown, undeclared
 from apis.runtime.clock import Clock
 from apis.runtime.context import CURRENT, Call, Context, trace_id_of
 from apis.runtime.cursors import Cursors
@@ -27,6 +27,7 @@ from apis.runtime.metadata import Metadata
 from apis.runtime.outages import system_of
 from apis.runtime.records import Records
 from apis.runtime.replay import Replay
+from apis.runtime.run_spans import stretched, tried
 from apis.runtime.showing import Showing
 from apis.runtime.store import Store
 from apis.runtime.waits import Asked, approval_item, parked_item, wait_for
@@ -68,14 +69,13 @@ class Running:
 
     def __init__(self, runtime: Runtime, run_id: str, source: Source, context: Context) -> None:
         self.runtime = runtime
-        self.run_id = run_id
-        self.source = source
+        self.run_id, self.source = run_id, source
         self.context = context
         self.trace_id = (
             trace_id_of(context.traceparent) or hashlib.sha256(run_id.encode()).hexdigest()[:32]
         )
-        self.seq = 0
-        self.waits = 0
+        self.seq = self.waits = 0
+        self.stretch = self.within = ""
         self.step: Step[Any, Any] | None = None
         self.subject: dict[str, Any] = {}
         self.done: list[Made] = []
@@ -290,7 +290,7 @@ async def run_step(running: Running, step: Step[Any, Any], args: tuple[Any, ...]
     calls: list[dict[str, Any]] = []
     while True:
         running.step = step
-        outcome = await engine.step(step.name, attempt, running, step, seq, tries, args)
+        outcome = await engine.step(step.name, tried, running, step, seq, tries, args)
         calls += [call for call in outcome["calls"] if unlisted(call, calls)]
         wrote += outcome.get("wrote", ())
         running.subject = outcome["subject"]
@@ -350,7 +350,7 @@ def runner(runtime: Runtime, this: Flow) -> Callable[[Any], Awaitable[Any]]:
         running = Running(runtime, run_id, source, context)
         running.resumed = this.resumed
         CURRENT.set(Call(context, running))
-        return await execute(running, this, source)
+        return await stretched(running, this.name, execute(running, this, source))
 
     run.__name__ = run.__qualname__ = this.registered
     return run

@@ -129,6 +129,10 @@ class Leases:
         """True while a lease is surely ours, by our own clock; asked before every vendor write."""
         return time.monotonic() < self._held.get(name or self.worker, 0.0)
 
+    def holding(self) -> list[str]:
+        """The names this process holds."""
+        return sorted(name for name in dict(self._held) if self.held(name))
+
     def missing(self) -> list[str]:
         """The leases this process lives by and does not surely hold now."""
         return sorted(name for name in self._vital if not self.held(name))

@@ -28,16 +28,26 @@ def pid_file(home: Path, part: str, port: int | None) -> Iterator[None]:
     try:
         yield
     finally:
-        for path in paths:
-            path.unlink(missing_ok=True)
-        for path, text in theirs.items():
-            path.write_text(text)
+        lives = alive_number(theirs.get(home / "run" / f"{part}.pid", ""))
+        for path, value in paths.items():
+            if lives and path in theirs:
+                path.write_text(theirs[path])
+            elif path.exists() and path.read_text() == str(value):
+                path.unlink()
 
 
 def alive(path: Path) -> bool:
     """Whether the process that wrote this pid file lives."""
     try:
-        os.kill(int(path.read_text()), 0)
+        return alive_number(path.read_text())
+    except OSError:
+        return False
+
+
+def alive_number(pid: str) -> bool:
+    """Whether the process of this number lives."""
+    try:
+        os.kill(int(pid), 0)
     except PermissionError:
         return True
     except (OSError, ValueError):
@@ -48,6 +58,12 @@ def alive(path: Path) -> bool:
 def free_number(home: Path, part: str) -> int:
     """The lowest number that no living `<part>-<n>` of this home has."""
     return next(n for n in count(1) if not alive(home / "run" / f"{part}-{n}.pid"))
+
+
+def free_name(home: Path, part: str) -> str:
+    """The part itself, or with the lowest number from 2 that no living process of it has."""
+    names = (part if n == 1 else f"{part}-{n}" for n in count(1))
+    return next(name for name in names if not alive(home / "run" / f"{name}.pid"))
 
 
 def port_is_free(port: int) -> bool:

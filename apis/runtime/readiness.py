@@ -24,6 +24,8 @@ UNREADY = 503
 
 async def unready(deployment: Deployment) -> list[str]:
     """What keeps this process from serving; nothing when it is ready."""
+    if deployment.leaving:
+        return ["this process is leaving"]
     try:
         await deployment.store.read(
             lambda connection: connection.exec_driver_sql("select 1").scalar()

@@ -108,5 +108,7 @@ def _needs_a_start(old: Policy, new: Policy) -> Iterator[str]:
         built_from = [(each.app, each.vendor) for each in (was, now) if each is not None]
         if len(built_from) == 1 or built_from[0] != built_from[1]:
             yield new.lines.told(place_of(name), "an API comes or goes: restart to serve it")
+    if old.listeners != new.listeners:
+        yield new.lines.told(("listeners",), "a listener comes, goes or changes: restart to use it")
     if old.signing != new.signing:
         yield new.lines.told(("signing",), "the signing keys are elsewhere: restart to use them")

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import msgspec
 
+from apis.runtime.caps import Caps
 from apis.runtime.metadata import Feed
 
+DRAIN_S = 5
 QUEUE_EVERY_S = 0.05
 """An idle worker looks so often for runs that are queued, at about half a millisecond a look."""
 
@@ -33,6 +35,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     search_lag_s: float | None
     feed_every_s: float | None
     queue_every_s: float
+    caps: Caps
+    metrics_port: int | None
+    drain_s: float
+    """Between saying at /readyz that it leaves and accepting nobody: for load balancers."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -41,6 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         for folder in (home, home / "run"):
             folder.mkdir(parents=True, exist_ok=True)
         port = int(env.get("PORT", "8080"))
+        unattended = env.get("THROUGHLINE_ENV") not in {"demo", "test"}
         lag = env.get("THROUGHLINE_SEARCH_LAG")
         redis_url = env.get("THROUGHLINE_REDIS_URL") or None
         return cls(
@@ -65,6 +72,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             if env.get("THROUGHLINE_FEED_EVERY")
             else None,
             queue_every_s=float(env.get("THROUGHLINE_QUEUE_EVERY", QUEUE_EVERY_S)),
+            metrics_port=int(env["THROUGHLINE_METRICS_PORT"])
+            if env.get("THROUGHLINE_METRICS_PORT")
+            else None,
+            caps=Caps.from_env(env),
+            drain_s=float(env.get("THROUGHLINE_DRAIN") or (DRAIN_S if unattended else 0)),
         )
 
     def feed(self, feed: Feed) -> Feed:

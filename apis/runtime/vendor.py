@@ -105,7 +105,7 @@ class VendorHttp(Caller):
         self.vendor = vendor
         self._http = http
         self._tokens = tokens
-        self._budget = budget
+        self.budget = budget
         self._worked_at = float("-inf")
 
     def about(self) -> About:
@@ -243,15 +243,15 @@ class VendorHttp(Caller):
     async def _send(self, asked: Asked) -> Body:
         deadline = self._deadline()
         self._left(deadline)
-        self._budget.check(self._clock)
-        async with self._budget.permit(self._clock, min(LONGEST_WAIT_S, self._left(deadline))):
+        self.budget.check(self._clock)
+        async with self.budget.permit(self._clock, min(LONGEST_WAIT_S, self._left(deadline))):
             try:
                 answer = await self._answered(asked, deadline)
             except ThroughlineError as error:
                 error.source = self.name
-                self._budget.failed(error, self._clock)
+                self.budget.failed(error, self._clock)
                 raise
-            self._budget.worked()
+            self.budget.worked()
             self._worked_at = self._clock.timestamp()
             return answer
 

@@ -47,7 +47,7 @@ class VendorSql(Caller):
     ) -> None:
         super().__init__(vendor, name, connection, store=store, clock=clock, owners=owners)
         self._engine = engine
-        self._budget = budget
+        self.budget = budget
         self._threads = ThreadPoolExecutor(connection.budgets.concurrency, f"sql-{name}")
 
     async def read(self, statement: str, **values: Any) -> list[dict[str, Any]]:
@@ -80,17 +80,17 @@ class VendorSql(Caller):
 
     async def _called(self, operation: str, work: Callable[[], T], *, writes: bool) -> T:
         left = self._left(self._deadline())
-        self._budget.check(self._clock)
-        async with self._budget.permit(self._clock, min(LONGEST_WAIT_S, left)):
+        self.budget.check(self._clock)
+        async with self.budget.permit(self._clock, min(LONGEST_WAIT_S, left)):
             try:
                 with noted(self.name, operation, self._clock.now()):
                     async with asyncio.timeout(left):
                         value = await self._in_thread(work)
             except (sa.exc.SQLAlchemyError, TimeoutError) as problem:
                 error = self._classified(problem, writes=writes)
-                self._budget.failed(error, self._clock)
+                self.budget.failed(error, self._clock)
                 raise error from problem
-            self._budget.worked()
+            self.budget.worked()
             return value
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

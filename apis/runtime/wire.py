@@ -13,6 +13,7 @@ import httpx
 import msgspec
 
 from apis.runtime.context import CURRENT
+from apis.runtime.traces import SPANS, Span, child_of
 from contracts.errors import (
     FieldError,
     Misconfigured,
@@ -88,7 +89,24 @@ def noted(system: str, operation: str, at: datetime) -> Iterator[Noted]:
     finally:
         ms = round((time.perf_counter() - began) * 1000, 1)
         row = {"system": system, "operation": operation, "status": call.status, "ms": ms}
-        CURRENT.get().calls.append(row | {"at": at.isoformat()})
+        work = CURRENT.get()
+        work.calls.append(row | {"at": at.isoformat()})
+        if SPANS.recorder is not None:
+            SPANS.recorder.record(called(work.context.traceparent, row))
+
+
+def called(parent: str, row: dict[str, Any]) -> Span:
+    """The span of a call that is over."""
+    told = {"throughline.connection": row["system"], "http.response.status_code": row["status"]}
+    return Span(
+        name=f"{row['system']} {row['operation']}",
+        kind="client",
+        own=child_of(parent),
+        parent=parent,
+        began_ns=time.time_ns() - int(row["ms"] * 1e6),
+        failed=row["status"] is None,
+        attributes=told,
+    )
 
 
 NEVER_MADE = {"ClientConnectorError", "ConnectionTimeoutError"}

@@ -19,6 +19,7 @@ MAY_ASK_REAL_TIME = {
     "apis/gateway/revocations.py": "other processes revoke in real time",
     "apis/runtime/caller.py": "the deadline of a call in flight is real",
     "apis/runtime/leases.py": "leases hold against real processes",
+    "apis/runtime/metrics.py": "the lag of the event loop is real",
     "apis/runtime/reloading.py": "files change in real time",
     "apis/gateway/decisions.py": "what was decided is written as real calls come",
     "apis/runtime/limits.py": "Redis keeps the time of limits",

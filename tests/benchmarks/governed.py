@@ -20,18 +20,24 @@ from litestar import get
 from litestar.params import FromPath
 
 from apis.gateway.app import Edge, gateway_app
+from apis.gateway.client_authentication import ensure_clients, load_credentials
 from apis.gateway.compiled import compile_policy
+from apis.gateway.decisions import Decisions
 from apis.gateway.guard import ASGIApp
-from apis.gateway.oauth import AuthorizationServer, StoreOnce, ensure_clients, load_credentials
+from apis.gateway.oauth import AuthorizationServer
+from apis.gateway.people import People
 from apis.gateway.policy import load_gateway
 from apis.gateway.tokens import Tokens, signing_keys
 from apis.gateway.upstream import Upstream
 from apis.runtime.app import make_app
+from apis.runtime.caps import Caps
 from apis.runtime.clients import Local, client
 from apis.runtime.clock import Clock
 from apis.runtime.limits import MemoryLimiter
 from apis.runtime.log import LineWriter
-from apis.runtime.serving import listening
+from apis.runtime.permits import MemoryPermits
+from apis.runtime.server import Door, server_of
+from apis.runtime.sockets import opened
 from apis.runtime.store import Store
 from contracts.ports import operation
 from tests.benchmarks.product import home
@@ -141,11 +147,19 @@ async def serve(targets: Mapping[str, ASGIApp], folder: Path, port: int) -> None
     clock, store = Clock(), Store(f"sqlite:///{folder}/gateway.sqlite")
     tokens = Tokens(signing_keys(None, folder), issuer=issuer, clock=clock, lifetime_s=600)
     known = load_credentials(policy.gateway, folder)
-    oauth = AuthorizationServer(policy.gateway, known, tokens, StoreOnce(store), clock)
-    with (folder / "gateway.log").open("w") as log:
+    oauth = AuthorizationServer(policy.gateway, known, tokens, store, clock)
+    people, decisions = (
+        People({}, store, MemoryLimiter(), clock),
+        Decisions(store, clock, policy.gateway.decisions),
+    )
+    with (folder / "gateway.log").open("w") as log, opened("127.0.0.1", port) as door:
         write = LineWriter(log).write
-        edge = Edge(issuer, clock, MemoryLimiter(), tokens, oauth, ready, write)
-        server = listening(gateway_app(policy, targets, edge), port, issuer)
+        edge = Edge(
+            issuer, clock, MemoryLimiter(), MemoryPermits, tokens, oauth, people, ready, write,
+            decisions,
+        )  # fmt: skip
+        app = gateway_app(policy, targets, edge)
+        server = server_of(app, [Door(door)], issuer=issuer, caps=Caps())
         sys.stdout.write(tokens.issue("bench", policy.gateway.clients["bench"].scopes) + "\n")
         sys.stdout.flush()
         await server.serve()

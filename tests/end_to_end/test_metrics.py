@@ -1,0 +1,102 @@
+"""What Prometheus reads: with the scope at the gateway, without on the process's own port."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.firm import Firm
+from tests.house import House, address, port
+from tests.servers import free_port
+
+READER = {"plan": "internal", "secret": "home:clients.json", "scopes": ["metrics.read"]}
+Samples = dict[str, list[tuple[dict[str, str], float]]]
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """All in one process, which also answers on a port for this machine alone."""
+    home: Path = tmp_path_factory.mktemp("metrics")
+    policy = yaml.safe_load(Path("gateway.yaml").read_text())
+    policy["clients"]["prometheus"] = READER
+    (home / "gateway.yaml").write_text(yaml.safe_dump(policy))
+    own = address(free_port())
+    named = {"THROUGHLINE_GATEWAY": f"{home}/gateway.yaml", "THROUGHLINE_METRICS_PORT": port(own)}
+    house = House(home, f"sqlite:///{home}/throughline.sqlite", None, **named)
+    house.opens_sandboxes()
+    house.opens_in_one_process()
+    house.tiers["metrics"] = own
+    yield house
+    house.close()
+
+
+@pytest.fixture
+async def firm(measured: House) -> AsyncIterator[Firm]:
+    firm = Firm(measured)
+    yield firm
+    await firm.close()
+
+
+def samples(text: str) -> Samples:
+    told: Samples = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            told.setdefault(sample.name, []).append((sample.labels, sample.value))
+    return told
+
+
+def asked(house: House, client: str, scope: str) -> httpx.Response:
+    """`/metrics` at the gateway by a client of the policy."""
+    secret = json.loads((house.home / "clients.json").read_text())[client]["client_secret"]
+    form = {"grant_type": "client_credentials", "scope": scope}
+    given = house.http.post(f"{house.gateway}/oauth/token", data=form, auth=(client, secret))
+    headers = {"Authorization": f"Bearer {given.json()['access_token']}"}
+    return house.http.get(f"{house.gateway}/metrics", headers=headers)
+
+
+async def test_a_deal_is_seen_from_the_gateway_to_the_vendor(firm: Firm, measured: House) -> None:
+    deal = firm.salesforce.wins_deal(entity="UK")
+    await firm.run_of(deal)
+
+    own = measured.http.get(f"{measured.tiers['metrics']}/metrics")
+    told = samples(own.text)
+
+    requests = told["throughline_request_seconds_count"]
+    assert any(
+        labels["api"].startswith("process/") and labels["version"] == "v1"
+        and labels["status"] == "2xx" and labels["plan"] == "internal" and count > 0
+        for labels, count in requests
+    )  # fmt: skip
+    calls = {
+        (each["connection"], each["outcome"]): n
+        for each, n in told["throughline_vendor_calls_total"]
+    }
+    assert all(calls[vendor, "ok"] > 0 for vendor in ("salesforce", "kantata", "netsuite"))
+    assert ({"connection": "salesforce"}, 0.0) in told["throughline_breaker_open"]
+    done = {"flow": "deal_to_project", "state": "done"}
+    assert (done, 1.0) in told["throughline_runs"]
+    assert {labels["tier"] for labels, _ in told["throughline_outbox_waiting"]} >= {"process"}
+    assert told["throughline_lease_held"]
+    assert told["throughline_event_loop_lag_seconds"][0][1] >= 0
+    assert deal.id not in own.text
+
+
+def test_metrics_are_not_for_everybody(measured: House) -> None:
+    nobody = measured.http.get(f"{measured.gateway}/metrics")
+    wrong = asked(measured, "demo", "runs.read")
+    right = asked(measured, "prometheus", "metrics.read")
+
+    assert (nobody.status_code, nobody.json()["code"]) == (401, "missing-token")
+    assert (wrong.status_code, wrong.json()["code"]) == (403, "insufficient-scope")
+    assert right.status_code == 200
+    refused = samples(asked(measured, "prometheus", "metrics.read").text)[
+        "throughline_refusals_total"
+    ]
+    assert ({"code": "insufficient-scope", "plan": "internal"}, 1.0) in refused
+    assert measured.http.get(f"{measured.tiers['metrics']}/elsewhere").status_code == 404
