@@ -68,12 +68,10 @@ class Running:
     """One run in memory: rebuilt from recorded outcomes, never a source of truth."""
 
     def __init__(self, runtime: Runtime, run_id: str, source: Source, context: Context) -> None:
-        self.runtime = runtime
+        self.runtime, self.context = runtime, context
         self.run_id, self.source = run_id, source
-        self.context = context
-        self.trace_id = (
-            trace_id_of(context.traceparent) or hashlib.sha256(run_id.encode()).hexdigest()[:32]
-        )
+        traced = trace_id_of(context.traceparent)
+        self.trace_id = traced or hashlib.sha256(run_id.encode()).hexdigest()[:32]
         self.seq = self.waits = 0
         self.stretch = self.within = ""
         self.step: Step[Any, Any] | None = None

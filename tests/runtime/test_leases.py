@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
@@ -45,7 +46,7 @@ def a_run(connection: sa.Connection) -> None:
         turn=1,
         state="running",
         requester="demo",
-        context="{}",
+        context=msgspec.json.encode(INTEGRATION).decode(),
         queued_at=CLOCK.now().isoformat(),
         open_key=RUN,
     )
