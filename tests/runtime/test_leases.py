@@ -45,7 +45,7 @@ def a_run(connection: sa.Connection) -> None:
         turn=1,
         state="running",
         requester="demo",
-        context="{}",
+        context='{"actor": "demo", "client": "demo"}',
         queued_at=CLOCK.now().isoformat(),
         open_key=RUN,
     )
