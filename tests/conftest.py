@@ -28,13 +28,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """The house opens last: whatever needs none has the machine for itself.
 
     In production form run no tests that open neither database nor Redis, nor those that say of
-    themselves that one form is enough: the embedded one runs them.
+    themselves that one form is enough: the embedded one runs them. Several hosts need Redis.
     """
     items.sort(key=lambda item: uses(item, "house"))
+    other = [item for item in items if in_the_other_form(item)]
+    config.hook.pytest_deselected(items=other)
+    items[:] = [item for item in items if item not in other]
+
+
+def in_the_other_form(item: pytest.Item) -> bool:
+    """Whether the other form shows it: what is the same in both, or needs several hosts."""
     if FORM == "production":
-        same = [item for item in items if in_one_form(item)]
-        config.hook.pytest_deselected(items=same)
-        items[:] = [item for item in items if not in_one_form(item)]
+        return in_one_form(item)
+    return item.get_closest_marker("several_hosts") is not None
 
 
 def in_one_form(item: pytest.Item) -> bool:

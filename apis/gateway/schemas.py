@@ -209,8 +209,8 @@ def _said(name: str, told: dict[str, Any], value: Any) -> tuple[str, str]:
 def _form(told: str) -> str:
     if told == DECIMAL:
         return "be a decimal number"
-    form = _FORMS.get(told, told)
-    return f"be {WORDS[form]}" if form in WORDS else f"match {form[:MOST]}"
+    form = _FORMS.get(told, repr(told)[1:-1])  # as patterns of ours are listed
+    return f"be {WORDS[form]}" if form in WORDS else f"match {told[:MOST]}"
 
 
 def _choice(error: js.ValidationError, path: tuple[str, ...]) -> Iterator[Fault]:

@@ -177,11 +177,8 @@ def starts(house: House, part: str) -> None:
         time.sleep(0.05)
 
 
-async def test_two_gateways_on_one_port_restart_in_turn_and_nobody_notices(
-    house: House, production: Servers | None
-) -> None:
-    if production is None:
-        pytest.skip("several gateways need Redis")
+@pytest.mark.several_hosts
+async def test_two_gateways_on_one_port_restart_in_turn_and_nobody_notices(house: House) -> None:
     tier = house.tiers["experience"]
     house.start("experience", "serve", "experience", "--port", port(tier))
     house.env["THROUGHLINE_PEERS"] += f",experience={tier}"
