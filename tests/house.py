@@ -44,6 +44,7 @@ class House:
             "THROUGHLINE_CLOCK": self.clock,
             "THROUGHLINE_FEED_EVERY": "0.4",
             "THROUGHLINE_LOG": "WARNING",
+            "THROUGHLINE_QUEUE_EVERY": "0.2" if redis_url else "0.05",
             "PORT": port(self.gateway),
         }
         self.env = os.environ | named | urls(self.sandboxes) | env
