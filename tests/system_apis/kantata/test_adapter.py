@@ -325,7 +325,7 @@ async def test_a_dry_run_asks_and_writes_nothing(psa, store) -> None:
     assert [each["operation"] for each in call.planned] == [
         "create customer", "create project", *["create task"] * 3,
     ]  # fmt: skip
-    assert call.planned[2]["body"]["workspace_id"] == "$planned:kantata.project#1"
+    assert call.planned[2]["body"]["workspace_id"] == "$planned:kantata.project#2"
     assert all(each.ok for each in told)
     assert await rows(store) == []
 
