@@ -46,25 +46,12 @@ class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rows: ClientRows | None = None
 
 
-Mode = Literal["off", "observe", "enforce"]
-
-
-class Modes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How each policy acts: `observe` counts what it would refuse; None leaves it to the API."""
-
-    authorization: Literal["observe", "enforce"] | None = None
-    limits: Literal["observe", "enforce"] | None = None
-    requests: Mode | None = None
-    responses: Mode | None = None
-
-
 class Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether a major version is served, and until when."""
 
     status: Literal["current", "deprecated"] = "current"
     since: date | None = None
     sunset: date | None = None
-    modes: Modes = Modes()
 
 
 class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,7 +63,6 @@ class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     versions: dict[int, Version] = msgspec.field(default_factory=lambda: {1: Version()})
     scopes: dict[str, list[str]] = {}
     limits: dict[str, str] = {}
-    modes: Modes = Modes()
 
 
 class Gateway(msgspec.Struct, frozen=True, kw_only=True):
