@@ -321,9 +321,13 @@ def moved(what: str) -> Rejected:
 
 def in_step(project: Project, contract: Contract, deal: Deal, terms: DeliveryTerms) -> Project:
     """A project that exists, with what the contract and the deal say now."""
-    now = project_of(contract, deal, terms)
+    return with_figures(project, project_of(contract, deal, terms))
+
+
+def with_figures(project: Project, figures: Project) -> Project:
+    """The project as one system has it, with the figures of another state of it."""
     return msgspec.structs.replace(
-        now,
+        figures,
         external_id=project.external_id,
         customer=project.customer,
         extensions=project.extensions,

@@ -10,7 +10,7 @@ from apis.runtime.context import CURRENT
 from apis.runtime.flow import current, step
 from apis.runtime.ids import PLANNED
 from apis.runtime.metadata import Contacts
-from apis.runtime.waits import involve, name
+from apis.runtime.waits import candidates, involve
 from apis.runtime.whose import By
 from contracts.canonical.deal import Deal, DealFile
 from contracts.canonical.identity import Ref, Source
@@ -102,7 +102,7 @@ def in_question(customer: Customer) -> None:
     running = current()
     involve(running, "customer", account_of(customer), customer.id)
     running.subject = running.subject | {"in_question": customer.id}
-    name(running, ())
+    candidates(running, ())
 
 
 async def matched(wanted: Customer, found: Sequence[Customer], erp: str) -> Match | None:
@@ -114,10 +114,10 @@ async def matched(wanted: Customer, found: Sequence[Customer], erp: str) -> Matc
         store = current().runtime.store
         ours = await store.read(customer_master.living, [each for each in ids if each], erp)
         likely = (each for each in found if scored(wanted, each, ours).score >= limits.likely)
-        name(current(), (Source(erp, each.external_id or "") for each in likely))
+        candidates(current(), (Source(erp, each.external_id or "") for each in likely))
         return chosen(wanted, found, erp, limits=limits, ours=ours, decided=what == "retry")
     match = Match(await erp_of(erp).get_customer(adopted), 100, ("a person adopted it",))
-    name(current(), [Source(erp, adopted)])
+    candidates(current(), [Source(erp, adopted)])
     if match.customer.state != "active":
         raise unusable(match.customer, erp)
     return match

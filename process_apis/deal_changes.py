@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 from sqlalchemy import Connection
 
 from apis.runtime import run_views
@@ -24,7 +23,13 @@ from contracts.canonical.project import Project
 from contracts.errors import NotFound, Rejected
 from process_apis import amendments, customer_master
 from process_apis import project_setup as setup
-from process_apis.amendments import amended, followed_in_erp, followed_in_psa, in_step
+from process_apis.amendments import (
+    amended,
+    followed_in_erp,
+    followed_in_psa,
+    in_step,
+    with_figures,
+)
 from process_apis.deal_rules import SALES, shown
 from process_apis.deal_to_project import STEPS, accepted_deal, approved_deal, crm, project_key
 from process_apis.feeds import FLOW, standing
@@ -90,16 +95,6 @@ async def amended_engagement(source: Source, customer: str) -> Contract:
     if planned or booked:
         await agreed_project(contract, project if planned else books)
     return contract
-
-
-def with_figures(project: Project, latest: Project) -> Project:
-    """A project of one system with the figures that were agreed on last."""
-    return msgspec.structs.replace(
-        latest,
-        external_id=project.external_id,
-        customer=project.customer,
-        extensions=project.extensions,
-    )
 
 
 @step(owner="integration")

@@ -13,7 +13,7 @@ from apis.runtime import runs
 from apis.runtime.context import CURRENT
 from apis.runtime.flow import current, step, write_own
 from apis.runtime.ids import child_id
-from apis.runtime.waits import name as candidates
+from apis.runtime.waits import candidates
 from contracts.canonical.billing import BillingSchedule
 from contracts.canonical.contract import Contract, DeliveryTerms
 from contracts.canonical.deal import Deal

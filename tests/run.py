@@ -11,28 +11,30 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from tests.servers import CannotStartError, redis_program, run
+from tests.servers import CannotStartError, run, servers
 
 FIDELITY = (".fidelity/bin/python", "-m", "pytest", "-c", "tests/fidelity/pytest.ini")
 SUITE = (sys.executable, "-m", "pytest", "--ignore=tests/architecture")
 LANES = ("-n", "2", "--dist", "loadfile")
-"""Two at once, each with a deployment and servers of its own: tests wait more than they work."""
+"""Two at once, each with a deployment of its own: tests wait more than they work.
+
+In production form a deployment is a dozen processes, which are enough for two cores.
+"""
 
 
 def embedded(report: Path) -> int:
     """SQLite in a temporary folder, memory in place of Redis."""
-    return suite(report, {"THROUGHLINE_TEST_FORM": "embedded"})
+    return suite(report, {"THROUGHLINE_TEST_FORM": "embedded"}, LANES)
 
 
 def production(report: Path) -> int:
     """PostgreSQL and Redis, started here; what is the same in both forms has run in the first."""
-    if not os.environ.get("THROUGHLINE_TEST_REDIS"):
-        redis_program()  # unpacked once, before two lanes want it
-    return suite(report, {"THROUGHLINE_TEST_FORM": "production"})
+    with servers() as both:
+        return suite(report, {"THROUGHLINE_TEST_FORM": "production"} | both.environment())
 
 
 def fidelity(report: Path) -> int:
@@ -43,10 +45,9 @@ def fidelity(report: Path) -> int:
     return run([*FIDELITY, "tests/fidelity", f"--junitxml={report}"], {})
 
 
-def suite(report: Path, environment: dict[str, str]) -> int:
+def suite(report: Path, environment: dict[str, str], more: Sequence[str] = ()) -> int:
     """The whole suite but for the architecture tests, which `make check` ran."""
-    one = os.environ.get("THROUGHLINE_TEST_REDIS")  # a Redis is emptied: it can serve one lane
-    return run([*SUITE, *(() if one else LANES), f"--junitxml={report}"], environment)
+    return run([*SUITE, *more, f"--junitxml={report}"], environment)
 
 
 PARTS: dict[str, Callable[[Path], int]] = {

@@ -106,7 +106,7 @@ def involve(running: Running, kind: str, record: Source, golden_id: str | None) 
     running.subject = running.subject | {"involved": involved}
 
 
-def name(running: Running, records: Iterable[Source]) -> None:
+def candidates(running: Running, records: Iterable[Source]) -> None:
     """Name the records that a finding may be about: whoever has the id of one finds the run."""
     running.subject = running.subject | {"named": [msgspec.to_builtins(each) for each in records]}
 
