@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ from psycopg import sql
 ROOT = Path(__file__).parent.parent
 REDIS_FOLDER = ROOT / ".venv" / "redis"
 PORTS = 10_240, 32_768
+CLAIMS: deque[socket.socket] = deque(maxlen=200)
+"""The numbers given out last; whoever has an older one listens on it by now."""
 START_S = 30.0
 STOP_S = 10.0
 
@@ -247,15 +250,23 @@ def unpack_redis() -> None:
 
 
 def free_port() -> int:
-    """A loopback port nobody listens on now, of those the system gives to no connection."""
+    """A loopback port that nobody listens on, of those the system gives to no connection.
+
+    Nobody else who asks here gets it either while it is not listened on yet: whoever was given a
+    number holds it as a UDP port, which a process can take only once and no process outlives.
+    """
     while True:
         port = random.randrange(*PORTS)  # noqa: S311 - no secret
-        with socket.socket() as listener:
-            try:
+        claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            with socket.socket() as listener:
+                claim.bind(("127.0.0.1", port))
                 listener.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+        except OSError:
+            claim.close()
+            continue
+        CLAIMS.append(claim)
+        return port
 
 
 @contextmanager

@@ -18,9 +18,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from tests.crash import lane, scenarios
-from tests.crash.harness import Stuck
 from tests.crash.launcher import bound_to_parent
 from tests.crash.report import Report, say
+from tests.crash.waiting import Stuck
 from tests.servers import ROOT, CannotStartError, fresh_database, postgres
 
 STORES = ("sqlite", "postgresql")

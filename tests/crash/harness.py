@@ -6,36 +6,33 @@ import json
 import os
 import shutil
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import httpx
 
 from tests.crash.launcher import FOLDER
 from tests.crash.processes import Processes
+from tests.crash.waiting import LOOK_S, PATIENCE_S, Stuck, T, until, where
 from tests.house import urls
 from tests.servers import ROOT, free_port
 
-T = TypeVar("T")
 LEASE_S = 2
 """Two seconds: on a machine that is busy with all of this, one is too short to be heard."""
 DEADLINE_S = 2
 WRITE_LEASE_S = DEADLINE_S + 1
 SEARCH_LAG_S = WRITE_LEASE_S + 2
 """Longer than the lease of a write, so that a record may be hidden when it is looked up first."""
-LOOK_S = 0.05
 ASK_S = 0.25
-"""How often a file is looked at, and how often the gateway is asked."""
+"""How often the gateway is asked."""
 FEED_S, QUEUE_S = 1, 0.6
 """A firm has three workers, and several firms share two cores: idle ones must cost little."""
 START_S = 60.0
 EXPIRED = 401
-PATIENCE_S = 60.0
 MOST_DEATHS = 5
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - folders of our own
 """A killed process loses nothing that it has written, so nothing need reach a disk."""
@@ -53,22 +50,6 @@ class Sold(NamedTuple):
 
     ids: dict[str, str]
     fields: dict[str, dict[str, Any]]
-
-
-class Stuck(Exception):
-    """Something that must happen did not, in time."""
-
-
-def until(
-    what: str, look: Callable[[], T | None], seconds: float = PATIENCE_S, every: float = LOOK_S
-) -> T:
-    """The first answer that is not None or False; Stuck after so many seconds."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := look():
-            return found
-        time.sleep(every)
-    raise Stuck(f"{what}: not after {seconds:.0f} s")
 
 
 class Firm:
@@ -293,15 +274,20 @@ class Firm:
         return items[0] if items else None
 
     def reaches(self, deal: str, *states: str, seconds: float = PATIENCE_S) -> dict[str, Any]:
-        """Wait until the deal's run is in one of these states."""
+        """Wait until the deal's run is in one of these states; Stuck says where it is instead."""
+        seen: list[dict[str, Any] | None] = []
 
         def look() -> dict[str, Any] | None:
             run = self.run(deal)
+            seen[:] = [run]
             if run and run["state"] == "waiting" and "waiting" not in states:
                 self._mend(run)
             return run if run and run["state"] in states else None
 
-        return self.until(f"run of {deal} {' or '.join(states)}", look, seconds, ASK_S)
+        try:
+            return self.until(f"run of {deal} {' or '.join(states)}", look, seconds, ASK_S)
+        except Stuck as stuck:
+            raise Stuck(f"{stuck}, but {where(seen[0])}") from stuck
 
     def _mend(self, run: dict[str, Any]) -> None:
         """An operator's part: a run that lost too many workers to a busy machine is tried again."""
@@ -356,6 +342,10 @@ class Firm:
         """Who was hit under an arm."""
         marks = sorted(self.knife.glob(f"hit-{token}-*"))
         return [json.loads(mark.read_text() or "{}") for mark in marks]
+
+    def struck(self, deal: str) -> bool:
+        """Whether the knife has hit somebody who worked for a deal."""
+        return deal in self._arms and bool(self.hits(self._arms[deal]["token"]))
 
     def hit(self, token: str, seconds: float = PATIENCE_S) -> dict[str, Any]:
         """Wait until the knife has hit."""

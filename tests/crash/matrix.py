@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 
-from tests.crash.harness import Firm, Stuck
+from tests.crash.harness import ASK_S, Firm
+from tests.crash.waiting import Stuck
 
 Trails = dict[str, list[dict[str, Any]]]
 APPROVED: dict[str, Any] = {"price": 3000}
@@ -62,9 +63,13 @@ UP = (
 
 
 def plain(firm: Firm, deal: str) -> None:
-    """A won deal, started by POST; the feed sees it as well."""
+    """A won deal, started by POST, again where nobody who died answered; the feed sees it too."""
     firm.win(deal)
-    firm.begin(deal)
+
+    def taken() -> bool:
+        return firm.begin(deal) < 300 or firm.struck(deal)
+
+    firm.until(f"the start of {deal}", taken, every=ASK_S)
 
 
 def fed(firm: Firm, deal: str) -> None:

@@ -16,13 +16,12 @@ from tests.crash.facts import PEOPLES, WRITES
 from tests.crash.harness import (
     DEADLINE_S,
     LEASE_S,
-    PATIENCE_S,
     VENDORS,
     WORKERS,
     WRITE_LEASE_S,
     Firm,
-    Stuck,
 )
+from tests.crash.waiting import PATIENCE_S, Stuck
 
 RACES = 5
 STARTS = 4
