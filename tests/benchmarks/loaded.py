@@ -48,6 +48,7 @@ def unpack() -> None:
         raise CannotStartError("nginx and wrk are needed; install them")
     if not os.geteuid():
         subprocess.run(["apt-get", "-q", "update"], capture_output=True, check=False)
+    DEBIAN.mkdir(parents=True, exist_ok=True)
     with temporary_folder() as folder:
         (folder / "partial").mkdir()
         command = ["apt-get", "-q", "-y", "--download-only", "--no-install-recommends"]
