@@ -60,7 +60,7 @@ ADDRESS = {**CLOSED, "required": ["street", "city", "country"],
                           "country": {"type": "string", "pattern": "^[A-Z]{2}$"}}}  # fmt: skip
 LINE = {**CLOSED, "required": ["sku", "quantity", "price"],
         "properties": {"sku": NAME, "quantity": {"type": "integer", "minimum": 1},
-                       "price": {"type": "string", "pattern": r"^[0-9]+\\.[0-9]{2}$"},
+                       "price": {"type": "string", "pattern": r"^[0-9]+\.[0-9]{2}$"},
                        "description": NAME}}  # fmt: skip
 ORDER = {**CLOSED, "required": ["customer", "currency", "lines"],
          "properties": {"customer": NAME, "currency": {"type": "string", "pattern": "^[A-Z]{3}$"},
