@@ -7,8 +7,8 @@ What an API that is not ours answers is its own.
 
 from __future__ import annotations
 
+import random
 import re
-import secrets
 import time
 from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -164,7 +164,7 @@ class Exchange:
         self.outside = outside
         self.head = scope["method"] == "HEAD"
         self.failing: Failing | None = None
-        made = secrets.token_hex(40)
+        made = f"{random.getrandbits(320):080x}"
         given = headers.get(b"x-request-id")
         known = given if given and _REQUEST_ID.fullmatch(given) else None
         self.request_id = known.decode() if known else made[:32]

@@ -7,6 +7,7 @@ under `tests/gateway/cases` says what each row is for.
 from __future__ import annotations
 
 import re
+import string
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping
 from typing import Any, Literal, NamedTuple
@@ -109,6 +110,7 @@ _BAD_PATH = re.compile(
     rb"|%(?:2[ef5]|3b|5c|[01][0-9a-f]|7f|(?![0-9a-f]{2}))",
     re.IGNORECASE,
 )
+_PLAIN = b"/-_~.:@" + (string.ascii_letters + string.digits).encode()
 _BAD_QUERY = re.compile(rb"[^\x21-\x7e]|%(?:[01][0-9a-f]|7f|(?![0-9a-f]{2}))", re.IGNORECASE)
 CONTROL = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
@@ -200,7 +202,8 @@ def _address_refusal(scope: Scope) -> Refusal | None:
     query: bytes = scope["query_string"]
     if len(path) + len(query) > MOST_URI_BYTES:
         return Refusal("uri-too-long", f"At most {MOST_URI_BYTES} bytes.", CLOSE)
-    if _BAD_PATH.search(path):
+    odd = path.translate(None, _PLAIN) or b"//" in path or b"/." in path
+    if odd and _BAD_PATH.search(path):
         return BAD_ESCAPE
     if query and _BAD_QUERY.search(query):
         return Refusal("bad-request", "The query holds characters that are not accepted.")

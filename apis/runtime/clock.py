@@ -24,13 +24,22 @@ class Clock:
     def __init__(self) -> None:
         self.offset = timedelta(0)
 
+    @property
+    def offset(self) -> timedelta:
+        """How far a simulated clock is from the real one."""
+        return self._offset
+
+    @offset.setter
+    def offset(self, offset: timedelta) -> None:
+        self._offset, self._ahead_s = offset, offset.total_seconds()
+
     def now(self) -> datetime:
         """The present moment, with a zone (UTC)."""
         return datetime.now(UTC) + self.offset
 
     def timestamp(self) -> float:
         """Seconds since 1970 of `now()`."""
-        return time.time() + self.offset.total_seconds()
+        return time.time() + self._ahead_s
 
     def set(self, moment: datetime) -> None:
         """Make `moment` now; time runs on from there."""
@@ -45,7 +54,7 @@ class Clock:
 
         A jump reaches each process at a moment of its own.
         """
-        return allowed + abs(self.offset.total_seconds())
+        return allowed + abs(self._ahead_s)
 
     async def sleep(self, seconds: float) -> None:
         """Wait until this much clock time has passed; a jump of the clock ends the wait."""

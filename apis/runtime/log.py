@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping, MutableMapping
 from contextlib import AbstractContextManager
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NoReturn, TextIO
 
 import msgspec
@@ -156,8 +156,13 @@ def quick_line(event: Mapping[str, Any]) -> str:
 def _suspect(name: str, value: Any) -> bool:
     """Whether a value must be looked at; random ids of ours have digits, and need not."""
     if isinstance(value, str) and not _named(name):
-        return RANDOM_ID.fullmatch(value) is None and SUSPECT.search(value) is not None
+        return RANDOM_ID.fullmatch(value) is None and _looks_secret(value)
     return value is not None
+
+
+@lru_cache(1024)
+def _looks_secret(text: str) -> bool:
+    return SUSPECT.search(text) is not None
 
 
 @cache

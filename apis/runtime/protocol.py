@@ -6,12 +6,14 @@ asked, is answered here: once, with a problem document and its ids, and then the
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import select
 import sys
 import time
 from math import inf
 from typing import Any
+from urllib.parse import unquote
 
 import httptools
 import msgspec
@@ -23,6 +25,7 @@ from apis.gateway.guard import MOST_URI_BYTES, REFUSALS
 from apis.gateway.overload import CAME, MANY
 from apis.runtime.caps import Caps
 from apis.runtime.context import trace_id_of, traceparent
+from apis.runtime.cycle import Cycle
 from apis.runtime.tls import shown
 from contracts.errors import Problem
 
@@ -50,6 +53,7 @@ class Protocol(HttpToolsProtocol):
     """
 
     server_state: State
+    cycle: Cycle
     issuer = ""
     caps = Caps()
     names: frozenset[str] = frozenset()
@@ -103,10 +107,39 @@ class Protocol(HttpToolsProtocol):
         if not self.url.startswith(b"/"):
             self.refuse(self._code(), "The address names a host of its own, or no path.")
             return
-        super().on_headers_complete()
+        before, self.cycle = self.cycle, self._cycle()
         self.headers = []
-        if self.last or self.server_state.leaving:
-            self.cycle.keep_alive = False
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def _cycle(self) -> Cycle:
+        """The request whose head has been read."""
+        version, address = self.parser.get_http_version(), httptools.parse_url(self.url)
+        path = address.path.decode("ascii")
+        self.scope |= {
+            "http_version": version,
+            "method": self.parser.get_method().decode("ascii"),
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": address.path,
+            "query_string": address.query or b"",
+        }
+        stays = version != "1.0" and not self.last and not self.server_state.leaving
+        return Cycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=stays and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         """Note when a call came, once many are under way: those that wait too long are refused."""
@@ -208,7 +241,7 @@ class Protocol(HttpToolsProtocol):
         if self.answering or self._in_body():
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-            if self.cycle.response_started:
+            if self.cycle.sent:
                 self.transport.close()
                 return
         self.transport.write(answer_of(self.issuer, code, detail))

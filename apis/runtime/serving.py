@@ -33,7 +33,7 @@ from apis.runtime.metrics import Metrics, exposing
 from apis.runtime.pids import free_name, pid_file
 from apis.runtime.readiness import telling, unready, with_peers
 from apis.runtime.reloading import Reloading
-from apis.runtime.server import Door, server_of
+from apis.runtime.server import Door, kept_as_made, server_of
 from apis.runtime.settings import Settings
 from apis.runtime.sockets import handing, listening_socket
 from apis.runtime.tls import Tls
@@ -226,6 +226,7 @@ async def answer(app: Asgi, doors: list[Door], stopping: Stopping, deployment: D
     """Serve until told to stop; then /readyz says so, and what is in flight finishes."""
     settings = deployment.settings
     server = server_of(app, doors, issuer=settings.issuer, caps=settings.caps)
+    kept_as_made()
     serving = asyncio.create_task(server.serve())
     serving.add_done_callback(lambda _: stopping.asked.set())  # ends by itself: so do we
     await stopping.asked.wait()

@@ -35,8 +35,9 @@ from apis.runtime.clients import Local, client
 from apis.runtime.clock import Clock
 from apis.runtime.limits import MemoryLimiter
 from apis.runtime.log import LineWriter
+from apis.runtime.migrations import lift
 from apis.runtime.permits import MemoryPermits
-from apis.runtime.server import Door, server_of
+from apis.runtime.server import Door, kept_as_made, server_of
 from apis.runtime.sockets import opened
 from apis.runtime.store import Store
 from contracts.ports import operation
@@ -145,6 +146,7 @@ async def serve(targets: Mapping[str, ASGIApp], folder: Path, port: int) -> None
     policy = compile_policy(load_gateway(POLICY), {"experience/orders/v1": DOCUMENT})
     ensure_clients(folder, policy.gateway)
     clock, store = Clock(), Store(f"sqlite:///{folder}/gateway.sqlite")
+    lift(store)
     tokens = Tokens(signing_keys(None, folder), issuer=issuer, clock=clock, lifetime_s=600)
     known = load_credentials(policy.gateway, folder)
     oauth = AuthorizationServer(policy.gateway, known, tokens, store, clock)
@@ -162,7 +164,10 @@ async def serve(targets: Mapping[str, ASGIApp], folder: Path, port: int) -> None
         server = server_of(app, [Door(door)], issuer=issuer, caps=Caps())
         sys.stdout.write(tokens.issue("bench", policy.gateway.clients["bench"].scopes) + "\n")
         sys.stdout.flush()
+        kept_as_made()
+        recording = asyncio.create_task(decisions.go())
         await server.serve()
+        recording.cancel()
 
 
 async def ready() -> list[str]:

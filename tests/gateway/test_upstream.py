@@ -125,6 +125,7 @@ async def test_what_belongs_to_a_hop_or_to_the_caller_stays_here(
 ) -> None:
     named = [(b"connection", b"close, X-Mine"), (b"x-mine", b"1"), (b"te", b"trailers")]
     claims = [(b"authorization", b"Bearer t"), (b"x-forwarded-for", b"1.2.3.4")]
+    claims += [(b"x-api-key", b"tlk_1"), (b"cookie", b"throughline=1")]
     ids = [(b"x-request-id", b"other"), (b"host", b"evil.example")]
 
     await asked(upstream, headers=[*named, *claims, *ids, (b"accept", b"text/csv")])
@@ -138,7 +139,8 @@ async def test_what_belongs_to_a_hop_or_to_the_caller_stays_here(
 async def test_an_answers_own_hop_headers_stay_there(server: Server, upstream: Upstream) -> None:
     server.answer = says(
         b"HTTP/1.1 200 OK\r\nconnection: keep-alive, x-mine\r\nx-mine: 1\r\ndate: now\r\n"
-        b"content-encoding: gzip\r\nx-total: 7\r\ncontent-length: 2\r\n\r\nok"
+        b"content-encoding: gzip\r\nx-total: 7\r\nset-cookie: throughline=2\r\n"
+        b"content-length: 2\r\n\r\nok"
     )
 
     _, headers, body = await asked(upstream)
@@ -318,6 +320,17 @@ async def test_silence_ends_a_call(server: Server) -> None:
 
     with pytest.raises(Transient, match="said nothing"):
         await asked(upstream)
+
+
+async def test_an_upstream_that_does_not_read_ends_a_call(server: Server) -> None:
+    async def deaf(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    server.answer = deaf
+    upstream = Upstream(f"http://127.0.0.1:{server.port}", bounds=Bounds(unread_s=0.05))
+
+    with pytest.raises(Transient, match="read nothing"):
+        await asked(upstream, "PUT", parts=[bytes(1_000_000)] * 30)
 
 
 async def test_a_server_that_is_not_there_is_unavailable() -> None:
