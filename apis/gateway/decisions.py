@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -66,6 +67,7 @@ COUNTS = table(
     Column("count", sa.BigInteger, nullable=False),
 )
 _KEY = tuple(column.name for column in COUNTS.primary_key)
+_NAMES = tuple(column.name for column in DECISIONS.columns if column.name != "seq")
 
 
 class Decided(msgspec.Struct, frozen=True):
@@ -163,22 +165,10 @@ class Decisions:
         return await self._store.read(counts)
 
 
-def decided(held: Held) -> Decided:
-    """A request as it is kept."""
-    *_, code, decisions, limits = held
-    code = code[:MOST_CODE].replace("\0", "") if code else None  # a target's may be anything
-    told = tuple((policy, rule[:MOST_RULE], outcome) for policy, rule, outcome in decisions)
-    return Decided(*held[:7], code, told, limits.decode())
-
-
 def _written(connection: Connection, held: Sequence[Held], dropped: int, now: float) -> None:
-    rows = [decided(each) for each in held]
-    counted: Counter[tuple[Any, ...]] = Counter()
-    for row in rows:
-        day, who = int(row.at // DAY_S), (row.client or "", row.target or "", row.operation or "")
-        counted.update((day, *who, *each) for each in set(row.decisions))
-    known = [row for row in rows if row.client is not None]
-    unknown = [row for row in rows if row.client is None]
+    counted = _counted(held)
+    known = [each for each in held if each[3] is not None]
+    unknown = [each for each in held if each[3] is None]
     dropped += max(0, len(unknown) - MOST_UNKNOWN)
     if dropped:
         counted[int(now // DAY_S), "", "", "", "recording", "queue-full", "dropped"] += dropped
@@ -189,14 +179,33 @@ def _written(connection: Connection, held: Sequence[Held], dropped: int, now: fl
     add_all(connection, COUNTS, [_count(*each) for each in sorted(counted.items())])
 
 
+def _counted(held: Sequence[Held]) -> Counter[tuple[Any, ...]]:
+    """How many decisions of each kind there were; most calls are of a few kinds."""
+    kinds = Counter((int(each[1] // DAY_S), *each[3:6], tuple(each[8])) for each in held)
+    counted: Counter[tuple[Any, ...]] = Counter()
+    for (day, client, target, operation, decisions), count in kinds.items():
+        for policy, rule, outcome in {(one[0], one[1][:MOST_RULE], one[2]) for one in decisions}:
+            who = client or "", target or "", operation or ""
+            counted[day, *who, policy, rule, outcome] += count
+    return counted
+
+
 def _count(key: tuple[Any, ...], count: int) -> dict[str, Any]:
     return dict(zip(_KEY, key, strict=True)) | {"count": count}
 
 
-def _row(each: Decided) -> dict[str, Any]:
-    row = msgspec.structs.asdict(each)
-    row["decided"] = msgspec.json.encode(row.pop("decisions")).decode()
+def _row(held: Held) -> dict[str, Any]:
+    row = dict(zip(_NAMES, held, strict=True))
+    row["decided"], row["limits"] = _told(tuple(held[8])), held[9].decode()
+    if held[7]:  # a target's may be anything
+        row["code"] = held[7][:MOST_CODE].replace("\0", "")
     return row
+
+
+@lru_cache(1024)
+def _told(decisions: tuple[Decision, ...]) -> str:
+    rules = [(policy, rule[:MOST_RULE], outcome) for policy, rule, outcome in decisions]
+    return msgspec.json.encode(rules).decode()
 
 
 def trim(connection: Connection, recording: Recording, now: float) -> None:
