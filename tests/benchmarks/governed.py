@@ -29,6 +29,7 @@ from apis.gateway.people import People
 from apis.gateway.policy import load_gateway
 from apis.gateway.tokens import Tokens, signing_keys
 from apis.gateway.upstream import Upstream
+from apis.runtime import log
 from apis.runtime.app import make_app
 from apis.runtime.caps import Caps
 from apis.runtime.clients import Local, client
@@ -154,8 +155,8 @@ async def serve(targets: Mapping[str, ASGIApp], folder: Path, port: int) -> None
         People({}, store, MemoryLimiter(), clock),
         Decisions(store, clock, policy.gateway.decisions),
     )
-    with (folder / "gateway.log").open("w") as log, opened("127.0.0.1", port) as door:
-        write = LineWriter(log).write
+    with (folder / "gateway.log").open("w") as calls, opened("127.0.0.1", port) as door:
+        write = LineWriter(calls).write
         edge = Edge(
             issuer, clock, MemoryLimiter(), MemoryPermits, tokens, oauth, people, ready, write,
             decisions,
@@ -188,6 +189,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--upstream", default="")
     asked = parser.parse_args()
+    log.setup("WARNING")
     with home() as folder, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(chosen(asked.what, asked.upstream, folder, asked.port))
 
