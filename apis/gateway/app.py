@@ -199,6 +199,7 @@ class Gateway:
             await front.targets[mount.target](child, body, answer)
         finally:
             self.load.leave()
+        exchange.status = exchange.status or GONE
         return None
 
     async def _refused(self, front: Front, exchange: Exchange) -> None:

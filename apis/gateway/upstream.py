@@ -37,7 +37,7 @@ NOT_PASSED_ON = HOP_BY_HOP | {b"date", b"set-cookie"}
 """The server puts its own date, and cookies of this host are ours."""
 REPEATABLE = frozenset({"GET", "HEAD"})
 LOOK_S, LOOKS = 0.5, 4
-"""How often silence is looked for; more often where it may not last long."""
+"""How often is looked who is silent or has left; more often where silence may not last long."""
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -99,6 +99,9 @@ class Upstream:
                 connection = await self._connected()
                 await self._heard(connection, asked, receive)
             await self._answered(connection, send)
+        except Transient:
+            if connection is None or not connection.gone:
+                raise
         finally:
             self._release(connection)
 
@@ -112,6 +115,8 @@ class Upstream:
         connection.begin(asked)
         if asked.rest:
             await self._sent(connection, asked, receive)
+        if connection.whole:
+            connection.caller = receive
         while connection.headers is None and not connection.fault:
             await connection.more(self._bounds.silence_s)
 
@@ -121,7 +126,7 @@ class Upstream:
         while more and connection.headers is None and not connection.fault:
             message = await receive()
             if message["type"] != "http.request":
-                connection.fail("its caller went away")
+                connection.left()
                 return
             more, body = message.get("more_body", False), message.get("body", b"")
             connection.transport.write(_chunk(body) if asked.chunked else body)
@@ -203,8 +208,11 @@ class Upstream:
 
     def _looked(self) -> None:
         now = self._loop.time()
-        for connection in [each for each in self._busy if each.due <= now]:
-            connection.fail(connection.late)
+        for connection in list(self._busy):
+            if connection.due <= now:
+                connection.fail(connection.late)
+            else:
+                connection.look()
         again = self._loop.call_later
         self._look = again(self._look_s, self._looked) if self._busy else None
 
@@ -212,6 +220,7 @@ class Upstream:
         """Keep a connection whose answer ended as it should; let go of any other."""
         if connection is not None:
             self._busy.discard(connection)
+            connection.let_go()
             if connection.reusable and len(self._idle) < self._bounds.connections:
                 connection.idle_since = self._loop.time()
                 self._idle.append(connection)

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from apis.gateway.guard import Header
+from apis.gateway.guard import Header, Receive
 
 MOST_HEAD_BYTES = 65_536
 MOST_HELD_BYTES = 262_144
-INFORMATIONAL = range(100, 200)
+INFORMATIONAL, FINAL = range(100, 200), range(200, 600)
 HUNG_UP = "it hung up"
 
 
@@ -28,6 +28,10 @@ class Connection(asyncio.Protocol):
         self._parser = HttpResponseParser(self)
         self._bodiless = False
         self.idle_since = 0.0
+        self.caller: Receive | None = None
+        """Who may leave, once all of the request was sent."""
+        self.gone = False
+        self._leaving: asyncio.Task[None] | None = None
         self.due = inf
         self.late = ""
         """Until when something must happen, and what is wrong if it does not."""
@@ -116,6 +120,9 @@ class Connection(asyncio.Protocol):
         if status in INFORMATIONAL:
             self._arriving = []
             return
+        if status not in FINAL:
+            self.fail(f"its status is {status}")
+            return
         self.status, self.headers = status, self._arriving
         if self._bodiless:
             self.ended, self._keep = True, self._parser.should_keep_alive()
@@ -176,6 +183,29 @@ class Connection(asyncio.Protocol):
             await waiter
         finally:
             self.due = inf
+
+    def look(self) -> None:
+        """Begin to listen for a caller who leaves: a call that lasts is worth it."""
+        if self.caller is not None and self._leaving is None:
+            self._leaving = self._loop.create_task(self._left(self.caller))
+
+    async def _left(self, caller: Receive) -> None:
+        while (await caller())["type"] == "http.request":
+            pass
+        if not self.ended:
+            self.left()
+
+    def left(self) -> None:
+        """End the call: nobody waits for its answer."""
+        self.gone = True
+        self.fail("its caller went away")
+
+    def let_go(self) -> None:
+        """Listen to this caller no more."""
+        self.caller = None
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
 
     def fail(self, fault: str) -> None:
         """End the connection, and say why."""

@@ -77,6 +77,15 @@ async def upstream(server: Server) -> AsyncIterator[Upstream]:
     upstream.close()
 
 
+def scope(
+    method: str = "GET", headers: list[Header] | None = None, query: bytes = b""
+) -> dict[str, Any]:
+    return {
+        "type": "http", "method": method, "path": "/orders", "raw_path": b"/orders",
+        "query_string": query, "headers": headers or [], SCOPE_KEY: CONTEXT,
+    }  # fmt: skip
+
+
 async def asked(
     upstream: Upstream,
     method: str = "GET",
@@ -86,10 +95,6 @@ async def asked(
     query: bytes = b"",
 ) -> tuple[int, dict[bytes, bytes], bytes]:
     """Status, headers and body of the answer to one call."""
-    scope = {
-        "type": "http", "method": method, "path": "/orders", "raw_path": b"/orders",
-        "query_string": query, "headers": headers or [], SCOPE_KEY: CONTEXT,
-    }  # fmt: skip
     coming = list(parts or [b""])
     seen: list[Message] = []
 
@@ -100,7 +105,7 @@ async def asked(
     async def send(message: Message) -> None:
         seen.append(message)
 
-    await upstream(scope, receive, send)
+    await upstream(scope(method, headers, query), receive, send)
     assert [each.get("more_body", False) for each in seen[1:]][-1] is False
     body = b"".join(each["body"] for each in seen[1:])
     return seen[0]["status"], dict(seen[0]["headers"]), body
@@ -289,10 +294,11 @@ async def test_megabytes_pass_through_whole(server: Server, upstream: Upstream) 
         (b"SSH-2.0-OpenSSH_9.2\r\n", "no-answer"),
         (b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n", "no-answer"),
         (b"HTTP/1.1 200 OK\r\n" + b"x-a: b\r\n" * 10_000, "no-answer"),
+        (b"HTTP/1.1 999 No\r\ncontent-length: 0\r\n\r\n", "no-answer"),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nab", "cut-off"),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nab", "no-answer"),
     ],
-    ids=["no HTTP", "another protocol", "endless headers", "cut off", "two lengths"],
+    ids=["no HTTP", "another protocol", "endless headers", "no status", "cut off", "two lengths"],
 )
 async def test_an_answer_that_is_not_one_is_the_upstreams_fault(
     server: Server, upstream: Upstream, answer: bytes, told: str
@@ -331,6 +337,27 @@ async def test_an_upstream_that_does_not_read_ends_a_call(server: Server) -> Non
 
     with pytest.raises(Transient, match="read nothing"):
         await asked(upstream, "PUT", parts=[bytes(1_000_000)] * 30)
+
+
+@pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nab"])
+async def test_a_caller_who_leaves_makes_room(server: Server, begun: bytes) -> None:
+    server.answer = says(begun)
+    bounds = Bounds(connections=1, waiting=0, unread_s=0.2)  # a look each twentieth of a second
+    upstream = Upstream(f"http://127.0.0.1:{server.port}", bounds=bounds)
+    messages = iter([{"type": "http.request"}, {"type": "http.disconnect"}])
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return next(messages)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await upstream(scope(), receive, send)
+
+    assert len(sent) == (2 if begun else 0)
+    server.answer = says(OK)
+    assert (await asked(upstream))[2] == b"ok"
 
 
 async def test_a_server_that_is_not_there_is_unavailable() -> None:
