@@ -84,6 +84,19 @@ def over_billed(billed: Money, worth: Money) -> Rejected:
     )
 
 
+def billed_meanwhile(late: Sequence[BillingLine]) -> Rejected:
+    """Lines that were to be replaced are on invoices, and what replaces them is planned already."""
+    told = ", ".join(f"{line.external_id} ({line.name}, {shown(line.total)})" for line in late)
+    return Rejected(
+        "billing.invoiced-meanwhile",
+        f"billing lines {told} were invoiced while their contract was changed: with those that "
+        "replace them the customer would pay twice",
+        owner=FINANCE,
+        remedy="cancel that invoice, then retry; or abandon, which leaves all as it was, and "
+        "change the deal again: what was invoiced is then made up for",
+    )
+
+
 def added(lines: Iterable[BillingLine]) -> Decimal:
     """What lines of one currency add up to."""
     return sum((line.total.amount for line in lines), Decimal())
@@ -114,6 +127,9 @@ async def replaced_schedule(project: Project, earlier: BillingSchedule) -> Ref:
     """What was to be billed by an earlier version of the contract is not: the last that is done."""
     lines = [line.external_id for line in earlier.lines if line.external_id]
     psa, key = setup.psa_of(project.extensions[setup.SYSTEM]), f"billing-line-{earlier.id}"
+    invoiced = await psa.get_invoiced_lines(project.external_id or "")
+    if late := [line for line in earlier.lines if line.external_id in invoiced]:
+        raise billed_meanwhile(late)  # before any of them is gone: all can still be as it was
     setup.all_made(await psa.cancel_billing_lines(project.external_id or "", lines, key))
     return Ref(earlier.id, project.external_id)
 

@@ -97,6 +97,31 @@ async def test_a_change_that_is_given_up_leaves_contract_and_bills_as_they_were(
     assert billed_in(firm, key) == lines
 
 
+async def test_a_line_that_is_invoiced_while_its_contract_changes_is_asked_about_before_any_goes(
+    firm: Firm,
+) -> None:
+    deal, _ = await engaged(firm, entity="UK", billing_model="fixed_price")
+    key = key_of(firm, deal)
+    before = billed_in(firm, key)
+
+    async def at_work() -> int:
+        return firm.netsuite.fired()
+
+    firm.netsuite.fails("job.update", "lock")
+    firm.salesforce.repeats(deal.options | {"price": "300"})
+    await firm.see(at_work, bool)
+
+    firm.kantata.set(invoiced=[min(before)])
+    firm.netsuite.works_again()
+
+    item = await firm.work_item(step="replaced_schedule", run_id=await change_id(firm, deal))
+    assert (item["code"], item["owner"]) == ("billing.invoiced-meanwhile", "finance-master-data")
+    assert before.items() <= billed_in(firm, key).items()
+    await firm.decides(item, "abandon")
+    await firm.work_item(code="deal.differs-from-contract", run_id=await change_id(firm, deal))
+    assert billed_in(firm, key) == before
+
+
 async def test_who_was_found_for_a_role_stays_when_the_hours_of_another_change(firm: Firm) -> None:
     deal, _ = await engaged(firm, entity="US")
     key = key_of(firm, deal)
