@@ -122,14 +122,27 @@ def ids(schedule: BillingSchedule) -> set[str | None]:
     return {line.external_id for line in schedule.lines}
 
 
+@step(owner=FINANCE)
+async def unbilled_schedule(project: Project, earlier: BillingSchedule) -> Ref:
+    """What is to go was not invoiced meanwhile: here all can still be as it was."""
+    await none_billed(project, earlier)
+    return Ref(earlier.id, project.external_id)
+
+
+async def none_billed(project: Project, earlier: BillingSchedule) -> None:
+    """Refuse to go on if a line of the schedule was invoiced."""
+    psa = setup.psa_of(project.extensions[setup.SYSTEM])
+    invoiced = await psa.get_invoiced_lines(project.external_id or "")
+    if late := [line for line in earlier.lines if line.external_id in invoiced]:
+        raise billed_meanwhile(late)
+
+
 @step(owner=setup.DELIVERY, keep=GONE)
 async def replaced_schedule(project: Project, earlier: BillingSchedule) -> Ref:
     """What was to be billed by an earlier version of the contract is not: the last that is done."""
     lines = [line.external_id for line in earlier.lines if line.external_id]
     psa, key = setup.psa_of(project.extensions[setup.SYSTEM]), f"billing-line-{earlier.id}"
-    invoiced = await psa.get_invoiced_lines(project.external_id or "")
-    if late := [line for line in earlier.lines if line.external_id in invoiced]:
-        raise billed_meanwhile(late)  # before any of them is gone: all can still be as it was
+    await none_billed(project, earlier)  # before any of them is gone
     setup.all_made(await psa.cancel_billing_lines(project.external_id or "", lines, key))
     return Ref(earlier.id, project.external_id)
 

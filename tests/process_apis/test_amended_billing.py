@@ -114,12 +114,32 @@ async def test_a_line_that_is_invoiced_while_its_contract_changes_is_asked_about
     firm.kantata.set(invoiced=[min(before)])
     firm.netsuite.works_again()
 
-    item = await firm.work_item(step="replaced_schedule", run_id=await change_id(firm, deal))
+    item = await firm.work_item(step="unbilled_schedule", run_id=await change_id(firm, deal))
     assert (item["code"], item["owner"]) == ("billing.invoiced-meanwhile", "finance-master-data")
     assert before.items() <= billed_in(firm, key).items()
     await firm.decides(item, "abandon")
     await firm.work_item(code="deal.differs-from-contract", run_id=await change_id(firm, deal))
     assert billed_in(firm, key) == before
+
+
+async def test_no_bill_is_lost_when_a_change_is_given_up_at_the_roles_it_needs_no_more(
+    firm: Firm,
+) -> None:
+    deal, _ = await engaged(firm, entity="UK", billing_model="fixed_price")
+    key = key_of(firm, deal)
+    before, asked = billed_in(firm, key), firm.kantata.staffing_requests(key)
+    firm.kantata.fails("workspace_resources.delete", "lock")
+
+    firm.salesforce.sells(firm.salesforce.line_of(deal), Quantity=100)
+
+    run = await change_of(firm, deal, "waiting")
+    [item] = await firm.work_items(run_id=run["id"])
+    firm.kantata.works_again()
+    assert item["step"] == "replaced_requests"
+    await firm.decides(item, "abandon")
+    await firm.work_item(code="deal.differs-from-contract", run_id=await change_id(firm, deal))
+    assert billed_in(firm, key) == before
+    assert len(firm.kantata.staffing_requests(key)) == len(asked)
 
 
 async def test_who_was_found_for_a_role_stays_when_the_hours_of_another_change(firm: Firm) -> None:
