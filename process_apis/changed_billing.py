@@ -52,7 +52,8 @@ def still_to_bill(
         lines.append(BillingLine(number=1, name="Change of contract", bill_on=on, total=nothing))
     lines, short = shared_out(lines, rest)
     if short:
-        raise over_billed(Money(added(kept), currency), wanted.total)
+        billed, planned = (Money(added(lines), currency) for lines in (kept, wanted.lines))
+        raise over_billed(billed, planned, wanted.total)
     unchanged = {agreed(line): line.external_id for line in there if line not in kept}
     lines = [with_id(line, unchanged.pop(agreed(line), None)) for line in lines]
     numbered = enumerate([*kept, *lines], start=1)
@@ -73,14 +74,15 @@ def shared_out(lines: Sequence[BillingLine], rest: Decimal) -> tuple[list[Billin
     return found, rest
 
 
-def over_billed(billed: Money, worth: Money) -> Rejected:
-    """More is on invoices than the contract is worth now: no machine gives it back."""
+def over_billed(billed: Money, planned: Money, worth: Money) -> Rejected:
+    """More is on invoices than a schedule bills now: no machine gives it back."""
     return Rejected(
         "billing.more-invoiced-than-sold",
-        f"{shown(billed)} has been invoiced: more than is to be billed now that {shown(worth)}"
-        " is agreed",
+        f"{shown(billed)} has been invoiced, and the contract as it is now, worth {shown(worth)},"
+        f" bills {shown(planned)} by a schedule",
         owner=FINANCE,
-        remedy="give the customer a credit note, then retry, or abandon to leave all as it was",
+        remedy="give the customer a credit note and cancel the invoice in the PSA, then retry; or "
+        "abandon to leave all as it was",
     )
 
 
@@ -92,8 +94,8 @@ def billed_meanwhile(late: Sequence[BillingLine]) -> Rejected:
         f"billing lines {told} were invoiced while their contract was changed: with those that "
         "replace them the customer would pay twice",
         owner=FINANCE,
-        remedy="cancel that invoice, then retry; or abandon, which leaves all as it was, and "
-        "change the deal again: what was invoiced is then made up for",
+        remedy="cancel that invoice, then retry; or abandon and change the deal again: what was "
+        "invoiced is then made up for",
     )
 
 

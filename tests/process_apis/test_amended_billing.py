@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,6 +73,18 @@ async def test_less_than_was_invoiced_is_for_finance_and_nothing_is_touched(firm
     worth = Decimal(contract["versions"][-1]["value"]["amount"])
     assert firm.kantata.project(key)["price_in_cents"] == worth * 100
     assert firm.netsuite.job(key)["jobPrice"] == worth
+
+
+def test_who_is_billed_by_time_from_now_on_is_told_that_no_schedule_bills_what_was_invoiced() -> (
+    None
+):
+    worth = schedule([Decimal(100), Decimal(100)], known=True)
+    by_time = msgspec.structs.replace(schedule([]), total=worth.total)
+
+    with pytest.raises(
+        Rejected, match=r"^billing.more|100\.00 EUR has been invoiced.* bills 0\.00 EUR by"
+    ):
+        still_to_bill(by_time, worth, {"0"}, TODAY)
 
 
 async def test_a_change_that_is_given_up_leaves_contract_and_bills_as_they_were(firm: Firm) -> None:
