@@ -96,17 +96,6 @@ class Rows:
         }
         self._records.append(row)
 
-    def projects(self, subject: str) -> set[Source]:
-        """What the project of a journey is in each system, told in this transaction or before."""
-        runs = sa.select(RUNS.c.id).where(RUNS.c.subject == subject)
-        mine = sa.or_(RECORDS.c.subject == subject, RECORDS.c.subject.in_(runs))
-        asked = sa.select(RECORDS.c.system, RECORDS.c.external_id)
-        known = self.connection.execute(asked.where(mine, RECORDS.c.object == "project"))
-        new = (each for each in self._records if each["object"] == "project")
-        ids = set(self.connection.execute(runs).scalars()) | {subject}
-        told = {(each["system"], each["external_id"]) for each in new if each["subject"] in ids}
-        return {Source(*each) for each in told | {tuple(row) for row in known}}
-
     def steps(self, run_id: str, steps: dict[str, RunStep]) -> None:
         """Steps as they are now, with the calls they made."""
         self._steps += [
@@ -273,11 +262,8 @@ def project_activated(rows: Rows, payload: ProjectActivated, at: datetime) -> Ta
     return subject, {"project": project.id, "key": project.key, "state": project.state}
 
 
-def project_changed(rows: Rows, payload: ProjectChanged, at: datetime) -> Taken:
-    """A project is on hold, cancelled or agreed anew; so is what it is in each system."""
-    state = SHOWN.get(payload.state, payload.state)
-    for record in rows.projects(subject_of(payload.source)):
-        rows.exists(payload.run_id, Record(record, "project", payload.id, state=state), at)
+def project_changed(_rows: Rows, payload: ProjectChanged, _at: datetime) -> Taken:
+    """A project is on hold, cancelled or agreed anew: what it is in a system its writes tell."""
     return payload.run_id, {"project": payload.id, "state": payload.state}
 
 

@@ -81,9 +81,7 @@ def test_who_is_billed_by_time_from_now_on_is_told_that_no_schedule_bills_what_w
     worth = schedule([Decimal(100), Decimal(100)], known=True)
     by_time = msgspec.structs.replace(schedule([]), total=worth.total)
 
-    with pytest.raises(
-        Rejected, match=r"^billing.more|100\.00 EUR has been invoiced.* bills 0\.00 EUR by"
-    ):
+    with pytest.raises(Rejected, match=r"100\.00 EUR has been .* bills 0\.00 EUR by"):
         still_to_bill(by_time, worth, {"0"}, TODAY)
 
 
