@@ -2,8 +2,7 @@
 # into .venv, pinned with hashes. Variables given on the command line (PORT=8090, ONCE=1, DEAL=new,
 # SANDBOX_PORT=9201, the first of three, THROUGHLINE_HOME=/somewhere) reach the programs through the environment.
 
-PYTHON ?= $(firstword $(foreach p,python3.11 python3 python3.12 python3.13,$(if \
-	$(shell $(p) -c 'import sys; sys.version_info >= (3, 11) and print("yes")' 2>/dev/null),$(p))))
+PYTHON ?= $(shell sh .ci/python)
 UV := .venv/uv/bin/uv
 SPY := .venv/py-spy/bin/py-spy
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -49,7 +48,7 @@ clean: ## remove what was installed and cached; $THROUGHLINE_HOME (./var) stays
 	rm -rf .venv .fidelity .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.venv/.ready: requirements-dev.lock pyproject.toml .ci/venv
+.venv/.ready: requirements-dev.lock pyproject.toml .ci/venv .ci/python
 	@PYTHON='$(PYTHON)' .ci/venv .venv requirements-dev.lock --editable
 	@touch $@
 

@@ -74,17 +74,6 @@ class Rows:
         }
         self._records.append(row)
 
-    def projects(self, subject: str) -> set[Source]:
-        """What the project of a journey is in each system, told in this transaction or before."""
-        runs = sa.select(RUNS.c.id).where(RUNS.c.subject == subject)
-        mine = sa.or_(RECORDS.c.subject == subject, RECORDS.c.subject.in_(runs))
-        asked = sa.select(RECORDS.c.system, RECORDS.c.external_id)
-        known = self.connection.execute(asked.where(mine, RECORDS.c.object == "project"))
-        new = (each for each in self._records if each["object"] == "project")
-        ids = set(self.connection.execute(runs).scalars()) | {subject}
-        told = {(each["system"], each["external_id"]) for each in new if each["subject"] in ids}
-        return {Source(*each) for each in told | {tuple(row) for row in known}}
-
     def steps(self, run_id: str, steps: dict[str, RunStep]) -> None:
         """Steps as they are now, with the calls they made."""
         self._steps += [

@@ -188,11 +188,8 @@ def project_activated(rows: Rows, payload: ProjectActivated, at: datetime) -> Ta
     return subject, {"project": project.id, "key": project.key, "state": project.state}
 
 
-def project_changed(rows: Rows, payload: ProjectChanged, at: datetime) -> Taken:
-    """A project is on hold, cancelled or agreed anew; so is what it is in each system."""
-    state = SHOWN.get(payload.state, payload.state)
-    for record in rows.projects(subject_of(payload.source)):
-        rows.exists(payload.run_id, Record(record, "project", payload.id, state=state), at)
+def project_changed(_rows: Rows, payload: ProjectChanged, _at: datetime) -> Taken:
+    """A project is on hold, cancelled or agreed anew: what it is in a system its writes tell."""
     return payload.run_id, {"project": payload.id, "state": payload.state}
 
 

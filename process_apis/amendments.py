@@ -27,6 +27,7 @@ from process_apis.changed_billing import (
     ids,
     replaced_requests,
     replaced_schedule,
+    unbilled_schedule,
 )
 from process_apis.deal_rules import FINANCE, SALES, STAFFING
 from process_apis.engagement import first_version, project_of, schedule_of, staffing_of
@@ -102,16 +103,21 @@ async def followed_in_erp(
 
 
 async def replaced(project: Project, planned: Planned, wanted: BillingSchedule) -> None:
-    """What an earlier version of the contract had and this one has not goes, for good."""
-    if planned.schedule is not None:
-        stay = ids(wanted)
-        old = tuple(line for line in planned.schedule.lines if line.external_id not in stay)
-        if old:
-            await replaced_schedule(project, msgspec.structs.replace(planned.schedule, lines=old))
+    """What an earlier version of the contract had and this one has not goes, for good.
+
+    Bills go last: given up before, nothing that was to be billed is lost.
+    """
+    earlier, stay = planned.schedule, ids(wanted)
+    old = [each for each in earlier.lines if each.external_id not in stay] if earlier else []
+    gone = msgspec.structs.replace(earlier, lines=tuple(old)) if earlier and old else None
+    if gone is not None:
+        await unbilled_schedule(project, gone)
     asked = with_those_there(staffing_of(project), planned.requests)
     stay = {each.external_id for each in asked}
     if unwanted := [each for each in planned.requests if each.external_id not in stay]:
         await replaced_requests(unwanted)
+    if gone is not None:
+        await replaced_schedule(project, gone)
 
 
 @step(owner=STAFFING)

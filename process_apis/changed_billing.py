@@ -52,7 +52,8 @@ def still_to_bill(
         lines.append(BillingLine(number=1, name="Change of contract", bill_on=on, total=nothing))
     lines, short = shared_out(lines, rest)
     if short:
-        raise over_billed(Money(added(kept), currency), wanted.total)
+        billed, planned = (Money(added(lines), currency) for lines in (kept, wanted.lines))
+        raise over_billed(billed, planned, wanted.total)
     unchanged = {agreed(line): line.external_id for line in there if line not in kept}
     lines = [with_id(line, unchanged.pop(agreed(line), None)) for line in lines]
     numbered = enumerate([*kept, *lines], start=1)
@@ -73,14 +74,28 @@ def shared_out(lines: Sequence[BillingLine], rest: Decimal) -> tuple[list[Billin
     return found, rest
 
 
-def over_billed(billed: Money, worth: Money) -> Rejected:
-    """More is on invoices than the contract is worth now: no machine gives it back."""
+def over_billed(billed: Money, planned: Money, worth: Money) -> Rejected:
+    """More is on invoices than a schedule bills now: no machine gives it back."""
     return Rejected(
         "billing.more-invoiced-than-sold",
-        f"{shown(billed)} has been invoiced: more than is to be billed now that {shown(worth)}"
-        " is agreed",
+        f"{shown(billed)} has been invoiced, and the contract as it is now, worth {shown(worth)},"
+        f" bills {shown(planned)} by a schedule",
         owner=FINANCE,
-        remedy="give the customer a credit note, then retry, or abandon to leave all as it was",
+        remedy="give the customer a credit note and cancel the invoice in the PSA, then retry; or "
+        "abandon to leave all as it was",
+    )
+
+
+def billed_meanwhile(late: Sequence[BillingLine]) -> Rejected:
+    """Lines that were to be replaced are on invoices, and what replaces them is planned already."""
+    told = ", ".join(f"{line.external_id} ({line.name}, {shown(line.total)})" for line in late)
+    return Rejected(
+        "billing.invoiced-meanwhile",
+        f"billing lines {told} were invoiced while their contract was changed: with those that "
+        "replace them the customer would pay twice",
+        owner=FINANCE,
+        remedy="cancel that invoice, then retry; or abandon and change the deal again: what was "
+        "invoiced is then made up for",
     )
 
 
@@ -109,11 +124,27 @@ def ids(schedule: BillingSchedule) -> set[str | None]:
     return {line.external_id for line in schedule.lines}
 
 
+@step(owner=FINANCE)
+async def unbilled_schedule(project: Project, earlier: BillingSchedule) -> Ref:
+    """What is to go was not invoiced meanwhile: here all can still be as it was."""
+    await none_billed(project, earlier)
+    return Ref(earlier.id, project.external_id)
+
+
+async def none_billed(project: Project, earlier: BillingSchedule) -> None:
+    """Refuse to go on if a line of the schedule was invoiced."""
+    psa = setup.psa_of(project.extensions[setup.SYSTEM])
+    invoiced = await psa.get_invoiced_lines(project.external_id or "")
+    if late := [line for line in earlier.lines if line.external_id in invoiced]:
+        raise billed_meanwhile(late)
+
+
 @step(owner=setup.DELIVERY, keep=GONE)
 async def replaced_schedule(project: Project, earlier: BillingSchedule) -> Ref:
     """What was to be billed by an earlier version of the contract is not: the last that is done."""
     lines = [line.external_id for line in earlier.lines if line.external_id]
     psa, key = setup.psa_of(project.extensions[setup.SYSTEM]), f"billing-line-{earlier.id}"
+    await none_billed(project, earlier)  # before any of them is gone
     setup.all_made(await psa.cancel_billing_lines(project.external_id or "", lines, key))
     return Ref(earlier.id, project.external_id)
 

@@ -153,10 +153,13 @@ class Kantata:
         if theirs and theirs != its:
             told = f"project {external_id} is one of customer {theirs}, not of {its}"
             raise Conflict(OTHER_CUSTOMER, told, source=self._http.name)
-        sent = ("key", "state", "budget", "starts_on", "ends_on")
-        worth = project.budget.total if project.budget else None
         write = Write(
-            object=WORKSPACES.object, key=key, kind="update", attributes=sent, amount=worth
+            object=WORKSPACES.object,
+            key=key,
+            kind="update",
+            attributes=("key", "state", "budget", "starts_on", "ends_on"),
+            before={WORKSPACES.one: self._maps.figures(found)},
+            amount=project.budget.total if project.budget else None,
         )
         body = {WORKSPACES.one: self._maps.adopted(project, key)}
         return await self._http.write(write, "PUT", "/workspaces/{}", external_id, body=body)

@@ -12,7 +12,7 @@ from tests.experience_apis.announced import activates_project, writes_record
 from tests.experience_apis.audience import OPERATIONS, journey, waiting
 from tests.firm import Firm
 from tests.process_apis.announced import lost
-from tests.process_apis.changing import engaged, held
+from tests.process_apis.changing import change_of, engaged, held, key_of
 
 HELD = {
     ("salesforce", "deal"): "lost",
@@ -100,6 +100,24 @@ async def test_what_was_taken_back_is_told_as_cancelled(firm: Firm) -> None:
     found = await journey(firm, deal.id, "abandoned")
     states = {each["object"]: each["state"] for each in found["records"]}
     assert (states["contract"], states["project"]) == ("cancelled", "cancelled")
+
+
+async def test_a_project_that_a_system_did_not_take_back_is_not_told_as_cancelled_there(
+    firm: Firm,
+) -> None:
+    deal, _ = await engaged(firm, entity="DE")
+    await lost(firm, deal)
+    asked = await held(firm, deal)
+    firm.netsuite.removes("job", firm.netsuite.job(key_of(firm, deal))["id"])
+    await firm.decides(asked, "abandon")
+    await firm.decides(await firm.work_item(step="booked_project_for.undo"), "abandon")
+    await change_of(firm, deal, "abandoned")
+
+    found = await journey(firm, deal.id, "abandoned")
+    states = {
+        each["system"]: each["state"] for each in found["records"] if each["object"] == "project"
+    }
+    assert states == {"kantata": "cancelled", "netsuite": "on_hold"}
 
 
 async def test_an_id_that_nothing_has_is_not_found(firm: Firm) -> None:

@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,6 +75,16 @@ async def test_less_than_was_invoiced_is_for_finance_and_nothing_is_touched(firm
     assert firm.netsuite.job(key)["jobPrice"] == worth
 
 
+def test_who_is_billed_by_time_from_now_on_is_told_that_no_schedule_bills_what_was_invoiced() -> (
+    None
+):
+    worth = schedule([Decimal(100), Decimal(100)], known=True)
+    by_time = msgspec.structs.replace(schedule([]), total=worth.total)
+
+    with pytest.raises(Rejected, match=r"100\.00 EUR has been .* bills 0\.00 EUR by"):
+        still_to_bill(by_time, worth, {"0"}, TODAY)
+
+
 async def test_a_change_that_is_given_up_leaves_contract_and_bills_as_they_were(firm: Firm) -> None:
     deal, contract = await engaged(firm, entity="US", billing_model="milestone")
     key = key_of(firm, deal)
@@ -95,6 +106,51 @@ async def test_a_change_that_is_given_up_leaves_contract_and_bills_as_they_were(
     assert again["versions"][-1]["value"] == contract["versions"][-1]["value"]
     assert again["versions"][-1]["reason"] == "taken back"
     assert billed_in(firm, key) == lines
+
+
+async def test_a_line_that_is_invoiced_while_its_contract_changes_is_asked_about_before_any_goes(
+    firm: Firm,
+) -> None:
+    deal, _ = await engaged(firm, entity="UK", billing_model="fixed_price")
+    key = key_of(firm, deal)
+    before = billed_in(firm, key)
+
+    async def at_work() -> int:
+        return firm.netsuite.fired()
+
+    firm.netsuite.fails("job.update", "lock")
+    firm.salesforce.repeats(deal.options | {"price": "300"})
+    await firm.see(at_work, bool)
+
+    firm.kantata.set(invoiced=[min(before)])
+    firm.netsuite.works_again()
+
+    item = await firm.work_item(step="unbilled_schedule", run_id=await change_id(firm, deal))
+    assert (item["code"], item["owner"]) == ("billing.invoiced-meanwhile", "finance-master-data")
+    assert before.items() <= billed_in(firm, key).items()
+    await firm.decides(item, "abandon")
+    await firm.work_item(code="deal.differs-from-contract", run_id=await change_id(firm, deal))
+    assert billed_in(firm, key) == before
+
+
+async def test_no_bill_is_lost_when_a_change_is_given_up_at_the_roles_it_needs_no_more(
+    firm: Firm,
+) -> None:
+    deal, _ = await engaged(firm, entity="UK", billing_model="fixed_price")
+    key = key_of(firm, deal)
+    before, asked = billed_in(firm, key), firm.kantata.staffing_requests(key)
+    firm.kantata.fails("workspace_resources.delete", "lock")
+
+    firm.salesforce.sells(firm.salesforce.line_of(deal), Quantity=100)
+
+    run = await change_of(firm, deal, "waiting")
+    [item] = await firm.work_items(run_id=run["id"])
+    firm.kantata.works_again()
+    assert item["step"] == "replaced_requests"
+    await firm.decides(item, "abandon")
+    await firm.work_item(code="deal.differs-from-contract", run_id=await change_id(firm, deal))
+    assert billed_in(firm, key) == before
+    assert len(firm.kantata.staffing_requests(key)) == len(asked)
 
 
 async def test_who_was_found_for_a_role_stays_when_the_hours_of_another_change(firm: Firm) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -94,8 +95,9 @@ def with_a_project(firm: Firm) -> tuple[Deal, str, str]:
     account = firm.salesforce.record(deal.customer_id)
     known = {"name": f"By hand {account['Name']}", "tax_id": account["TL_Tax_Id__c"]}
     customer = firm.netsuite.has_customer(**known)
-    planned, booked = firm.kantata.has_project(name), firm.netsuite.has_job(name, customer)
-    firm.kantata.changes_project(planned, currency="EUR")
+    planned = firm.kantata.has_project(name)
+    booked = firm.netsuite.has_job(name, customer, jobPrice=900)
+    firm.kantata.changes_project(planned, currency="EUR", price=1000)
     firm.salesforce.wins_again(deal)
     return deal, planned, booked
 
@@ -120,7 +122,7 @@ async def test_a_project_that_was_made_by_hand_is_adopted_in_place_of_a_second_o
     second = await firm.work_item(deal, step="booked_project_for")
     assert (second["code"], second["adopts"]) == ("project.made-by-hand", "netsuite")
     await firm.decides(second, "adopt", record={"system": "netsuite", "external_id": booked})
-    await firm.run_of(deal)
+    run = await firm.run_of(deal)
 
     key = firm.salesforce.record(deal.id)["TL_Project_Key__c"]
     workspace, job = firm.kantata.project(key), firm.netsuite.job(key)
@@ -128,6 +130,10 @@ async def test_a_project_that_was_made_by_hand_is_adopted_in_place_of_a_second_o
     assert (workspace["price_in_cents"], job["jobPrice"]) == (4_280_000, 42800)
     assert len(firm.kantata.staffing_requests(key)) == 2
     assert made_for(firm, deal) == ([planned], [booked])
+    told = [each for step in run["steps"] for each in step["overwrote"]]
+    prices = [each for each in told if each["field"].endswith(("price", "jobPrice"))]
+    was = [(each["external_id"], Decimal(each["before"])) for each in prices]
+    assert was == [(planned, Decimal(1000)), (booked, Decimal(900))]
 
 
 async def test_a_job_made_by_hand_under_another_name_is_known_by_its_purchase_order(
