@@ -235,6 +235,15 @@ def revoke_api_key(key_id: str) -> None:
 
 
 @main.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+def clients(*, as_json: bool) -> None:
+    """Every client: plan, scopes, and when each of its secrets and keys was last used."""
+    from apis.console.clients import show_clients  # noqa: PLC0415 - only this command needs it
+
+    sys.exit(show_clients(settings(), as_json=as_json))
+
+
+@main.command()
 def password() -> None:
     """The hash of a password, for `people` in gateway.yaml; it is asked for."""
     from apis.console.access import password_hash  # noqa: PLC0415 - only this command needs it

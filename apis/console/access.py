@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from apis.gateway import api_keys
 from apis.gateway.people import hashed
 from apis.gateway.tokens import SEEN_S, rotated
+from apis.gateway.uses import last_uses
 from apis.runtime.clock import Clock
 from apis.runtime.deployment import policy_of
 from apis.runtime.settings import Settings
@@ -55,8 +56,10 @@ def make_key(settings: Settings, client: str, scopes: tuple[str, ...], days: int
 
 def list_keys(settings: Settings) -> list[str]:
     """Every API key: whose, for what, until when, last used when."""
+    used = _stored(settings, last_uses)
     return [
-        f"{row.id}  {row.client}  {row.scopes}  {_state(row)}  last used {_day(row.used_at)}"
+        f"{row.id}  {row.client}  {row.scopes}  {_state(row)}  "
+        f"last used {_day(used.get((row.client, row.id)))}"
         for row in _stored(settings, api_keys.listed)
     ]
 
