@@ -45,25 +45,30 @@ class Known(msgspec.Struct, frozen=True):
 
 
 def show_clients(settings: Settings, *, as_json: bool) -> int:
-    """Print every client of the policy with its credentials."""
+    """Print every client with its credentials; answers the exit code."""
+    found = known_clients(settings)
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
+    else:
+        console().print(shown(found), soft_wrap=True)
+    return 0
+
+
+def known_clients(settings: Settings) -> list[Known]:
+    """Every client of the policy, and what the database knows of its credentials."""
     policy, now = policy_of(settings), Clock().timestamp()
     store = Store(settings.database_url)
     try:
         found = store.read_now(_stored)
     finally:
         store.close()
-    known = [
+    return [
         Known(
             name, client.plan, sorted(client.scopes), list(client.roles),
             list(credentials(settings, name, client, found, now)),
         )
         for name, client in policy.clients.items()
     ]  # fmt: skip
-    if as_json:
-        sys.stdout.write(msgspec.json.encode(known).decode() + "\n")
-    else:
-        console().print(shown(known), soft_wrap=True)
-    return 0
 
 
 def credentials(
