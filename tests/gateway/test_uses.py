@@ -67,9 +67,9 @@ async def test_all_gateways_write_to_one_place(store: Store, clock: Clock) -> No
 async def test_what_cannot_be_written_is_written_with_the_next(store: Store, clock: Clock) -> None:
     uses = Uses(store, clock)
     uses.note("clerk", "home:old")
-    store.write_now(lambda connection: USES.drop(connection))
+    store.write_now(USES.drop)
     await uses.close()
-    store.write_now(lambda connection: USES.create(connection))
+    store.write_now(USES.create)
 
     await uses.close()
 
