@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import msgspec
 from joserfc.errors import JoseError
-from sqlalchemy import Connection
 
+from apis.console.access import stored
 from apis.console.terminal import at, console, table
 from apis.gateway import api_keys
 from apis.gateway.client_authentication import public_keys
@@ -19,7 +19,6 @@ from apis.gateway.uses import last_uses
 from apis.runtime.clock import Clock
 from apis.runtime.deployment import policy_of
 from apis.runtime.settings import Settings
-from apis.runtime.store import Store
 
 Found = tuple[list[Any], dict[tuple[str, str], float]]
 
@@ -57,11 +56,7 @@ def show_clients(settings: Settings, *, as_json: bool) -> int:
 def known_clients(settings: Settings) -> list[Known]:
     """Every client of the policy, and what the database knows of its credentials."""
     policy, now = policy_of(settings), Clock().timestamp()
-    store = Store(settings.database_url)
-    try:
-        found = store.read_now(_stored)
-    finally:
-        store.close()
+    found = stored(settings, lambda each: (api_keys.listed(each), last_uses(each)))
     return [
         Known(
             name, client.plan, sorted(client.scopes), list(client.roles),
@@ -116,10 +111,6 @@ def shown(known: list[Known]) -> Any:
             made.add_row(*who, each.kind, each.name, " ".join(each.scopes), ends, used)
             who = "", ""
     return made
-
-
-def _stored(connection: Connection) -> Found:
-    return api_keys.listed(connection), last_uses(connection)
 
 
 def _moment(seconds: float | None) -> datetime | None:
