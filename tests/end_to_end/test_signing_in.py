@@ -13,18 +13,18 @@ import httpx
 import pytest
 
 from tests.house import House, gateways_alone
-from tests.servers import Servers, free_port
+from tests.servers import free_port
 
 SAMPLE = "http://127.0.0.1:8400/back"
 FORM_TOKEN = re.compile('name="token" value="([0-9a-f]+)"')
 
 
 @pytest.fixture
-def house(production: Servers | None, tmp_path: Path) -> Iterator[House]:
+def house(tmp_path: Path) -> Iterator[House]:
     policy = tmp_path / "gateway.yaml"
     back = f"http://127.0.0.1:{free_port()}/back"
     policy.write_text(Path("gateway.yaml").read_text("utf-8").replace(SAMPLE, back))
-    with gateways_alone(tmp_path, production, THROUGHLINE_GATEWAY=str(policy)) as house:
+    with gateways_alone(tmp_path, None, THROUGHLINE_GATEWAY=str(policy)) as house:
         house.start("gateway", "serve", "gateway")
         house.answers("gateway", f"{house.gateway}/healthz")
         yield house
