@@ -234,6 +234,24 @@ def revoke_api_key(key_id: str) -> None:
     click.echo(revoke_key(settings(), key_id))
 
 
+@main.command("sign-in")
+@click.option("--client", default="demo-portal", help="Which client acts for the person.")
+def sign_in(client: str) -> None:
+    """Sign in with a browser: a token of a person, and a call that uses it."""
+    from apis.console import signing_in  # noqa: PLC0415 - only this command needs it
+
+    sys.exit(signing_in.sign_in(settings(), client))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+def clients(*, as_json: bool) -> None:
+    """Every client: plan, scopes, and when each of its secrets and keys was last used."""
+    from apis.console.clients import show_clients  # noqa: PLC0415 - only this command needs it
+
+    sys.exit(show_clients(settings(), as_json=as_json))
+
+
 @main.command()
 def password() -> None:
     """The hash of a password, for `people` in gateway.yaml; it is asked for."""

@@ -19,6 +19,7 @@ READY_S = 60.0
 STOP_S = 20.0
 VENDORS = ("salesforce", "kantata", "netsuite")
 SYSTEM = "system/salesforce"
+TIERS = ("system", "process", "experience")
 
 
 class House:
@@ -178,6 +179,25 @@ def opened(home: Path, production: Servers | None, **env: str) -> Iterator[House
         house.close()
         if production is not None:
             drop_database(production.database_url, house.database_url)
+
+
+@contextmanager
+def gateways_alone(home: Path, production: Servers | None, **env: str) -> Iterator[House]:
+    """A home without processes, whose gateways may be several in production form."""
+    url, redis = f"sqlite:///{home}/throughline.sqlite", None
+    if production is not None:
+        url = fresh_database(production.database_url)
+        redis = production.redis_url.rpartition("/")[0] + "/2"
+        flush(redis)
+    house = House(home, url, redis, THROUGHLINE_CLOCK="", THROUGHLINE_LOG="INFO", **env)
+    away = address(free_port())
+    house.env["THROUGHLINE_PEERS"] = ",".join(f"{tier}={away}" for tier in TIERS)
+    try:
+        yield house
+    finally:
+        house.close()
+        if production is not None:
+            drop_database(production.database_url, url)
 
 
 def urls(sandboxes: Mapping[str, str]) -> dict[str, str]:

@@ -11,11 +11,13 @@ from sqlalchemy import Connection
 from apis.gateway import api_keys
 from apis.gateway.people import hashed
 from apis.gateway.tokens import SEEN_S, rotated
+from apis.gateway.uses import last_uses
 from apis.runtime.clock import Clock
 from apis.runtime.deployment import policy_of
+from apis.runtime.migrations import versions
 from apis.runtime.settings import Settings
 from apis.runtime.store import Store
-from contracts.errors import NotFound, Rejected
+from contracts.errors import NotFound, Rejected, Unavailable
 
 SHORTEST = 12
 DAY_S = 86_400
@@ -47,7 +49,7 @@ def make_key(settings: Settings, client: str, scopes: tuple[str, ...], days: int
     if missing := sorted(set(scopes) - known.scopes):
         raise Rejected("scope.not-granted", f"{client} has no scope {', '.join(missing)}")
     now = Clock().timestamp()
-    made = _stored(
+    made = stored(
         settings, lambda c: api_keys.make(c, client, frozenset(scopes), now, now + days * DAY_S)
     )
     return f"{made.key}\nIt is shown this once. Its id is {made.id}; it ends in {days} days."
@@ -55,23 +57,29 @@ def make_key(settings: Settings, client: str, scopes: tuple[str, ...], days: int
 
 def list_keys(settings: Settings) -> list[str]:
     """Every API key: whose, for what, until when, last used when."""
+    used = stored(settings, last_uses)
     return [
-        f"{row.id}  {row.client}  {row.scopes}  {_state(row)}  last used {_day(row.used_at)}"
-        for row in _stored(settings, api_keys.listed)
+        f"{row.id}  {row.client}  {row.scopes}  {_state(row)}  "
+        f"last used {_day(used.get((row.client, row.id)))}"
+        for row in stored(settings, api_keys.listed)
     ]
 
 
 def revoke_key(settings: Settings, key_id: str) -> str:
     """End an API key on every gateway."""
     now = Clock().timestamp()
-    if not _stored(settings, lambda connection: api_keys.end(connection, key_id, now)):
+    if not stored(settings, lambda connection: api_keys.end(connection, key_id, now)):
         raise NotFound("api-key.unknown", f"there is no API key {key_id}")
     return f"{key_id} is refused within a second"
 
 
-def _stored(settings: Settings, work: Callable[[Connection], Any]) -> Any:
+def stored(settings: Settings, work: Callable[[Connection], Any]) -> Any:
+    """What the gateway keeps in its database, read or changed."""
     store = Store(settings.database_url)
     try:
+        if not store.read_now(versions)["gateway"]:
+            told = "no gateway has made its tables in this database yet"
+            raise Unavailable("database.empty", told, remedy="start it once: throughline up")
         return store.write_now(work)
     finally:
         store.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shlex
 import signal
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ from apis.console.sandboxes import elsewhere, state_of, title_of, wanted
 from apis.console.terminal import calls_line, console, everything, journey, money, trouble
 from apis.console.terminal import changes as changes_table
 from apis.console.winning import SYSTEM, TITLE, Org, SandboxError, Sold, changes
+from apis.gateway.people import PEOPLE_FILE
 from apis.gateway.tokens import LIFETIME_S
 from apis.runtime.clients import outgoing
 from apis.runtime.clock import Clock
@@ -230,6 +232,7 @@ async def shown(asked: Asked, world: World, screen: Console) -> None:
     screen.print()
     screen.print(f"  {calls_line(calls_by_system(run, world.systems))}")
     await closing(run, sold, calls, screen)
+    people(asked.home, screen)
 
 
 async def exists(world: World, run: Run, sold: Sold) -> RenderableType:
@@ -280,6 +283,15 @@ async def closing(run: Run, sold: Sold, calls: Calls, screen: Console) -> None:
     screen.print(command, soft_wrap=True, markup=False)
     screen.print()
     screen.print(f"  The journey again: .venv/bin/throughline journey {sold.deal_id}", style="dim")
+
+
+def people(home: Path, screen: Console) -> None:
+    """Who can sign in with a password that was made for this home."""
+    path = home / PEOPLE_FILE
+    held = json.loads(path.read_bytes()) if path.exists() else {}
+    for name, each in held.items():
+        told = f"  Sign in as {name} with the password {each['password']}"
+        screen.print(f"{told}: .venv/bin/throughline sign-in", soft_wrap=True, markup=False)
 
 
 async def stay(processes: Processes, screen: Console) -> None:

@@ -16,12 +16,12 @@ from apis.gateway.grants import digest
 from apis.gateway.policy import Client
 from apis.gateway.revocations import REVOCATIONS
 from apis.gateway.tokens import LEEWAY_S, Claims, Tokens
-from apis.runtime.clock import Clock
+from apis.gateway.uses import Uses
 from apis.runtime.store import Store, change, find, insert_new, table
 
 PREFIX = "tlk_"
 AGAIN_S = 600
-"""A key in use is read again so often, which is when its last use is noted."""
+"""A key in use is read again so often."""
 MOST_BYTES = 200
 
 API_KEYS = table(
@@ -34,7 +34,6 @@ API_KEYS = table(
     Column("created_at", Float, nullable=False),
     Column("expires_at", Float, nullable=False),
     Column("revoked_at", Float),
-    Column("used_at", Float),
 )
 
 
@@ -75,12 +74,12 @@ class ApiKeys:
     """Finds who sent a key; a found one is remembered beside the tokens."""
 
     def __init__(
-        self, clients: Mapping[str, Client], tokens: Tokens, store: Store, clock: Clock
+        self, clients: Mapping[str, Client], tokens: Tokens, store: Store, uses: Uses
     ) -> None:
         self._clients = clients
         self._tokens = tokens
         self._store = store
-        self._clock = clock
+        self._uses = uses
 
     async def claims(self, headers: Mapping[bytes, bytes]) -> Claims | None:
         """Who sent a key as `Authorization: Bearer`, `X-API-Key`, or Basic with their name."""
@@ -94,17 +93,18 @@ class ApiKeys:
         if not key.startswith(PREFIX.encode()) or len(key) > MOST_BYTES:
             return None
         claims = self._tokens.verify(key) or await self._found(key)
-        named = owner is None or (claims is not None and owner == claims.client_id.encode())
-        return claims if named else None
+        if claims is None or owner not in {None, claims.client_id.encode()}:
+            return None
+        self._uses.note(claims.client_id, claims.jti)
+        return claims
 
     async def _found(self, key: bytes) -> Claims | None:
-        now = self._clock.timestamp()
-        known = digest(key.decode("latin-1"))
-        if await self._store.read(find, API_KEYS, digest=known) is None:
-            return None  # a guess costs no transaction that writes
-        row = await self._store.write(_used, known, now)
-        client = self._clients.get(row.client) if row else None
-        if row is None or client is None:
+        now = self._tokens.clock.timestamp()
+        row = await self._store.read(find, API_KEYS, digest=digest(key.decode("latin-1")))
+        if row is None or row.revoked_at is not None or row.expires_at <= now:
+            return None
+        client = self._clients.get(row.client)
+        if client is None:
             return None
         until, scopes = (
             int(min(row.expires_at, now + AGAIN_S)) - LEEWAY_S,
@@ -114,14 +114,6 @@ class ApiKeys:
         claims = Claims(*who, until, int(row.created_at), row.id)
         self._tokens.remember(key, claims)
         return claims
-
-
-def _used(connection: Connection, known: str, now: float) -> Any:
-    row = find(connection, API_KEYS, digest=known)
-    if row is None or row.revoked_at is not None or row.expires_at <= now:
-        return None
-    change(connection, API_KEYS, {"id": row.id}, used_at=now)
-    return row
 
 
 def _basic(encoded: bytes) -> tuple[bytes, bytes]:

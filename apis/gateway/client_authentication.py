@@ -28,11 +28,13 @@ from apis.gateway.policy import Gateway, PolicyError
 from apis.gateway.tokens import (
     LEEWAY_S,
     MOST_TOKEN_BYTES,
+    Tokens,
     opened,
+    peeked,
     read_secret,
     write_private,
 )
-from apis.runtime.clock import Clock
+from apis.gateway.uses import Uses
 from apis.runtime.store import Store, insert_new, table
 
 CLIENTS_FILE = "clients.json"
@@ -109,7 +111,7 @@ def load_credentials(gateway: Gateway, home: Path) -> Credentials:
             mistakes.append(gateway.lines.told(("clients", name, "secret"), str(error)))
         try:
             if client.keys is not None:
-                found.keys[name] = _public_keys(client.keys, home)
+                found.keys[name] = public_keys(client.keys, home)
         except (ValueError, LookupError, TypeError, OSError, JoseError) as error:
             mistakes.append(gateway.lines.told(("clients", name, "keys"), str(error)))
     if mistakes:
@@ -117,7 +119,8 @@ def load_credentials(gateway: Gateway, home: Path) -> Credentials:
     return found
 
 
-def _public_keys(keys: str | list[dict[str, Any]], home: Path) -> KeySet:
+def public_keys(keys: str | list[dict[str, Any]], home: Path) -> KeySet:
+    """The keys of a client: in the policy itself, or where it refers to."""
     public = isinstance(keys, str) and json.loads(read_secret(keys, home, public=True))
     raw: Any = public or {"keys": keys}
     found = KeySet.import_key_set(raw)
@@ -131,14 +134,20 @@ class ClientAuthentication:
     """Says which client sent a form, or raises the error of RFC 6749 section 5.2."""
 
     def __init__(
-        self, gateway: Gateway, credentials: Credentials, issuer: str, once: StoreOnce, clock: Clock
+        self,
+        gateway: Gateway,
+        credentials: Credentials,
+        tokens: Tokens,
+        once: StoreOnce,
+        uses: Uses,
     ) -> None:
         self._clients = gateway.clients
         self._credentials = credentials
         self._once = once
-        self._clock = clock
+        self._clock = tokens.clock
+        self._uses = uses
         paths = ("", "/oauth/token", "/oauth/introspect", "/oauth/revoke")
-        self._audiences = {issuer + path for path in paths}
+        self._audiences = {tokens.issuer + path for path in paths}
 
     async def proven(self, headers: Mapping[bytes, bytes], form: dict[str, str]) -> str:
         """The client that sent this form; one without any proof must have none to give."""
@@ -168,9 +177,10 @@ class ClientAuthentication:
         # an unknown client costs the same comparison as a known one
         digests = self._credentials.secrets.get(client_id) or _NOBODY
         given = sha256(secret.encode("utf-8", "surrogatepass")).digest()
-        right = [digest for digest in digests if hmac.compare_digest(given, digest)]
+        right = [n for n, known in enumerate(digests) if hmac.compare_digest(given, known)]
         if not right or client_id not in self._clients:
             raise not_proven()
+        self._uses.note(client_id, self._clients[client_id].secrets[right[0]])
         return client_id
 
     async def _by_assertion(self, form: dict[str, str]) -> str:
@@ -179,17 +189,25 @@ class ClientAuthentication:
             raise InvalidRequestError("The client_assertion_type is not known.")
         if len(assertion) > MOST_TOKEN_BYTES:
             raise not_proven()
-        client_id = _claimed_subject(assertion)
-        keys = self._credentials.keys.get(client_id)
-        if keys is None:
-            raise not_proven()
-        said = opened(assertion, lambda kid: _key(keys, kid), ASSERTION_ALGORITHMS, ASSERTION_TYPES)
+        client_id, key = self._named(assertion)
+        said = opened(assertion, lambda _: key, ASSERTION_ALGORITHMS, ASSERTION_TYPES)
         now = self._clock.timestamp()
         if said is None or (until := self._until(said, client_id, now)) is None:
             raise not_proven()
         if not await self._once.first(f"{client_id} {said['jti']}", until, now):
             raise not_proven()
+        self._uses.note(client_id, str(key.kid))
         return client_id
+
+    def _named(self, assertion: bytes) -> tuple[str, Key]:
+        """The client and the key an assertion names, unchecked: they only say what to check by."""
+        header, payload = peeked(assertion) or ({}, {})
+        client_id, kid = payload.get("sub"), header.get("kid")
+        keys = self._credentials.keys.get(client_id) if isinstance(client_id, str) else None
+        key = _key(keys, kid) if keys else None
+        if key is None:
+            raise not_proven()
+        return str(client_id), key
 
     def _until(self, said: dict[str, Any], client_id: str, now: float) -> float | None:
         """Give the moment until which a right assertion must be remembered."""
@@ -251,18 +269,7 @@ def _basic(header: bytes) -> tuple[str, str]:
     return unquote_plus(name), unquote_plus(secret)
 
 
-def _claimed_subject(assertion: bytes) -> str:
-    """Read who an assertion says it is from, unchecked: it only picks the keys to check with."""
-    try:
-        part = assertion.split(b".")[1]
-        payload = json.loads(base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4)))
-        subject = payload["sub"]
-    except (ValueError, IndexError, KeyError, TypeError, RecursionError):
-        raise not_proven() from None
-    return subject if isinstance(subject, str) else ""
-
-
-def _key(keys: KeySet, kid: str | None) -> Key | None:
+def _key(keys: KeySet, kid: object) -> Key | None:
     """Pick the key an assertion names; one that names none fits a client with one key."""
     if kid is None:
         return keys.keys[0] if len(keys.keys) == 1 else None

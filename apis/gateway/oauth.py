@@ -30,7 +30,7 @@ from apis.gateway.endpoints import Answer, Request, Transaction
 from apis.gateway.grants import SCOPE, Book, Registered
 from apis.gateway.policy import OWN_SCOPES, Gateway
 from apis.gateway.tokens import Claims, Tokens
-from apis.runtime.clock import Clock
+from apis.gateway.uses import Uses
 from apis.runtime.store import Store
 
 TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
@@ -67,15 +67,14 @@ class AuthorizationServer:
         credentials: Credentials,
         tokens: Tokens,
         store: Store,
-        clock: Clock,
+        uses: Uses,
     ) -> None:
         self.gateway = gateway
         self._tokens = tokens
         self._store = store
-        self._clock = clock
-        self.api_keys = ApiKeys(gateway.clients, tokens, store, clock)
+        self.api_keys = ApiKeys(gateway.clients, tokens, store, uses)
         once = StoreOnce(store)
-        self._clients = ClientAuthentication(gateway, credentials, tokens.issuer, once, clock)
+        self._clients = ClientAuthentication(gateway, credentials, tokens, once, uses)
 
     def metadata(self) -> dict[str, Any]:
         """Describe this server (RFC 8414)."""
@@ -170,7 +169,7 @@ class AuthorizationServer:
     def _written(
         self, connection: Connection, work: Any, *args: Any
     ) -> tuple[Answer, dict[str, float]]:
-        book = Book(connection, self.gateway.people, self._clock.timestamp())
+        book = Book(connection, self.gateway.people, self._tokens.clock.timestamp())
         return work(*args, book), book.revoked
 
     def _registered(self, client_id: str, certificate: str | None) -> Registered:

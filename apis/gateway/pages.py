@@ -29,7 +29,9 @@ main { width: 100%; max-width: 26rem; padding: 2rem; background: var(--paper);
   background: linear-gradient(90deg, var(--mark) 60%, var(--line) 0) }
 h1 { margin: 0 0 .5rem; font-size: 1.5rem; line-height: 1.25; overflow-wrap: anywhere }
 p { margin: 0 0 1rem; overflow-wrap: anywhere }
+main > :last-child { margin-bottom: 0 }
 .soft { color: var(--soft) }
+.soft strong { color: var(--ink) }
 label { display: block; margin: 1rem 0 .25rem; font-weight: 600 }
 input { width: 100%; padding: .625rem .75rem; font: inherit; color: inherit;
   background: var(--paper); border: 1px solid var(--soft); border-radius: .5rem }
@@ -94,7 +96,7 @@ def sign_in_page(client: str, token: str, name: str = "", error: str = "") -> by
     first, second = (" autofocus", "") if not name else ("", " autofocus")
     body = (
         f"<h1>{title}</h1>\n"
-        f'<p class="soft">to go on to <strong>{escape(client)}</strong></p>\n{told}'
+        f'<p class="soft">Continue to <strong>{escape(client)}</strong></p>\n{told}'
         f'<form method="post">\n{_hidden(token)}'
         '<label for="name">Name</label>\n<input id="name" name="name" autocomplete="username" '
         f'autocapitalize="none" spellcheck="false" maxlength="200" required{wrong}{first} '

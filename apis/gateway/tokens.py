@@ -190,7 +190,7 @@ class Tokens:
             raise ValueError(msg)
         self.issuer = issuer
         self.lifetime_s = lifetime_s
-        self._clock = clock
+        self.clock = clock
         self._known: dict[bytes, Claims] = {}
         self._revoked: dict[str, float] = {}
         self.use(keys)
@@ -203,7 +203,7 @@ class Tokens:
     @property
     def signer(self) -> Key:
         """The key that signs now: one that was just made is published for a while before."""
-        now = self._clock.timestamp()
+        now = self.clock.timestamp()
         keys = list(self._keys.values())
         return next((key for key in keys if _moment(key, "nbf", 0) <= now), keys[-1])
 
@@ -212,7 +212,7 @@ class Tokens:
         new = names.keys() - self._revoked.keys()
         if not new:
             return
-        now = self._clock.timestamp()
+        now = self.clock.timestamp()
         live = {**self._revoked, **names}.items()
         self._revoked = {name: until for name, until in live if until > now}
         for digest, claims in list(self._known.items()):
@@ -221,7 +221,7 @@ class Tokens:
 
     def jwks(self) -> dict[str, Any]:
         """Give the public keys, as `/.well-known/jwks.json` shows them."""
-        now = self._clock.timestamp()
+        now = self.clock.timestamp()
         live = (key for key in self._keys.values() if _moment(key, "exp", inf) >= now)
         return {"keys": [dict(key.as_dict(private=False)) for key in live]}
 
@@ -235,7 +235,7 @@ class Tokens:
         **claims: Any,
     ) -> str:
         """Sign a token: for a client acting for itself, unless `claims` name a `sub`."""
-        now = int(self._clock.timestamp())
+        now = int(self.clock.timestamp())
         payload = {
             "iss": self.issuer,
             "aud": self.issuer,
@@ -259,7 +259,7 @@ class Tokens:
         if len(token) > MOST_TOKEN_BYTES:
             return None
         digest = sha256(token).digest()
-        now = self._clock.timestamp()
+        now = self.clock.timestamp()
         if (known := self._known.get(digest)) is not None:
             return known if known.exp + LEEWAY_S > now else None
         found = opened(token, self._key, [ALGORITHM], {TYPE})
@@ -280,7 +280,7 @@ class Tokens:
 
     def _key(self, kid: str | None) -> Key | None:
         key = self._keys.get(kid or "")
-        return key if key and _moment(key, "exp", inf) >= self._clock.timestamp() else None
+        return key if key and _moment(key, "exp", inf) >= self.clock.timestamp() else None
 
     def _claims(self, found: dict[str, Any], now: float) -> Claims | None:
         try:

@@ -25,6 +25,7 @@ from apis.gateway.revocations import Revocations
 from apis.gateway.schemas import Schemas
 from apis.gateway.tokens import Tokens, signing_keys
 from apis.gateway.trust import Rings
+from apis.gateway.uses import Uses
 from apis.runtime import traces
 from apis.runtime.clients import Asgi, outgoing
 from apis.runtime.deployment import Deployment, reached
@@ -84,6 +85,9 @@ def edges(
     rings = Rings(http, clock)
     deployment.spawn(rings.go())
     deployment.spawn(Revocations(store, tokens).go())
+    uses = Uses(store, clock)
+    deployment.spawn(uses.go())
+    deployment.closing.append(uses.close)
     ready = with_peers(deployment)
     permits = cache(deployment.permits)  # a policy read anew finds those that are held
 
@@ -99,7 +103,7 @@ def edges(
             limiter=deployment.limiter,
             permits=permits,
             tokens=tokens,
-            oauth=AuthorizationServer(policy, credentials, tokens, store, clock),
+            oauth=AuthorizationServer(policy, credentials, tokens, store, uses),
             people=People(passwords, store, deployment.limiter, clock),
             ready=ready,
             log=write,

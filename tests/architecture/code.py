@@ -17,6 +17,7 @@ MAY_ASK_REAL_TIME = {
     "apis/runtime/clients.py": "the deadline of a call in flight is real",
     "apis/runtime/tokens.py": "an internal token lives as long as a call in flight",
     "apis/gateway/revocations.py": "other processes revoke in real time",
+    "apis/gateway/uses.py": "what waits is written in real time",
     "apis/runtime/caller.py": "the deadline of a call in flight is real",
     "apis/runtime/leases.py": "leases hold against real processes",
     "apis/runtime/metrics.py": "the lag of the event loop is real",

@@ -19,6 +19,7 @@ from apis.gateway.oauth import AuthorizationServer
 from apis.gateway.people import People
 from apis.gateway.policy import Recording, load_gateway
 from apis.gateway.tokens import Tokens, signing_keys
+from apis.gateway.uses import Uses
 from apis.runtime.clock import Clock
 from apis.runtime.limits import MemoryLimiter
 from apis.runtime.permits import MemoryPermits
@@ -54,7 +55,7 @@ async def measured(folder: Path, text: str) -> dict[str, float]:
     tokens = Tokens(signing_keys(None, folder), issuer=ISSUER, clock=clock)
     known = load_credentials(policy.gateway, folder)
     store = Store(f"sqlite:///{folder}/gateway.sqlite")  # never written: one client, no assertion
-    oauth = AuthorizationServer(policy.gateway, known, tokens, store, clock)
+    oauth = AuthorizationServer(policy.gateway, known, tokens, store, Uses(store, clock))
     people = People({}, store, MemoryLimiter(), clock)
     around = Edge(
         ISSUER, clock, MemoryLimiter(), MemoryPermits, tokens, oauth, people, ready,

@@ -29,6 +29,7 @@ from apis.gateway.people import People
 from apis.gateway.policy import load_gateway
 from apis.gateway.tokens import Tokens, signing_keys
 from apis.gateway.upstream import Upstream
+from apis.gateway.uses import Uses
 from apis.runtime import log
 from apis.runtime.app import make_app
 from apis.runtime.caps import Caps
@@ -150,7 +151,7 @@ async def serve(targets: Mapping[str, ASGIApp], folder: Path, port: int) -> None
     lift(store)
     tokens = Tokens(signing_keys(None, folder), issuer=issuer, clock=clock, lifetime_s=600)
     known = load_credentials(policy.gateway, folder)
-    oauth = AuthorizationServer(policy.gateway, known, tokens, store, clock)
+    oauth = AuthorizationServer(policy.gateway, known, tokens, store, Uses(store, clock))
     people, decisions = (
         People({}, store, MemoryLimiter(), clock),
         Decisions(store, clock, policy.gateway.decisions),

@@ -49,6 +49,16 @@ def test_an_api_that_is_not_there_is_told_which_are(tmp_path: Path) -> None:
     assert not (tmp_path / "throughline.sqlite").exists()
 
 
+@pytest.mark.parametrize("command", ["clients", "api-keys list"])
+def test_a_database_no_gateway_has_seen_is_told(tmp_path: Path, command: str) -> None:
+    (tmp_path / "run").mkdir()
+    fresh = f"sqlite:///{tmp_path}/fresh.sqlite"
+
+    done = refused(tmp_path, *command.split(), THROUGHLINE_DATABASE_URL=fresh)
+
+    assert "no gateway has made its tables in this database yet: start it once" in done.stderr
+
+
 @pytest.mark.parametrize("command", ["up", "serve process", "sandbox salesforce"])
 def test_a_port_that_is_held_is_named(tmp_path: Path, command: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as held:

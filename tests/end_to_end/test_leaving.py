@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.house import House, address, port
-from tests.servers import Servers, drop_database, flush, free_port, fresh_database
+from tests.house import House, gateways_alone, port
+from tests.servers import Servers
 
-TIERS = ("system", "process", "experience")
 FORM = b"grant_type=client_credentials"
 TOKEN = (
     b"POST /oauth/token HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -27,19 +26,8 @@ CLIENTS = 8
 
 @pytest.fixture
 def house(production: Servers | None, tmp_path: Path) -> Iterator[House]:
-    """A home without processes, whose gateways may be several in production form."""
-    url, redis = f"sqlite:///{tmp_path}/throughline.sqlite", None
-    if production is not None:
-        url = fresh_database(production.database_url)
-        redis = production.redis_url.rpartition("/")[0] + "/2"
-        flush(redis)
-    house = House(tmp_path, url, redis, THROUGHLINE_CLOCK="", THROUGHLINE_LOG="INFO")
-    away = address(free_port())
-    house.env["THROUGHLINE_PEERS"] = ",".join(f"{tier}={away}" for tier in TIERS)
-    yield house
-    house.close()
-    if production is not None:
-        drop_database(production.database_url, url)
+    with gateways_alone(tmp_path, production) as house:
+        yield house
 
 
 def connected(house: House) -> socket.socket:

@@ -22,6 +22,7 @@ from apis.gateway.guard import ASGIApp, Receive, Scope, Send
 from apis.gateway.oauth import AuthorizationServer
 from apis.gateway.people import People, hashed, load_passwords
 from apis.gateway.policy import load_gateway
+from apis.gateway.uses import Uses
 from apis.runtime.clock import Clock
 from apis.runtime.context import SCOPE_KEY
 from apis.runtime.limits import MemoryLimiter
@@ -97,7 +98,8 @@ class Bench(Keys):
         self.store = Store(f"sqlite:///{home}/gateway.sqlite", pool=1)
         self.store.write_now(made)
         known = load_credentials(gateway, home)
-        self.oauth = AuthorizationServer(gateway, known, self.tokens, self.store, self.clock)
+        self.uses = Uses(self.store, self.clock)
+        self.oauth = AuthorizationServer(gateway, known, self.tokens, self.store, self.uses)
         limiter = MemoryLimiter()
         self.people = People(load_passwords(gateway, home), self.store, limiter, self.clock)
         self.decisions = Decisions(self.store, self.clock, gateway.decisions)

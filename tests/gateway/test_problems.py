@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +21,9 @@ async def test_a_refusal_by_a_tier_counts_and_says_what_is_left(bench: Bench, pa
 
     assert answer.status_code >= 400
     assert answer.headers["ratelimit-policy"] == '"rate";q=5;w=3600, "quota";q=20;w=86400'
-    assert answer.headers["ratelimit"] == '"rate";r=4;t=720, "quota";r=19;t=43200'
+    # to the half minute: the clock goes on, and a busy machine may take its time
+    left = r'"rate";r=4;t=(7[012]|69)\d, "quota";r=19;t=43(200|1[789]\d)'
+    assert re.fullmatch(left, answer.headers["ratelimit"])
 
 
 async def test_a_parameter_or_body_refused_at_the_gateway_counts_too(bench: Bench) -> None:

@@ -34,7 +34,7 @@ class Operator:
         bench = self.bench
         compiled = compile_policy(policy, load_documents(HERE / "published"))
         known = load_credentials(policy, bench.home)
-        oauth = AuthorizationServer(policy, known, bench.tokens, bench.store, bench.clock)
+        oauth = AuthorizationServer(policy, known, bench.tokens, bench.store, bench.uses)
         targets = dict.fromkeys(compiled.mounts, echo)
         return Front(compiled, targets, bench.edge._replace(oauth=oauth))
 

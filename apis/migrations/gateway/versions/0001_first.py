@@ -14,6 +14,7 @@ def upgrade() -> None:
     api_keys()
     audit()
     codes()
+    credential_uses()
     decision_counts()
     decisions()
     grants()
@@ -34,7 +35,6 @@ def api_keys() -> None:
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.Column("expires_at", sa.Float(), nullable=False),
         sa.Column("revoked_at", sa.Float(), nullable=True),
-        sa.Column("used_at", sa.Float(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("digest"),
         schema="gateway",
@@ -79,6 +79,17 @@ def codes() -> None:
     )
     op.create_index(
         op.f("ix_gateway_codes_expires_at"), "codes", ["expires_at"], unique=False, schema="gateway"
+    )
+
+
+def credential_uses() -> None:
+    op.create_table(
+        "credential_uses",
+        sa.Column("client", sa.String(length=200), nullable=False),
+        sa.Column("credential", sa.String(length=500), nullable=False),
+        sa.Column("used_at", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("client", "credential"),
+        schema="gateway",
     )
 
 
