@@ -208,6 +208,8 @@ def _address_refusal(scope: Scope) -> Refusal | None:
     if query and _BAD_QUERY.search(query):
         return Refusal("bad-request", "The query holds characters that are not accepted.")
     if b"%" in path:
+        if b"%" in b"".join(path.split(b"/", 4)[:4]):
+            return BAD_ESCAPE  # what names the API is the same in the bytes that are passed on
         try:
             plain = unquote_to_bytes(path).decode()
         except UnicodeDecodeError:

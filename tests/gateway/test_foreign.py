@@ -112,6 +112,21 @@ async def test_what_the_document_does_not_allow_never_gets_there(
     assert shop[0].asked == []
 
 
+async def test_the_path_that_was_authorised_is_the_path_that_is_passed_on(
+    bench: Bench, shop: tuple[Shop, str]
+) -> None:
+    other = ROOT.replace("exp", "%65%78%70")
+
+    refused = await bench.http.get(f"{other}/orders?top=1", headers=bench.bearer())
+    passed = await bench.http.get(f"{ROOT}/%6frders?top=1", headers=bench.bearer())
+
+    assert (refused.status_code, refused.json()["code"]) == (400, "bad-path")
+    assert passed.status_code == 204
+    assert [each.split(b"\r\n")[0] for each in shop[0].asked] == [
+        b"GET /base/%6frders?top=1 HTTP/1.1"
+    ]
+
+
 @pytest.mark.parametrize(
     ("kind", "size", "status"),
     [
