@@ -14,7 +14,7 @@ from sqlalchemy import Column, Connection, Float, String, Text
 
 from apis.gateway.grants import digest
 from apis.gateway.policy import Client
-from apis.gateway.revocations import REVOCATIONS
+from apis.gateway.revocations import revoke
 from apis.gateway.tokens import LEEWAY_S, Claims, Tokens
 from apis.gateway.uses import Uses
 from apis.runtime.store import Store, change, find, insert_new, table
@@ -61,7 +61,7 @@ def end(connection: Connection, key_id: str, now: float) -> bool:
     if row is None:
         return False
     change(connection, API_KEYS, {"id": key_id}, revoked_at=now)
-    insert_new(connection, REVOCATIONS, name=key_id, expires_at=now + 2 * AGAIN_S)
+    revoke(connection, key_id, now + 2 * AGAIN_S)
     return True
 
 

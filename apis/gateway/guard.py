@@ -203,20 +203,24 @@ def _address_refusal(scope: Scope) -> Refusal | None:
     if len(path) + len(query) > MOST_URI_BYTES:
         return Refusal("uri-too-long", f"At most {MOST_URI_BYTES} bytes.", CLOSE)
     odd = path.translate(None, _PLAIN) or b"//" in path or b"/." in path
-    if odd and _BAD_PATH.search(path):
+    if odd and (_BAD_PATH.search(path) or (b"%" in path and _misleads(path))):
         return BAD_ESCAPE
     if query and _BAD_QUERY.search(query):
         return Refusal("bad-request", "The query holds characters that are not accepted.")
-    if b"%" in path:
-        if b"%" in b"".join(path.split(b"/", 4)[:4]):
-            return BAD_ESCAPE  # what names the API is the same in the bytes that are passed on
-        try:
-            plain = unquote_to_bytes(path).decode()
-        except UnicodeDecodeError:
-            return BAD_ESCAPE
-        if CONTROL.search(plain):
-            return BAD_ESCAPE
     return None
+
+
+def _misleads(path: bytes) -> bool:
+    """Whether escapes hide the API that is called, or letters nobody sees.
+
+    What names the API must be the same in the bytes that are passed on.
+    """
+    if b"%" in b"".join(path.split(b"/", 4)[:4]):
+        return True
+    try:
+        return CONTROL.search(unquote_to_bytes(path).decode()) is not None
+    except UnicodeDecodeError:
+        return True
 
 
 def query_refusal(query: bytes, taken: Mapping[str, bool]) -> Refusal | None:

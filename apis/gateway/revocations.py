@@ -11,11 +11,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from apis.gateway.tokens import Tokens
 from apis.runtime.log import get_logger
-from apis.runtime.store import Store, table
+from apis.runtime.store import Store, insert_new, table
 
 LOOK_S = 0.25
-LAST = 100
-"""How many rows back a worker looks again: a transaction that began earlier may end later."""
+LOCK = 7_401_002
 log = get_logger(__name__)
 
 REVOCATIONS = table(
@@ -24,7 +23,16 @@ REVOCATIONS = table(
     Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("name", String(200), nullable=False, unique=True),
     Column("expires_at", Float, nullable=False, index=True),
+    sqlite_autoincrement=True,  # else an empty table begins at 1, below what workers have seen
 )
+
+
+def revoke(connection: Connection, name: str, until: float) -> None:
+    """Tell every worker that this is no longer good; it would end then."""
+    if connection.dialect.name == "postgresql":
+        # workers go by number: none may become visible after a higher one
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
+    insert_new(connection, REVOCATIONS, name=name, expires_at=until)
 
 
 class Revocations:
@@ -46,7 +54,7 @@ class Revocations:
 
     async def look(self) -> None:
         """Take what was revoked since."""
-        rows = await self._store.read(_since, self._seen - LAST)
+        rows = await self._store.read(_since, self._seen)
         if rows:
             self._seen = rows[-1].seq
             self._tokens.revoke({row.name: row.expires_at for row in rows})

@@ -36,9 +36,9 @@ _SCHEMA = re.compile(rf"\b({'|'.join(TIERS)})\.(?=[a-z])")
 _INDEX = re.compile(rf"\bINDEX (IF NOT EXISTS )?({'|'.join(TIERS)})\.(\w+) ON (\w+)")
 
 
-def table(tier: str, name: str, *columns: Any) -> Table:
+def table(tier: str, name: str, *columns: Any, **options: Any) -> Table:
     """A table of one tier: `process.runs` on PostgreSQL, `process_runs` on SQLite."""
-    return Table(name, METADATA, *columns, schema=tier)
+    return Table(name, METADATA, *columns, schema=tier, **options)
 
 
 def engine_for(url: str, *, synchronous: str = "FULL", pool: int = 5) -> Engine:

@@ -224,6 +224,7 @@ def revocations() -> None:
         sa.PrimaryKeyConstraint("seq"),
         sa.UniqueConstraint("name"),
         schema="gateway",
+        sqlite_autoincrement=True,
     )
     op.create_index(
         op.f("ix_gateway_revocations_expires_at"),
