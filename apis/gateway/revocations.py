@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Column, Connection, Float, Integer, String
-from sqlalchemy.exc import SQLAlchemyError
 
 from apis.gateway.tokens import Tokens
-from apis.runtime.log import get_logger
 from apis.runtime.store import Store, insert_new, table
+from apis.runtime.watching import watch
 
 LOOK_S = 0.25
 LOCK = 7_401_002
-log = get_logger(__name__)
 
 REVOCATIONS = table(
     "gateway",
@@ -45,12 +42,7 @@ class Revocations:
 
     async def go(self) -> None:
         """Look for as long as the process lives; a database that is lost is asked again."""
-        while True:
-            try:
-                await self.look()
-            except SQLAlchemyError as error:
-                log.warning("revocations.unread", error=type(error).__name__)
-            await asyncio.sleep(LOOK_S)
+        await watch("revocations", self.look, LOOK_S)
 
     async def look(self) -> None:
         """Take what was revoked since."""

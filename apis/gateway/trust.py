@@ -24,6 +24,7 @@ from apis.gateway.policy import Client, ClientRows
 from apis.gateway.tokens import LEEWAY_S, MOST_REMEMBERED, MOST_TOKEN_BYTES, Claims, opened, peeked
 from apis.runtime.clock import Clock
 from apis.runtime.log import get_logger
+from apis.runtime.watching import watch
 
 EVERY_S = 600.0
 AGAIN_S = 60.0
@@ -78,7 +79,7 @@ class Ring:
         self._asked_at = self._clock.timestamp()
         try:
             keys = keys_of(await self._document())
-        except (httpx.HTTPError, OSError, ValueError, RecursionError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it serves, the last good set is left
             told = type(error).__name__
             log.warning("issuer.keys-away", issuer=self._issuer.issuer, error=told)
             return
@@ -120,12 +121,12 @@ def keys_of(document: Any) -> dict[str, Key]:
     told = document.get("keys") if isinstance(document, dict) else None
     found: dict[str, Key] = {}
     for each in told if isinstance(told, list) else ():
-        kind = KINDS.get(each.get("kty", "")) if isinstance(each, dict) else None
-        if kind is None or each.get("use", "sig") != "sig" or not isinstance(each.get("kid"), str):
-            continue
-        if kind is RSAKey and len(each.get("n", "")) < LEAST_MODULUS:
-            continue
-        with suppress(JoseError, ValueError, TypeError, KeyError):
+        with suppress(JoseError, ValueError, TypeError, KeyError, AttributeError):
+            kind = KINDS[each["kty"]]
+            if each.get("use", "sig") != "sig" or not isinstance(each["kid"], str):
+                continue
+            if kind is RSAKey and len(each["n"]) < LEAST_MODULUS:
+                continue
             found[each["kid"]] = kind.import_key(each)
     if not found:
         msg = "there is no key that could be used"
@@ -154,9 +155,7 @@ class Rings:
 
     async def go(self) -> None:
         """Look for as long as the process lives."""
-        while True:
-            await self.look()
-            await self._clock.sleep(LOOK_S)
+        await watch("issuers", self.look, LOOK_S, wait=self._clock.sleep)
 
 
 class Trust:

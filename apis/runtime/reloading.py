@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from apis.gateway.policy import Gateway as Policy
 from apis.gateway.policy import PolicyError, load_gateway, place_of
 from apis.gateway.tokens import SIGNING
 from apis.runtime.log import get_logger
+from apis.runtime.watching import watch
 from contracts.errors import Misconfigured
 
 LOOK_S = 0.5
@@ -42,9 +42,10 @@ class Reloading:
 
     async def go(self) -> None:
         """Look for as long as the process lives."""
-        while True:
-            await asyncio.sleep(LOOK_S)
-            self.look()
+        await watch("policy", self._looked, LOOK_S)
+
+    async def _looked(self) -> None:
+        self.look()
 
     def look(self) -> None:
         """Take what is new, if it was the same at the look before: nobody is writing it now."""
@@ -55,18 +56,19 @@ class Reloading:
         self._taken = marks
         try:
             policy = load_gateway(self._file.read_text("utf-8"))
+            self._files = self._named(policy)  # refused, it is looked at again when one of them is
+            self._taken = self._seen = marks[0], *_marks(self._files[1:])
             if mistakes := list(_needs_a_start(self._policy, policy)):
                 raise PolicyError(mistakes)
             front = self._front(policy)
-        except (Misconfigured, OSError, ValueError) as error:
-            told = error.detail if isinstance(error, Misconfigured) else str(error)
+        except Exception as error:  # noqa: BLE001 - whatever the files hold, the old policy serves on
+            told = error.detail if isinstance(error, Misconfigured) else repr(error)
             self.mistakes = told.splitlines()
             log.warning("policy.refused", file=str(self._file), mistakes=self.mistakes)
             return
         self.mistakes = []
         self._gateway.use(front)
-        self._policy, self._files = policy, self._named(policy)
-        self._taken = self._seen = _marks(self._files)
+        self._policy = policy
         log.info("policy.taken", file=str(self._file), clients=len(policy.clients))
 
     def _named(self, policy: Policy) -> list[Path]:

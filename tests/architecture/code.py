@@ -16,18 +16,17 @@ MAY_ASK_REAL_TIME = {
     "apis/runtime/clock.py": "it is the clock",
     "apis/runtime/clients.py": "the deadline of a call in flight is real",
     "apis/runtime/tokens.py": "an internal token lives as long as a call in flight",
-    "apis/gateway/revocations.py": "other processes revoke in real time",
     "apis/gateway/uses.py": "what waits is written in real time",
     "apis/runtime/caller.py": "the deadline of a call in flight is real",
     "apis/runtime/leases.py": "leases hold against real processes",
     "apis/runtime/metrics.py": "the lag of the event loop is real",
-    "apis/runtime/reloading.py": "files change in real time",
     "apis/gateway/decisions.py": "what was decided is written as real calls come",
     "apis/runtime/limits.py": "Redis keeps the time of limits",
     "apis/runtime/permits.py": "Redis keeps the time of permits",
     "apis/runtime/rounds.py": "leaders look at the database as it is",
     "apis/runtime/sandbox.py": "serves the clock, and is slow on request",
     "apis/runtime/sandbox_files.py": "TLS clients know no simulated clock",
+    "apis/runtime/watching.py": "files change and other processes revoke in real time",
 }
 VENDOR_TABLES = {"vendor.py", "mapping.py", "adapter.py", "feed.py"}
 NOT_IN_VENDORS = {"litestar", "sqlalchemy", "dbos", "redis", "structlog", "process_apis"}
