@@ -19,13 +19,12 @@ from apis.gateway.policy import (
     Api,
     Gateway,
     PolicyError,
-    load_gateway,
     place_of,
 )
 from apis.gateway.windows import Named, plan_limits
 from apis.runtime.app import App, make_app
 from apis.runtime.clock import Clock
-from apis.runtime.deployment import loaded
+from apis.runtime.deployment import loaded, policy_of
 from apis.runtime.flow import Step
 from apis.runtime.metadata import Metadata, read_metadata
 from apis.runtime.metadata_findings import metadata_findings
@@ -53,7 +52,7 @@ def findings(settings: Settings) -> list[str]:
 
 def configured(settings: Settings) -> tuple[Gateway | None, list[str]]:
     """The policy, and what is wrong in both files or between them."""
-    gateway, found = read(lambda: load_gateway(settings.gateway.read_text("utf-8")))
+    gateway, found = read(lambda: policy_of(settings))
     known, more = read(lambda: read_metadata(settings.entities))
     found += more
     if gateway is not None:

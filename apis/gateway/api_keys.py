@@ -61,7 +61,7 @@ def end(connection: Connection, key_id: str, now: float) -> bool:
     if row is None:
         return False
     change(connection, API_KEYS, {"id": key_id}, revoked_at=now)
-    revoke(connection, key_id, now + 2 * AGAIN_S)
+    revoke(connection, key_id, now, now + 2 * AGAIN_S)
     return True
 
 

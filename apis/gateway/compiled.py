@@ -70,6 +70,7 @@ def compile_policy(
     for name, person in gateway.people.items():
         found += _person_problems(("people", name), person, gateway)
     if found:
+        found.sort(key=lambda each: gateway.lines.of(each[0]))
         raise PolicyError([gateway.lines.told(*each) for each in found])
     return Policy(gateway, mounts, limits)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from apis.gateway.policy import Gateway, PolicyError, place_of
+from apis.gateway.shapes import METHODS, shape_findings
 from apis.runtime.typed_yaml import plain_yaml
 from contracts.errors import Misconfigured
 
 Document = dict[str, Any]
-METHODS = ("get", "post", "put", "patch", "delete", "head")
 
 
 def load_documents(folder: Path) -> dict[str, Document]:
@@ -35,7 +35,8 @@ def foreign_documents(gateway: Gateway, folder: Path) -> dict[str, Document]:
                 read[f"{name}/v{major}"] = read_document(folder / file)
             except (OSError, ValueError, Misconfigured) as error:
                 told = error.detail if isinstance(error, Misconfigured) else str(error)
-                found.append(gateway.lines.told((*place_of(name), "document"), told))
+                at = (*place_of(name), "document")
+                found += [gateway.lines.told(at, line) for line in told.splitlines()]
     if found:
         raise PolicyError(found)
     return read
@@ -43,12 +44,15 @@ def foreign_documents(gateway: Gateway, folder: Path) -> dict[str, Document]:
 
 def read_document(file: Path) -> Document:
     """Read one document, JSON or YAML; an operation without an id is called by its path."""
-    document: Any = _plain(plain_yaml(file.name, file.read_text("utf-8")))
+    read, lines = plain_yaml(file.name, file.read_text("utf-8"))
+    document: Any = _plain(read)
     if not isinstance(document, dict) or not str(document.get("openapi")).startswith("3.1"):
         msg = f"{file}: an OpenAPI 3.1 document is expected"
         raise ValueError(msg)
+    if found := [lines.told(*each) for each in shape_findings(document)]:
+        raise ValueError("\n".join(found))
     seen: set[str] = set()
-    for path, item in document.get("paths", {}).items():
+    for path, item in document["paths"].items():
         for method in METHODS:
             if (operation := item.get(method)) is None:
                 continue

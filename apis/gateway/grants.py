@@ -25,7 +25,7 @@ from authlib.oauth2.rfc7636.challenge import compare_s256_code_challenge
 from sqlalchemy import Column, Connection, Float, String, Text
 
 from apis.gateway.policy import Client, Person
-from apis.gateway.revocations import REVOCATIONS, revoke
+from apis.gateway.revocations import revoke
 from apis.gateway.tokens import LEEWAY_S, LONGEST_S
 from apis.runtime.store import change, find, insert_new, table
 
@@ -63,7 +63,7 @@ REFRESH_TOKENS = table(
     Column("expires_at", Float, nullable=False, index=True),
     Column("used_at", Float),
 )
-_KEPT_S = {GRANTS: 0, CODES: GRANT_S, REFRESH_TOKENS: 0, REVOCATIONS: 0}
+_KEPT_S = {GRANTS: 0, CODES: GRANT_S, REFRESH_TOKENS: 0}
 
 
 def digest(secret: str) -> str:
@@ -210,7 +210,7 @@ class Book:
 
     def revoke(self, name: str, until: float) -> None:
         """Tell every worker that a token or a grant is no longer good; it would end then."""
-        revoke(self.connection, name, until)
+        revoke(self.connection, name, self.now, until)
         self.revoked[name] = until
 
     def end_grant(self, grant_id: str) -> None:

@@ -65,6 +65,11 @@ REFUSALS: dict[str, Row] = {
         "show a certificate for a name that this listener is set up for",
     ),
     "not-found": Row(404, "There is nothing here", "look the path up in /catalog"),
+    "request-unknown": Row(
+        404,
+        "Nothing is known of this request",
+        "give the `X-Request-Id` of an answer; `decisions` in gateway.yaml says how long",
+    ),
     "method-not-allowed": Row(
         405, "This method is not served here", "use a method that `Allow` names"
     ),

@@ -49,6 +49,7 @@ _METRICS = Route("getMetrics", "metrics.read", "metrics")
 METRICS_PATH = "/metrics"
 EXPOSITION: Header = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 _NOT_FOUND = Refusal("not-found")
+_UNKNOWN = Refusal("request-unknown")
 OAUTH = frozenset({AUTHORIZE_PATH, TOKEN_PATH, INTROSPECT_PATH, REVOKE_PATH})
 """Addresses that say what is wrong with a query in words of their own."""
 
@@ -127,7 +128,7 @@ class Own:
         page = pages[path] if route is _CATALOG else await self._inside.explaining.page(path)
         if page is not None:
             await exchange.reply(200, page)
-        return None if page is not None else _NOT_FOUND
+        return None if page is not None else _UNKNOWN
 
     def _protected(self, path: str, pages: Mapping[str, bytes]) -> Route | None:
         """The operation at a path that needs a token."""

@@ -24,11 +24,12 @@ REVOCATIONS = table(
 )
 
 
-def revoke(connection: Connection, name: str, until: float) -> None:
-    """Tell every worker that this is no longer good; it would end then."""
+def revoke(connection: Connection, name: str, now: float, until: float) -> None:
+    """Tell every worker that this is no longer good; it would end then. What has ended is gone."""
     if connection.dialect.name == "postgresql":
         # workers go by number: none may become visible after a higher one
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
+    connection.execute(sa.delete(REVOCATIONS).where(REVOCATIONS.c.expires_at < now))
     insert_new(connection, REVOCATIONS, name=name, expires_at=until)
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
-from apis.gateway.documents import METHODS
 from apis.gateway.policy import MODES, Modes, Version
 from apis.gateway.requests import Rules, Takes, takes_of
 from apis.gateway.responses import Gives, gives_of
 from apis.gateway.schemas import Schemas
+from apis.gateway.shapes import METHODS
 from apis.gateway.windows import Named
+
+_PART = re.compile(r"[^{}]*|\{[^{}]+\}")
+_WHOLE = "a parameter is a whole part of a path"
+_TWICE = "another path is the same but for the names of its parameters"
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -72,9 +77,13 @@ def mount_of(  # noqa: PLR0917 - all of it was decided by the caller
     mount = Mount(target, version, successor, document, {}, {})
     tier, api, _ = target.split("/")
     system = tier == "system" and not rules.foreign
+    seen: set[tuple[str | None, ...]] = set()
     for template, item in document.get("paths", {}).items():
         path = template.removeprefix(f"/{target}") or "/"
         shape = tuple(None if part.startswith("{") else part for part in path.split("/"))
+        if shape in seen or not all(map(_PART.fullmatch, path.split("/"))):
+            found.append(f"{template}: {_TWICE if shape in seen else _WHOLE}")
+        seen.add(shape)
         methods: dict[str, Route] = {}
         for method in METHODS:
             if (operation := item.get(method)) is None:

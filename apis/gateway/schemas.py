@@ -139,15 +139,16 @@ class Schemas:
             return KINDS
         if "type" in schema:
             told = schema["type"]
-            return frozenset(told if isinstance(told, list) else [told])
+            named = told if isinstance(told, list) else [told]
+            return frozenset(each for each in named if isinstance(each, str))
         for word in ("anyOf", "oneOf"):
-            if word in schema:
-                each = range(len(schema[word]))
+            if isinstance(forms := schema.get(word), list):
+                each = range(len(forms))
                 return frozenset().union(
                     *(self.kinds(*parts, word, str(at), depth=depth + 1) for at in each)
                 )
-        kinds = KINDS
-        for at in range(len(schema.get("allOf", ()))):
+        kinds, every = KINDS, schema.get("allOf")
+        for at in range(len(every) if isinstance(every, list) else 0):
             kinds &= self.kinds(*parts, "allOf", str(at), depth=depth + 1)
         return kinds
 

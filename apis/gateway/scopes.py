@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from apis.gateway.documents import METHODS
 from apis.gateway.policy import Api
+from apis.gateway.shapes import METHODS
 
 READING = {"HEAD": "GET"}
 OTHERS = "*"

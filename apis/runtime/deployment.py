@@ -233,7 +233,7 @@ def policy_of(settings: Settings) -> Gateway:
         raise Misconfigured(
             "settings.invalid", told, remedy="THROUGHLINE_GATEWAY names it"
         ) from None
-    return load_gateway(text)
+    return load_gateway(text, settings.gateway.name)
 
 
 def records() -> Records:

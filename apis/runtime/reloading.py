@@ -55,13 +55,9 @@ class Reloading:
             return
         self._taken = marks
         try:
-            policy = load_gateway(self._file.read_text("utf-8"))
-            self._files = self._named(policy)  # refused, it is looked at again when one of them is
-            self._taken = self._seen = marks[0], *_marks(self._files[1:])
-            if mistakes := list(_needs_a_start(self._policy, policy)):
-                raise PolicyError(mistakes)
+            policy = self._read()
             front = self._front(policy)
-        except Exception as error:  # noqa: BLE001 - whatever the files hold, the old policy serves on
+        except Exception as error:  # noqa: BLE001 - whatever they hold, the old policy serves on
             told = error.detail if isinstance(error, Misconfigured) else repr(error)
             self.mistakes = told.splitlines()
             log.warning("policy.refused", file=str(self._file), mistakes=self.mistakes)
@@ -70,6 +66,15 @@ class Reloading:
         self._gateway.use(front)
         self._policy = policy
         log.info("policy.taken", file=str(self._file), clients=len(policy.clients))
+
+    def _read(self) -> Policy:
+        """The file as it is now; a file that it names is looked at from now on, refused or not."""
+        policy = load_gateway(self._file.read_text("utf-8"), self._file.name)
+        self._files = self._named(policy)
+        self._taken = self._seen = self._taken[0], *_marks(self._files[1:])
+        if mistakes := list(_needs_a_start(self._policy, policy)):
+            raise PolicyError(mistakes)
+        return policy
 
     def _named(self, policy: Policy) -> list[Path]:
         """The policy file, and every file it names: secrets, keys, documents of foreign APIs."""

@@ -92,14 +92,16 @@ def read_yaml(name: str, text: str, wanted: type[T]) -> tuple[T, Lines]:
     """The text as its type; Misconfigured `settings.invalid` tells all mistakes, a line each."""
     root, value = _read(name, text)
     lines = Lines(name, root)
-    if mistakes := [lines.told(*each) for each in _mistakes(value, wanted, ())]:
-        raise Misconfigured("settings.invalid", "\n".join(mistakes))
+    if found := sorted(_mistakes(value, wanted, ()), key=lambda each: lines.of(each[0])):
+        told = "\n".join(lines.told(*each) for each in found)
+        raise Misconfigured("settings.invalid", told)
     return msgspec.convert(value, wanted), lines
 
 
-def plain_yaml(name: str, text: str) -> Any:
+def plain_yaml(name: str, text: str) -> tuple[Any, Lines]:
     """The text as plain values; Misconfigured `settings.invalid` where it is no YAML."""
-    return _read(name, text)[1]
+    root, value = _read(name, text)
+    return value, Lines(name, root)
 
 
 def _read(name: str, text: str) -> tuple[yaml.Node | None, Any]:

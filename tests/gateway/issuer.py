@@ -27,6 +27,7 @@ class Provider:
 
     def __init__(self) -> None:
         self.keys: list[Key] = [RSA, SMALL, EC, ED]
+        self.odd: list[Any] = []
         self.asked: list[str] = []
         self.away = False
         self.url = ""
@@ -41,7 +42,7 @@ class Provider:
                 "jwks_uri": f"{self.url}/keys",
                 **self.said,
             },
-            "/keys": {"keys": [key.as_dict(private=False) for key in self.keys]},
+            "/keys": {"keys": [*self.odd, *(key.as_dict(private=False) for key in self.keys)]},
         }
         found = documents.get(path)
         status = "503 Away" if self.away else "200 OK" if found else "404 No"

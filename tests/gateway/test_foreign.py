@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from apis.gateway.compiled import compile_policy
 from apis.gateway.documents import foreign_documents
 from apis.gateway.policy import PolicyError, load_gateway
 from apis.gateway.upstream import Upstream
@@ -240,4 +241,29 @@ def test_one_that_cannot_be_governed_refuses_the_start(
         bench_of(tmp_path, POLICY.replace(right, wrong, 1))
 
     assert "gateway.yaml:" in str(refused.value)
+    assert told in str(refused.value)
+
+
+ODD = [
+    ("  /orders:\n", "  /none: null\n  /orders:\n", "shop.yaml:6: paths./none: null is not"),
+    ("{name: top, in: query,", "{in: query,", 'parameters.5: "name" is a required property'),
+    ("[{login: [shop.read]}]", "{login: []}", "shop.yaml:4: security: "),
+    ("type: [number, ", "type: [{}, ", "GET /orders: "),
+    ("  /orders:\n", "  /orders/{id}:cancel: {}\n  /orders:\n", "a whole part of a path"),
+    ("  /orders:\n", "  /orders/{other}: {}\n  /orders:\n", "the same but for the names"),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong", "told"), ODD, ids=[row[2] for row in ODD])
+def test_a_document_that_is_none_is_refused_and_its_places_are_named(
+    tmp_path: Path, right: str, wrong: str, told: str
+) -> None:
+    shop = (HERE / "foreign" / "shop.yaml").read_text()
+    assert right in shop
+    (tmp_path / "shop.yaml").write_text(shop.replace(right, wrong, 1))
+    gateway = load_gateway(POLICY)
+
+    with pytest.raises(PolicyError) as refused:
+        compile_policy(gateway, foreign_documents(gateway, tmp_path))
+
     assert told in str(refused.value)

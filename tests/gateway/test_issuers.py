@@ -212,7 +212,13 @@ async def test_the_last_good_keys_serve_while_the_issuer_is_away_for_a_day(house
 
 @pytest.mark.parametrize(
     "said",
-    [{"issuer": "https://evil.example"}, {"jwks_uri": "http://10.0.0.1/keys"}, {"jwks_uri": 7}],
+    [
+        {"issuer": "https://evil.example"},
+        {"jwks_uri": "http://10.0.0.1/keys"},
+        {"jwks_uri": 7},
+        {"jwks_uri": "https://[::1/keys"},
+        {"jwks_uri": "https://keys.example:port/"},
+    ],
 )
 async def test_metadata_that_is_not_the_issuers_own_is_not_believed(
     house: House, said: dict[str, Any]
@@ -220,6 +226,23 @@ async def test_metadata_that_is_not_the_issuers_own_is_not_believed(
     house.provider.said = said
 
     assert (await house.call(house.token())).status_code == 401
+
+
+async def test_keys_that_are_none_do_not_stand_in_the_way_of_those_that_are(house: House) -> None:
+    known = {"kid": "odd", "kty": "RSA"}
+    house.provider.odd = [7, {"kty": ["RSA"], "kid": "odd"}, known, {**known, "n": 5}]
+
+    assert (await house.call(house.token())).status_code == 200
+    assert (await house.call(house.token({"header": {"kid": "odd"}}))).status_code == 401
+
+
+async def test_a_set_without_any_key_leaves_the_last_one(house: House) -> None:
+    await house.rings.look()
+    house.provider.keys, house.provider.odd = [], [{"kty": ["RSA"], "kid": "odd"}]
+    house.bench.clock.advance(EVERY_S + 1)
+    await house.rings.look()
+
+    assert (await house.call(house.token())).status_code == 200
 
 
 async def test_keys_may_come_from_a_file(bench: Bench, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from apis.gateway.app import Front
 from apis.gateway.client_authentication import load_credentials
 from apis.gateway.compiled import compile_policy
-from apis.gateway.documents import load_documents
+from apis.gateway.documents import foreign_documents, load_documents
 from apis.gateway.oauth import AuthorizationServer
 from apis.gateway.policy import Gateway, load_gateway
 from apis.runtime.reloading import Reloading
@@ -18,6 +18,7 @@ from tests.gateway.bench import HERE, Bench, echo
 
 ORDERS = "/process/orders/v3/orders"
 GOOD = (HERE / "gateway.yaml").read_text()
+SHOP = '    shop: {url: "https://shop.example.com", document: shop.yaml}\n'
 
 
 class Operator:
@@ -32,7 +33,8 @@ class Operator:
 
     def front(self, policy: Gateway) -> Front:
         bench = self.bench
-        compiled = compile_policy(policy, load_documents(HERE / "published"))
+        named = foreign_documents(policy, bench.home)
+        compiled = compile_policy(policy, load_documents(HERE / "published") | named)
         known = load_credentials(policy, bench.home)
         oauth = AuthorizationServer(policy, known, bench.tokens, bench.store, bench.uses)
         targets = dict.fromkeys(compiled.mounts, echo)
@@ -49,6 +51,11 @@ class Operator:
         held = json.loads(file.read_bytes())
         held[client]["client_secret"] = secret
         file.write_text(json.dumps(held))
+        self.reloading.look()
+        self.reloading.look()
+
+    def describes(self, document: str) -> None:
+        (self.bench.home / "shop.yaml").write_text(document)
         self.reloading.look()
         self.reloading.look()
 
@@ -98,6 +105,21 @@ def test_an_api_of_ours_that_comes_or_goes_needs_a_start(operator: Operator) -> 
     operator.writes("    salesforce: {vendor: salesforce}", "    crm: {vendor: salesforce}")
 
     assert "restart to serve it" in " ".join(operator.reloading.mistakes)
+
+
+async def test_a_document_that_comes_later_or_is_mended_is_taken_when_it_is_right(
+    operator: Operator,
+) -> None:
+    operator.writes("  process:\n", f"  experience:\n{SHOP}  process:\n")
+    assert "No such file" in operator.reloading.mistakes[0]
+
+    operator.describes("openapi: 3.1.0\npaths: {/orders: null}\n")
+    assert "shop.yaml:2: paths./orders: " in operator.reloading.mistakes[0]
+    assert await operator.asks() == 200
+
+    operator.describes((HERE / "foreign" / "shop.yaml").read_text())
+    assert not operator.reloading.mistakes
+    assert "experience/shop/v1" in operator.bench.app.front.policy.mounts
 
 
 async def test_a_file_that_is_being_written_is_left_alone(operator: Operator) -> None:
