@@ -101,6 +101,19 @@ def test_all_mistakes_are_told_at_once() -> None:
     assert len(refused.value.mistakes) == 3
 
 
+def test_mistakes_bear_the_name_of_their_file_and_stand_in_its_order() -> None:
+    text = GOOD.replace("rate: 5/h", "rate: 5/x").replace("salesforce.read]", "a.read, b.read]")
+    text = text.replace("3: {status: current}", "3: {status: deprecated}")
+
+    with pytest.raises(PolicyError) as refused:
+        compile_policy(load_gateway(text, "next.yaml"), documents())
+
+    lines = [int(told.split(":")[1]) for told in refused.value.mistakes]
+    assert all(told.startswith("next.yaml:") for told in refused.value.mistakes)
+    assert len(lines) > 3
+    assert lines == sorted(lines)
+
+
 def test_a_version_that_is_served_needs_a_target(bench: Bench) -> None:
 
     with pytest.raises(ValueError, match="no target for process/orders/v1, "):
