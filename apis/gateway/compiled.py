@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
@@ -103,7 +103,7 @@ def _redirect_problems(place: Place, client: Client) -> Iterator[Finding]:
     if client.redirects and client.rows:
         yield (*place, "rows"), "a client with redirects acts for people: rows belong to them"
     for redirect in client.redirects:
-        at = urlsplit(redirect)
+        at = _split(redirect)
         loopback = at.scheme == "http" and at.hostname in LOOPBACK
         if not (at.scheme == "https" or loopback) or not at.hostname or not redirect.isascii():
             yield (*place, "redirects"), f"{redirect}: https is needed, or http on loopback"
@@ -111,6 +111,15 @@ def _redirect_problems(place: Place, client: Client) -> Iterator[Finding]:
             yield (*place, "redirects"), f"{redirect}: an exact address without user or fragment"
     if client.public and not client.redirects:
         yield place, "it needs a secret, keys, or redirects to act for people who sign in"
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of an address; of one that is none, nothing."""
+    try:
+        parts = urlsplit(url)
+        return parts if parts.port != 0 else urlsplit("")
+    except ValueError:
+        return urlsplit("")
 
 
 def _person_problems(place: Place, person: Person, gateway: Gateway) -> Iterator[Finding]:
@@ -162,7 +171,7 @@ def _foreign_problems(name: str, api: Api) -> Iterator[Finding]:
             yield (*place, other), "an API with a `url` is not ours: leave this out"
     for major, version in api.versions.items():
         url = version.url or api.url or ""
-        parts = urlsplit(url)
+        parts = _split(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query:
             yield (*place, "versions", major), "`url` must say where it runs: https://<host>/<path>"
         if not (version.document or api.document):

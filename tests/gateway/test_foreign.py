@@ -224,6 +224,8 @@ WRONG = [
     ("document: shop.yaml", "document: ../gateway.yaml", "an OpenAPI 3.1 document is expected"),
     ("      document: shop.yaml\n", "", "`document` must name its OpenAPI 3.1 file"),
     ("url: http://127.0.0.1:1/base", "url: ftp://x", "`url` must say where it runs"),
+    ("url: http://127.0.0.1:1/base", 'url: "http://[::1/"', "`url` must say where it runs"),
+    ("url: http://127.0.0.1:1/base", "url: http://host:99999/", "`url` must say where it runs"),
     ("      url: http://127.0.0.1:1/base\n", "", "`url` must say where it runs"),
     ("      url:", "      app: a:b\n      url:", "leave this out"),
     ("sizes:", "scopes: {shop.read: GET}\n      sizes:", "operation dropLine has no scope"),
