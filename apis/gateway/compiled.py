@@ -160,12 +160,21 @@ def _foreign_problems(name: str, api: Api) -> Iterator[Finding]:
         if getattr(api, other):
             yield (*place, other), "an API with a `url` is not ours: leave this out"
     for major, version in api.versions.items():
-        url = version.url or api.url or ""
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query:
+        if not _reachable(version.url or api.url or ""):
             yield (*place, "versions", major), "`url` must say where it runs: https://<host>/<path>"
         if not (version.document or api.document):
             yield (*place, "versions", major), "`document` must name its OpenAPI 3.1 file"
+
+
+def _reachable(url: str) -> bool:
+    """Whether this is an address, without a query and without a secret."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    plain = not parts.query and "@" not in parts.netloc
+    return plain and parts.scheme in {"http", "https"} and bool(parts.hostname) and port != 0
 
 
 def _mounts(
