@@ -18,8 +18,8 @@ from apis.gateway.documents import foreign_documents
 from apis.gateway.policy import load_gateway
 from apis.gateway.upstream import Bounds, Upstream
 from tests.gateway.bench import HERE, Bench
+from tests.gateway.byte_server import OK, Answer, Server, says
 from tests.gateway.test_foreign import POLICY, ROOT
-from tests.gateway.test_upstream import OK, Answer, Server, says
 from tests.servers import free_port
 
 OWNED = POLICY.replace("document:", "owner: shop-desk\n      document:").replace(
