@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -96,8 +97,10 @@ def redis_url(production: Servers | None) -> str | None:
 
 @pytest.fixture(scope="session")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The gateway's policy, and clients of one legal entity, of one customer, and of none."""
+    """The gateway's policy with every answer checked, and clients that see few rows or none."""
     policy = yaml.safe_load(Path("gateway.yaml").read_text())
+    for api in chain.from_iterable(tier.values() for tier in policy["apis"].values()):
+        api["modes"] = {"responses": "enforce"}
     for name, rows in (
         ("only-germany", {"entities": ["DE"]}),
         ("another-customer", {"customers": [STRANGER]}),
@@ -131,11 +134,13 @@ def house(
     entities: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[House]:
-    """The deployment of all business readings."""
+    """The deployment of all business readings; its answers are as its documents say."""
     home: Path = tmp_path_factory.mktemp("firm")
     named = {"THROUGHLINE_GATEWAY": str(policy), "THROUGHLINE_ENTITIES": str(entities)}
     with opened(home, production, **named) as house:
         yield house
+        logs = [path.read_text() for path in (home / "logs").glob("*.log")]
+        assert not [line for log in logs for line in log.splitlines() if "response.invalid" in line]
 
 
 @pytest.fixture

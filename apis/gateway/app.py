@@ -25,6 +25,7 @@ from apis.gateway.exchange import PROBLEM, Exchange, Outside
 from apis.gateway.explaining import Explaining
 from apis.gateway.guard import (
     GONE,
+    REFUSALS,
     ASGIApp,
     Header,
     Receive,
@@ -52,7 +53,6 @@ from contracts.errors import Problem, ThroughlineError, problem_of
 
 Log = Callable[[dict[str, Any]], None]
 _NOT_FOUND = Refusal("not-found")
-NO_ANSWER = "The server of this API did not answer."
 _OVERLOADED = Refusal("overloaded", "Nothing was done.")
 _SOON: Header = (b"retry-after", b"1")
 NEVER_REFUSED = frozenset({"/healthz", "/readyz", METRICS_PATH})
@@ -106,6 +106,13 @@ class Front:
         inside = Inside(Explaining(edge.decisions, policy.gateway), edge.metrics)
         self.own = Own(edge.tokens, edge.oauth, edge.people, edge.ready, inside)
 
+    def away(self, target: str, error: ThroughlineError) -> Problem:
+        """What is told of an API that is not ours: not where it runs, but whose it is."""
+        code = error.code if error.code in REFUSALS else "unavailable"
+        owner = self.policy.gateway.apis[target.rpartition("/")[0]].owner or "operations"
+        problem = self.outside.refused(Refusal(code))
+        return msgspec.structs.replace(problem, owner=owner, retry_after=error.retry_after)
+
 
 class Gateway:
     """The ASGI application in front of all APIs."""
@@ -142,7 +149,7 @@ class Gateway:
                 raise
             await exchange.refuse(error.refusal)
         except Exception as error:  # noqa: BLE001 - the last one who can answer
-            await self._failed(exchange, error)
+            await self._failed(front, exchange, error)
         finally:
             if exchange.held is not None:
                 await exchange.let_go()
@@ -208,16 +215,16 @@ class Gateway:
         ids = exchange.request_id.encode(), exchange.trace_id.encode()
         await exchange.reply(503, front.overloaded % ids, PROBLEM, _SOON)
 
-    async def _failed(self, exchange: Exchange, error: Exception) -> None:
+    async def _failed(self, front: Front, exchange: Exchange, error: Exception) -> None:
         """Answer for a target that raised; nothing of an unknown error leaves."""
+        known = isinstance(error, ThroughlineError)
         self._log(
             {
                 "event": "request.failed",
                 "request_id": exchange.request_id,
                 "error": getattr(error, "code", type(error).__name__),
-                "stack": None
-                if isinstance(error, ThroughlineError)
-                else "".join(traceback.format_exception(error)),
+                "detail": str(error) if known and exchange.foreign else None,
+                "stack": None if known else "".join(traceback.format_exception(error)),
             }
         )
         if exchange.status:
@@ -225,12 +232,11 @@ class Gateway:
         if not isinstance(error, ThroughlineError):
             await exchange.refuse(Refusal("internal"))
             return
-        problem = exchange.outside.told(problem_of(error))
-        if exchange.foreign:  # where it runs is nobody's business
-            problem = msgspec.structs.replace(
-                problem, detail="The server of this API did not answer."
-            )
-        await exchange.problem(problem)
+        await exchange.problem(
+            front.away(exchange.target or "", error)
+            if exchange.foreign
+            else exchange.outside.told(problem_of(error))
+        )
 
 
 def gateway_app(policy: Policy, targets: Mapping[str, ASGIApp], edge: Edge) -> Gateway:

@@ -170,12 +170,17 @@ def _foreign_problems(name: str, api: Api) -> Iterator[Finding]:
         if getattr(api, other):
             yield (*place, other), "an API with a `url` is not ours: leave this out"
     for major, version in api.versions.items():
-        url = version.url or api.url or ""
-        parts = _split(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query:
+        if not _reachable(version.url or api.url or ""):
             yield (*place, "versions", major), "`url` must say where it runs: https://<host>/<path>"
         if not (version.document or api.document):
             yield (*place, "versions", major), "`document` must name its OpenAPI 3.1 file"
+
+
+def _reachable(url: str) -> bool:
+    """Whether this is an address, without a query and without a secret."""
+    parts = _split(url)
+    plain = not parts.query and "@" not in parts.netloc
+    return plain and parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 def _mounts(

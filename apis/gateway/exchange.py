@@ -38,7 +38,10 @@ _AWAY = 503
 RETRY: Header = (b"retry-after", b"5")
 """When to come back where nobody knows better."""
 _BY_STATUS = {row.status: code for code, row in reversed(REFUSALS.items())}
-_LATER = frozenset({"rate-limited", "reduced-capacity", "unavailable", "overloaded"})
+_LATER = frozenset(
+    {"rate-limited", "reduced-capacity", "unavailable", "overloaded", "upstream-unreachable"}
+)
+"""What may be asked again as it is: nothing was done."""
 POLICIES = {
     "missing-token": "authentication",
     "invalid-token": "authentication",

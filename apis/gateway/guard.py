@@ -47,6 +47,7 @@ IANA = "https://iana.org/assignments/http-problem-types"
 _BODY = "set the body right and send it again"
 _WAIT = "wait as long as `Retry-After` says"
 _LATER = "try again later; if it stays, give the request id to whoever runs this gateway"
+_UNSURE = "look whether it was done, then try again; if it stays, tell the owner named here"
 _TOKEN = "ask POST /oauth/token for a token and send it as `Authorization: Bearer <token>`"  # noqa: S105 - words
 REFUSALS: dict[str, Row] = {
     "bad-request": Row(400, "The request is not valid HTTP", "set right what `detail` names"),
@@ -98,6 +99,13 @@ REFUSALS: dict[str, Row] = {
     "response-invalid": Row(
         502, "The API answered what its document does not allow", "tell the owner named here"
     ),
+    "upstream-unreachable": Row(
+        502,
+        "The server of this API cannot be reached",
+        "nothing was done: try again later; if it stays, tell the owner named here",
+    ),
+    "upstream-failed": Row(502, "The server of this API broke off its answer", _UNSURE),
+    "upstream-timeout": Row(504, "The server of this API did not answer in time", _UNSURE),
     "unavailable": Row(503, "The service is not available now", _LATER),
     "overloaded": Row(503, "There is more to do than can be done", _WAIT),
     "reduced-capacity": Row(

@@ -1,8 +1,8 @@
 """Whether an answer is as the document of its API says, before any of it leaves.
 
 Only where `responses` is observed or enforced; elsewhere answers stream through. A failure of one
-of our apps is told anew (`exchange.py`) and is right by that; a document that names no content for
-a status says nothing about its body.
+of our apps is told anew (`exchange.py`) and leaves in any mode; that its status is not documented
+is observed. A document that names no content for a status says nothing about its body.
 """
 
 from __future__ import annotations
@@ -86,6 +86,8 @@ class Checked:
         elif message["type"] == "http.response.start":
             self._passing = message["status"] >= FAILED and not self._gives.rules.foreign
             if self._passing:
+                if self._gives.of(message["status"]) is None:
+                    self._tell([_undocumented(message["status"])], "observed")
                 await self._exchange.answer(message)
             else:
                 self._start = message
@@ -104,7 +106,7 @@ class Checked:
         headers = {name.lower(): value for name, value in start["headers"]}
         answer = self._gives.of(status)
         if answer is None:
-            yield f"the status {status} is not documented"
+            yield _undocumented(status)
             return
         for name, parameter in answer.headers:
             if (given := headers.get(name)) is not None:
@@ -120,14 +122,7 @@ class Checked:
     async def _judged(self, start: Message, faults: list[str], last: Message) -> None:
         exchange, mode = self._exchange, self._gives.rules.modes.responses
         if faults:
-            outcome: Outcome = "refused" if mode == "enforce" else "observed"
-            exchange.decide("responses", INVALID.code, outcome)
-            log.warning(
-                "response.invalid",
-                target=exchange.target,
-                operation=exchange.operation,
-                faults=faults[:MOST_TOLD],
-            )
+            self._tell(faults, "refused" if mode == "enforce" else "observed")
         if faults and mode == "enforce":
             self._over = True
             owner = self._gives.rules.owner or "operations"
@@ -137,6 +132,20 @@ class Checked:
         self._passing = True
         await exchange.answer(start)
         await exchange.answer({**last, "body": b"".join(self._parts)})
+
+    def _tell(self, faults: list[str], outcome: Outcome) -> None:
+        exchange = self._exchange
+        exchange.decide("responses", INVALID.code, outcome)
+        log.warning(
+            "response.invalid",
+            target=exchange.target,
+            operation=exchange.operation,
+            faults=faults[:MOST_TOLD],
+        )
+
+
+def _undocumented(status: int) -> str:
+    return f"the status {status} is not documented"
 
 
 def _body_faults(answer: Answer, headers: dict[bytes, bytes], body: bytes) -> Iterator[str]:

@@ -31,8 +31,10 @@ HOP_BY_HOP = frozenset(
 NOT_SENT = HOP_BY_HOP | {
     *(b"host", b"expect", b"content-length", b"x-request-id", b"traceparent"),
     *(b"authorization", b"x-api-key", b"cookie"),
-    *(b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"),
+    *(b"forwarded", b"x-real-ip"),
 }
+CLAIMED = b"x-forwarded-"
+VIA = b"via: 1.1 throughline\r\n"
 NOT_PASSED_ON = HOP_BY_HOP | {b"date", b"set-cookie"}
 """The server puts its own date, and cookies of this host are ours."""
 REPEATABLE = frozenset({"GET", "HEAD"})
@@ -49,7 +51,7 @@ class Bounds(msgspec.Struct, frozen=True):
     """Who has waited so long for a connection is refused as well."""
     connect_s: float = 3.0
     silence_s: float = 30.0
-    """How long an upstream may say nothing while it is asked."""
+    """How long an upstream may take to the end of a head, or say nothing after it."""
     unread_s: float = 10.0
     """How long it may read nothing of a body."""
     idle_s: float = 4.0
@@ -117,8 +119,9 @@ class Upstream:
             await self._sent(connection, asked, receive)
         if connection.whole:
             connection.caller = receive
+        end = self._loop.time() + self._bounds.silence_s
         while connection.headers is None and not connection.fault:
-            await connection.more(self._bounds.silence_s)
+            await connection.more(end - self._loop.time())
 
     async def _sent(self, connection: Connection, asked: Asked, receive: Receive) -> None:
         """Send the rest of a body as it comes; an upstream that answers early hears no more."""
@@ -138,20 +141,25 @@ class Upstream:
 
     async def _answered(self, connection: Connection, send: Send) -> None:
         if connection.headers is None:
-            raise Transient("upstream.no-answer", f"{self._host}: {connection.fault}")
+            raise self._failed(connection)
         dropped = _and_named(NOT_PASSED_ON, connection.headers)
         headers = [header for header in connection.headers if header[0] not in dropped]
         await send({"type": "http.response.start", "status": connection.status, "headers": headers})
         while True:
             body, ended = connection.taken(), connection.ended
             if connection.fault and not ended:
-                raise Transient("upstream.cut-off", f"{self._host}: {connection.fault}")
+                raise self._failed(connection)
             # the first part, be it empty, takes the head with it
             await send({"type": "http.response.body", "body": body, "more_body": not ended})
             if ended:
                 return
             if not connection.changed():
                 await connection.more(self._bounds.silence_s)
+
+    def _failed(self, connection: Connection) -> Transient:
+        late = connection.fault == connection.late
+        code, status = ("upstream-timeout", 504) if late else ("upstream-failed", 502)
+        return Transient(code, f"{self._host}: {connection.fault}", status=status)
 
     def _asked(self, scope: Scope, message: Message) -> Asked:
         context: Context = scope[SCOPE_KEY]
@@ -164,7 +172,12 @@ class Upstream:
             target = b"%b?%b" % (target, query)
         dropped = _and_named(NOT_SENT, given)
         lines = [b"%b %b" % (method.encode(), target), self._known]
-        lines += [b"%b: %b\r\n" % header for header in given if header[0] not in dropped]
+        lines += [
+            b"%b: %b\r\n" % header
+            for header in given
+            if header[0] not in dropped and header[0][:12] != CLAIMED
+        ]
+        lines.append(VIA)
         if context.request_id:
             lines.append(b"x-request-id: %b\r\n" % context.request_id.encode())
         if context.traceparent:
@@ -195,9 +208,9 @@ class Upstream:
                 _, connection = await self._loop.create_connection(
                     lambda: Connection(self._ended), self._host, self._port, ssl=self._ssl
                 )
-        except (OSError, TimeoutError) as error:
+        except (OSError, UnicodeError) as error:  # a name that cannot be one, or is not known
             told = f"{self._host}:{self._port} cannot be reached"
-            raise Unavailable("upstream.not-reached", told, retry_after=5.0) from error
+            raise Unavailable("upstream-unreachable", told, retry_after=5.0, status=502) from error
         return connection
 
     def _watch(self, connection: Connection) -> None:

@@ -168,13 +168,13 @@ class Connection(asyncio.Protocol):
     async def more(self, silence_s: float) -> None:
         """Wait until anything changes, not for longer than that."""
         self._waiter = self._loop.create_future()
-        await self._within(silence_s, f"it said nothing for {silence_s:g} s", self._waiter)
+        await self._within(silence_s, "it said nothing in time", self._waiter)
         self._waiter = None
 
     async def writable(self, unread_s: float) -> None:
         """Wait while the upstream does not read, not for longer than that."""
         if self._writable is not None:
-            await self._within(unread_s, f"it read nothing for {unread_s:g} s", self._writable)
+            await self._within(unread_s, "it read nothing in time", self._writable)
 
     async def _within(self, seconds: float, late: str, waiter: asyncio.Future[None]) -> None:
         """Wait; the pool ends whoever is late."""

@@ -109,7 +109,7 @@ async def test_an_answer_of_more_than_is_held_is_not_checked(
     assert (answer.content == ORDER) is (status == 200)
 
 
-async def test_a_failure_of_ours_is_told_anew_as_ever(tmp_path: Path) -> None:
+async def test_a_failure_of_ours_is_told_anew_as_ever(tmp_path: Path, capsys: Any) -> None:
     call: tuple[Any, ...] = ("GET", ONE, (409, b"text/html", b"secret-canary", []))
 
     answer, _ = await asked(tmp_path, "enforce", call)
@@ -117,3 +117,4 @@ async def test_a_failure_of_ours_is_told_anew_as_ever(tmp_path: Path) -> None:
     assert answer.status_code == 409
     assert answer.headers["content-type"] == "application/problem+json"
     assert "canary" not in answer.text
+    assert "the status 409 is not documented" in capsys.readouterr().out
