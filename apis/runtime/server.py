@@ -11,11 +11,11 @@ from typing import Any, NamedTuple, cast
 
 import uvicorn
 
+from apis.runtime.accepting import Accepting
 from apis.runtime.caps import Caps
 from apis.runtime.clients import Asgi
 from apis.runtime.log import get_logger
 from apis.runtime.protocol import Protocol, State
-from apis.runtime.sockets import BACKLOG
 from apis.runtime.tls import Tls
 from contracts.errors import Misconfigured
 
@@ -45,7 +45,7 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, kind: type[Protocol], doors: list[Door]) -> None:
         super().__init__(config)
         self.server_state = State()
-        self.servers: list[asyncio.Server] = []
+        self.servers: list[Accepting] = []  # type: ignore[assignment]  # closed alike
         self._kind = kind
         self._doors = doors
 
@@ -61,10 +61,10 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 - uvicorn's
         """Open the doors."""
-        self.servers = [await self._opened(door) for door in self._doors]
+        self.servers = [self._opened(door) for door in self._doors]
         self.started = True
 
-    async def _opened(self, door: Door) -> asyncio.Server:
+    def _opened(self, door: Door) -> Accepting:
         names = door.tls.listener.names if door.tls else ()
         known = frozenset(name.lower() for name in names)
 
@@ -76,8 +76,7 @@ class Server(uvicorn.Server):
         more: dict[str, Any] = {}
         if door.tls:
             more = {"ssl": door.tls.context, "ssl_handshake_timeout": HANDSHAKE_S}
-        loop = asyncio.get_running_loop()
-        return await loop.create_server(made, sock=door.socket.dup(), backlog=BACKLOG, **more)
+        return Accepting(door.socket.dup(), made, **more)
 
     async def on_tick(self, counter: int) -> bool:
         """Look at the deadlines five times a second, at the certificates every other second."""
@@ -99,7 +98,7 @@ class Server(uvicorn.Server):
             except Misconfigured as error:
                 log.warning("certificates.not-reloaded", error=error.detail)
                 continue
-            before, self.servers[place] = self.servers[place], await self._opened(door)
+            before, self.servers[place] = self.servers[place], self._opened(door)
             before.close()
             for connection in self.connections:
                 if connection.door is door:

@@ -70,7 +70,10 @@ class Run:
             self.without += 1
         self.latencies.setdefault(status, []).append(took)
         caller.asked_at = 0.0
-        self.idle.append(caller)
+        if b"\r\nconnection: close" in head:
+            caller.transport.close()
+        else:
+            self.idle.append(caller)
 
     def lost(self, caller: Caller, *, cut: bool) -> None:
         self.open -= 1
