@@ -40,16 +40,23 @@ class Shop:
         self.answer = b'HTTP/1.1 204 Fine\r\nserver: shop/1\r\netag: "7"\r\n\r\n'
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            self.asked.append(await self.read(reader))
+            writer.write(self.answer)
+            await writer.drain()
+        except asyncio.IncompleteReadError:
+            pass  # the caller was refused meanwhile
+        finally:
+            writer.close()
+
+    async def read(self, reader: asyncio.StreamReader) -> bytes:
         head = await reader.readuntil(b"\r\n\r\n")
         if b"transfer-encoding: chunked" in head.lower():
             head += await reader.readuntil(b"0\r\n\r\n")
         elif b"content-length: " in head.lower():
             length = head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]
             head += await reader.readexactly(int(length))
-        self.asked.append(head)
-        writer.write(self.answer)
-        await writer.drain()
-        writer.close()
+        return head
 
 
 @pytest.fixture
