@@ -255,7 +255,7 @@ class Upstream:
 def _and_named(dropped: frozenset[bytes], headers: list[Header]) -> frozenset[bytes]:
     """These, and the headers that `Connection` calls its own (RFC 9110, 7.6.1)."""
     found = [value for name, value in headers if name == b"connection"]
-    if not found:
+    if not found or found == [b"keep-alive"]:  # which is dropped already
         return dropped
     return dropped | {part.strip().lower() for part in b",".join(found).split(b",")}
 
