@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from apis.gateway.issuers import issuer_findings
+from apis.gateway.balancers import balancer_problems
+from apis.gateway.issuers import HOST, issuer_findings, parted, secure
 from apis.gateway.listeners import listener_problems
 from apis.gateway.policy import (
     MODES,
@@ -28,7 +28,6 @@ from apis.gateway.routes import Mount, Route, mount_of
 from apis.gateway.schemas import Schemas
 from apis.gateway.scopes import opening
 from apis.gateway.windows import Named, named, plan_limits, recording_problems
-from apis.runtime.clock import LOOPBACK
 from apis.runtime.typed_yaml import Finding, Place
 
 REFERENCE = re.compile("^(env:|file:/|home:).")
@@ -57,6 +56,7 @@ def compile_policy(
     schemas = _schemas(documents, {} if compiled is None else compiled)
     found = [*_secret_problems(gateway), *issuer_findings(gateway.issuers, gateway.plans)]
     found += [*recording_problems(gateway.decisions), *listener_problems(gateway.listeners)]
+    found += [*_host_problems(gateway.hosts), *balancer_problems(gateway.balancers)]
     limits = {name: plan_limits(name, plan, found) for name, plan in gateway.plans.items()}
     mounts: dict[str, Mount] = {}
     granted = set(OWN_SCOPES)
@@ -99,27 +99,23 @@ def _secret_problems(gateway: Gateway) -> Iterator[Finding]:
             yield place, NAMED
 
 
+def _host_problems(hosts: tuple[str, ...]) -> Iterator[Finding]:
+    for index, host in enumerate(hosts):
+        if not HOST.fullmatch(host.removeprefix("[").removesuffix("]")) or host.count(":") == 1:
+            yield ("hosts", index), f"{host}: one name or address is expected, without port"
+
+
 def _redirect_problems(place: Place, client: Client) -> Iterator[Finding]:
     if client.redirects and client.rows:
         yield (*place, "rows"), "a client with redirects acts for people: rows belong to them"
     for redirect in client.redirects:
-        at = _split(redirect)
-        loopback = at.scheme == "http" and at.hostname in LOOPBACK
-        if not (at.scheme == "https" or loopback) or not at.hostname or not redirect.isascii():
+        at = parted(redirect)
+        if at is None or not secure(redirect) or not redirect.isascii():
             yield (*place, "redirects"), f"{redirect}: https is needed, or http on loopback"
         elif at.username is not None or "#" in redirect or "*" in redirect:
             yield (*place, "redirects"), f"{redirect}: an exact address without user or fragment"
     if client.public and not client.redirects:
         yield place, "it needs a secret, keys, or redirects to act for people who sign in"
-
-
-def _split(url: str) -> SplitResult:
-    """The parts of an address; of one that is none, nothing."""
-    try:
-        parts = urlsplit(url)
-        return parts if parts.port != 0 else urlsplit("")
-    except ValueError:
-        return urlsplit("")
 
 
 def _person_problems(place: Place, person: Person, gateway: Gateway) -> Iterator[Finding]:
@@ -150,6 +146,9 @@ def _client_problems(
 
 
 def _api_problems(name: str, api: Api) -> Iterator[Finding]:
+    for major in api.versions:
+        if major < 1:
+            yield (*place_of(name), "versions", major), "a major version is 1 or more"
     if api.foreign:
         yield from _foreign_problems(name, api)
         return
@@ -178,9 +177,10 @@ def _foreign_problems(name: str, api: Api) -> Iterator[Finding]:
 
 def _reachable(url: str) -> bool:
     """Whether this is an address, without a query and without a secret."""
-    parts = _split(url)
-    plain = not parts.query and "@" not in parts.netloc
-    return plain and parts.scheme in {"http", "https"} and bool(parts.hostname)
+    parts = parted(url)
+    if parts is None or parts.query or "@" in parts.netloc:
+        return False
+    return parts.scheme in {"http", "https"}
 
 
 def _mounts(

@@ -113,6 +113,12 @@ REFUSALS: dict[str, Row] = {
     ),
 }
 
+HOP_BY_HOP = frozenset(
+    {b"connection", b"http2-settings", b"keep-alive", b"proxy-authenticate",
+     b"proxy-authorization", b"proxy-connection", b"te", b"trailer", b"transfer-encoding",
+     b"upgrade"}
+)  # fmt: skip
+_USUAL = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close"})
 _ONCE = frozenset(
     {b"host", b"content-length", b"content-type", b"content-encoding", b"transfer-encoding",
      b"authorization", b"x-api-key", b"traceparent", b"x-request-id", b"idempotency-key",
@@ -189,9 +195,7 @@ def head_refusal(  # noqa: PLR0911 - a list of refusals
         return Refusal("bad-request", "The header host is missing.", CLOSE)
     if _name_of(host) not in hosts:
         return Refusal("misdirected-request")
-    if headers.get(b"upgrade", b"").lower() == b"websocket":
-        return NO_WEBSOCKET
-    return _address_refusal(scope)
+    return _hop_refusal(raw, headers) or _address_refusal(scope)
 
 
 def _twice(raw: list[Header]) -> str | None:
@@ -200,6 +204,25 @@ def _twice(raw: list[Header]) -> str | None:
         if name in seen and name in _ONCE:
             return name.decode()
         seen.add(name)
+    return None
+
+
+def _hop_refusal(raw: list[Header], headers: Mapping[bytes, bytes]) -> Refusal | None:
+    if headers.get(b"upgrade", b"").lower() == b"websocket":
+        return NO_WEBSOCKET
+    if b"connection" in headers and (name := _taken_out(raw, headers)):
+        return Refusal("bad-request", f"Connection may not name the header {name}.", CLOSE)
+    return None
+
+
+def _taken_out(raw: list[Header], headers: Mapping[bytes, bytes]) -> str | None:
+    """A header that `Connection` would have dropped on the way, after it was checked here."""
+    if len(raw) == len(headers) and headers[b"connection"] in _USUAL:
+        return None
+    named = b",".join([value for name, value in raw if name == b"connection"]).lower()
+    for name in (each.strip() for each in named.split(b",")):
+        if name in headers and name not in HOP_BY_HOP:
+            return name.decode("latin-1")
     return None
 
 
@@ -258,10 +281,10 @@ def unknown(name: str, taken: Collection[str]) -> FieldError:
     return parameter_error(shown, "query", "unknown-parameter", told)
 
 
-def repeated(name: str) -> FieldError:
-    """A query parameter that came more than once."""
+def repeated(name: str, where: Where = "query") -> FieldError:
+    """A parameter that came more than once."""
     told = f"The parameter {name} may come once."
-    return parameter_error(name, "query", "repeated-parameter", told)
+    return parameter_error(name, where, "repeated-parameter", told)
 
 
 def parameter_error(name: str, where: Where, code: str, message: str) -> FieldError:

@@ -5,9 +5,10 @@ A rule that finds nothing gives nothing: no client is no entry, no rows are none
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
@@ -16,6 +17,8 @@ from apis.runtime.typed_yaml import Finding
 
 Algorithm = Literal["RS256", "PS256", "ES256", "EdDSA", "Ed25519"]
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+HOST = re.compile(r"[a-z0-9_.-]+|[0-9a-f:.]+", re.IGNORECASE)
+"""A name or an address, without port and brackets."""
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,10 +78,20 @@ def issuer_findings(issuers: Mapping[str, Issuer], plans: Mapping[str, Any]) -> 
 
 def secure(url: str) -> bool:
     """Whether nobody between us and an address can answer for it."""
-    parts = urlsplit(url)
-    return bool(parts.hostname) and (
+    parts = parted(url)
+    return parts is not None and (
         parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
     )
+
+
+def parted(url: str) -> SplitResult | None:
+    """The parts of an address; None where nothing can be reached by it."""
+    try:
+        parts = urlsplit(url)
+        reachable = parts.port != 0 and HOST.fullmatch(parts.hostname or "")
+    except ValueError:
+        return None
+    return parts if reachable else None
 
 
 def said(rule: Rule | str | None, payload: Mapping[str, Any]) -> tuple[str, ...]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 
-from apis.gateway.guard import Where, parameter_error, repeated, unknown
+from apis.gateway.guard import Header, Where, parameter_error, repeated, unknown
 from apis.gateway.schemas import Check, Schemas
 from contracts.errors import FieldError
 
@@ -54,6 +54,13 @@ class Parameter(msgspec.Struct, frozen=True):
             subject = f"an entry of {self.name}" if path else self.name
             yield parameter_error(self.name, self.where, code, f"{subject} {sentence}")
 
+    def header_errors(self, lines: list[str]) -> Iterator[FieldError]:
+        """What is wrong with a header; several lines of it are one list (RFC 9110, 5.3)."""
+        if len(lines) > 1 and not self.several:
+            yield repeated(self.name, "header")
+        else:
+            yield from self.errors([",".join(lines)])
+
 
 class Parameters(msgspec.Struct, frozen=True):
     """What an operation takes beside its body."""
@@ -65,7 +72,7 @@ class Parameters(msgspec.Struct, frozen=True):
     """Those of which more is said than that they are text, by their place in the path."""
     headers: tuple[tuple[bytes, Parameter], ...] = ()
 
-    def errors(self, rest: str, query: bytes, headers: Mapping[bytes, bytes]) -> list[FieldError]:
+    def errors(self, rest: str, query: bytes, headers: list[Header]) -> list[FieldError]:
         """Everything that is wrong with the parameters of a request."""
         found: list[FieldError] = []
         if self.path:
@@ -75,8 +82,8 @@ class Parameters(msgspec.Struct, frozen=True):
         if query or self.needed:
             found += self._in_query(query)
         for name, parameter in self.headers:
-            if (given := headers.get(name)) is not None:
-                found += parameter.errors([given.decode("latin-1")])
+            if lines := lines_of(name, headers):
+                found += parameter.header_errors(lines)
             elif parameter.required:
                 found.append(_missing(parameter))
         return found
@@ -94,6 +101,11 @@ class Parameters(msgspec.Struct, frozen=True):
             else:
                 yield from parameter.errors(texts)
         yield from (_missing(self.query[name]) for name in self.needed if name not in given)
+
+
+def lines_of(name: bytes, headers: Iterable[Header]) -> list[str]:
+    """Every value that a header came with; `name` is in small letters."""
+    return [value.decode("latin-1") for each, value in headers if each.lower() == name]
 
 
 def parameters_of(schemas: Schemas, template: str, method: str) -> Parameters:

@@ -7,8 +7,10 @@ import hmac
 import json
 import os
 import secrets
+from collections.abc import Iterable
 from functools import cache
 from hashlib import sha256
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,9 @@ from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from sqlalchemy import Column, Connection, Float, String
 
+from apis.gateway.balancers import caller_of
 from apis.gateway.grants import digest
+from apis.gateway.guard import Scope
 from apis.gateway.policy import Gateway, Person, PolicyError
 from apis.gateway.tokens import read_secret, write_private
 from apis.runtime.clock import Clock
@@ -30,8 +34,11 @@ SESSION_S = 3600
 """How long a browser is not asked again for the password."""
 MOST_PASSWORD = 1_000
 AT_ONCE = 2
-BY_PERSON = Limit(10, 300, 10)
-BY_ADDRESS = Limit(30, 300, 30)
+BY_BOTH = Limit(10, 900, 10)
+"""How often one address may try one person."""
+BY_ADDRESS = Limit(300, 300, 300)
+BY_PERSON = Limit(100, 3600, 100)
+"""Over all addresses: more than one address alone can use up."""
 
 SESSIONS = table(
     "gateway",
@@ -91,23 +98,32 @@ class People:
     """Who is who, by password or by the session of their browser."""
 
     def __init__(
-        self, passwords: dict[str, str], store: Store, limiter: Limiter, clock: Clock
+        self,
+        passwords: dict[str, str],
+        store: Store,
+        limiter: Limiter,
+        clock: Clock,
+        balancers: Iterable[str] = (),
     ) -> None:
         self._passwords = passwords
         self._store = store
         self._limiter = limiter
         self._clock = clock
+        self._balancers = [ip_network(each) for each in balancers]
         self._turns = asyncio.Semaphore(AT_ONCE)
 
-    async def wait(self, name: str, address: str) -> float:
+    async def wait(self, name: str, scope: Scope) -> float:
         """Count an attempt; the seconds to wait where there were too many of them."""
-        now, longest = self._clock.timestamp(), 0.0
-        for kind, value, limit in (("person", name, BY_PERSON), ("address", address, BY_ADDRESS)):
-            key = f"sign-in:{kind}:{digest(value)}"
-            verdict = await self._limiter.take(key, limit, now)
-            if not verdict.allowed:
-                longest = max(longest, verdict.retry_after, 1.0)
-        return longest
+        now, address = self._clock.timestamp(), caller_of(scope, self._balancers)
+        for kind, value, limit in (
+            ("both", f"{address} {name}", BY_BOTH),
+            ("address", address, BY_ADDRESS),
+            ("person", name, BY_PERSON),
+        ):
+            verdict = await self._limiter.take(f"sign-in:{kind}:{digest(value)}", limit, now)
+            if not verdict.allowed:  # what is refused here does not count against the person
+                return max(verdict.retry_after, 1.0)
+        return 0.0
 
     async def right(self, name: str, password: str) -> bool:
         """Whether this is their password; nobody's takes as long to check."""

@@ -155,6 +155,8 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
 
     version: Literal[1]
     hosts: tuple[str, ...] = ()
+    balancers: tuple[str, ...] = ()
+    """The networks whose `X-Forwarded-For` is believed."""
     signing: str | None = None
     listeners: dict[str, Listener] = {}
     plans: dict[str, Plan]
@@ -184,6 +186,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     apis: _Tiers
     people: dict[str, Person] = {}
     hosts: tuple[str, ...] = ()
+    balancers: tuple[str, ...] = ()
     signing: str | None = None
     decisions: Recording = Recording()
     issuers: dict[str, Issuer] = {}
@@ -212,6 +215,7 @@ def load_gateway(text: str, name: str = FILE) -> Gateway:
     return Gateway(
         version=file.version,
         hosts=file.hosts,
+        balancers=file.balancers,
         signing=file.signing,
         listeners=file.listeners,
         plans=file.plans,

@@ -95,7 +95,7 @@ async def accepted(
     mode = takes.rules.modes.requests
     errors: list[FieldError] = []
     if mode != "off":
-        errors = takes.parameters.errors(scope["path"], scope["query_string"], headers)
+        errors = takes.parameters.errors(scope["path"], scope["query_string"], scope["headers"])
     read = await _body(takes, headers, receive, errors)
     if not errors or read is None or isinstance(read, Refusal):
         return read

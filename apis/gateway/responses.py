@@ -14,7 +14,7 @@ import msgspec
 from apis.gateway.bodies import is_json
 from apis.gateway.exchange import Exchange, Outcome
 from apis.gateway.guard import Message, Refusal
-from apis.gateway.parameters import Parameter, parameter_of
+from apis.gateway.parameters import Parameter, lines_of, parameter_of
 from apis.gateway.requests import Rules, kinds_of, media
 from apis.gateway.schemas import Check, Schemas
 from apis.runtime.log import get_logger
@@ -109,10 +109,10 @@ class Checked:
             yield _undocumented(status)
             return
         for name, parameter in answer.headers:
-            if (given := headers.get(name)) is not None:
+            if lines := lines_of(name, start["headers"]):
                 yield from (
                     f"header {parameter.name}: {each.code}"
-                    for each in parameter.errors([given.decode("latin-1")])
+                    for each in parameter.header_errors(lines)
                 )
             elif parameter.required:
                 yield f"header {parameter.name}: missing"

@@ -91,14 +91,14 @@ class SignIn:
         if not visit.ours(form):
             return await self._asking(visit, asked, error=AGAIN, status=403)
         here = f"{scope['path']}?{scope['query_string'].decode()}"
-        return await self._acted(visit, asked, form, here, _address(scope))
+        return await self._acted(visit, asked, form, here, scope)
 
     async def _acted(
-        self, visit: Visit, asked: Asked, form: dict[str, str], here: str, address: str
+        self, visit: Visit, asked: Asked, form: dict[str, str], here: str, scope: Scope
     ) -> Refusal | None:
         action = form.get("action")
         if action == "sign-in":
-            return await self._signed_in(visit, asked, form, here, address)
+            return await self._signed_in(visit, asked, form, here, scope)
         if action == "sign-out":
             return await self._signed_out(visit, here)
         if visit.person is None or action not in {"allow", "deny"}:
@@ -107,10 +107,10 @@ class SignIn:
         return await self._sent(visit, answer.location)
 
     async def _signed_in(
-        self, visit: Visit, asked: Asked, form: dict[str, str], here: str, address: str
+        self, visit: Visit, asked: Asked, form: dict[str, str], here: str, scope: Scope
     ) -> Refusal | None:
         name, password = form.get("name", "")[:200], form.get("password", "")
-        if wait := await self._people.wait(name, address):
+        if wait := await self._people.wait(name, scope):
             minutes = ceil(wait / 60)
             told = f"Too many attempts. Try again in {minutes} minute{'s' * (minutes > 1)}."
             more = (b"retry-after", b"%d" % ceil(wait))
@@ -203,7 +203,3 @@ def _cookie(headers: Mapping[bytes, bytes], name: str) -> str:
         return ""
     value = found.value if found else ""
     return value if len(value) <= MOST_COOKIE else ""
-
-
-def _address(scope: Scope) -> str:
-    return str((scope.get("client") or ("",))[0])

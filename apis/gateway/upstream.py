@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from apis.gateway.guard import Header, Message, Receive, Scope, Send
+from apis.gateway.guard import HOP_BY_HOP, Header, Message, Receive, Scope, Send
 from apis.gateway.overload import Places
 from apis.gateway.upstream_connection import Asked, Connection
 from apis.runtime.clients import trusted
@@ -24,10 +24,6 @@ from apis.runtime.context import SCOPE_KEY, Context
 from contracts.errors import Transient, Unavailable
 
 Credential = Callable[[Context], bytes | None]
-HOP_BY_HOP = frozenset(
-    {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization",
-     b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
-)  # fmt: skip
 NOT_SENT = HOP_BY_HOP | {
     *(b"host", b"expect", b"content-length", b"x-request-id", b"traceparent"),
     *(b"authorization", b"x-api-key", b"cookie"),

@@ -104,7 +104,7 @@ def edges(
             permits=permits,
             tokens=tokens,
             oauth=AuthorizationServer(policy, credentials, tokens, store, uses),
-            people=People(passwords, store, deployment.limiter, clock),
+            people=People(passwords, store, deployment.limiter, clock, policy.balancers),
             ready=ready,
             log=write,
             decisions=decisions,

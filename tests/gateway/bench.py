@@ -101,7 +101,8 @@ class Bench(Keys):
         self.uses = Uses(self.store, self.clock)
         self.oauth = AuthorizationServer(gateway, known, self.tokens, self.store, self.uses)
         limiter = MemoryLimiter()
-        self.people = People(load_passwords(gateway, home), self.store, limiter, self.clock)
+        passwords = load_passwords(gateway, home)
+        self.people = People(passwords, self.store, limiter, self.clock, gateway.balancers)
         self.decisions = Decisions(self.store, self.clock, gateway.decisions)
         self.missing: list[str] = []
         self.log: list[dict[str, Any]] = []

@@ -222,6 +222,7 @@ WRONG = [
     ("url: http://127.0.0.1:1/base", 'url: "http://[::1/"', "`url` must say where it runs"),
     ("url: http://127.0.0.1:1/base", "url: http://host:99999/", "`url` must say where it runs"),
     ("127.0.0.1:1/base", "clerk:secret@127.0.0.1:1", "`url` must say where it runs: "),
+    ("127.0.0.1:1/base", "a b/", "`url` must say where it runs"),
     ("      url: http://127.0.0.1:1/base\n", "", "`url` must say where it runs"),
     ("      url:", "      app: a:b\n      url:", "leave this out"),
     ("sizes:", "scopes: {shop.read: GET}\n      sizes:", "operation dropLine has no scope"),

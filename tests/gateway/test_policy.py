@@ -73,6 +73,11 @@ WRONG = [
     ("status: current", "status: newest", "apis.process.orders.versions.3.status: "),
     ("{deleteOrder: 2/h}", "{dropOrder: 2/h}", "limits.dropOrder: operation dropOrder is not in"),
     ("{deleteOrder: 2/h}", "{deleteOrder: 2}", "apis.process.orders.limits.deleteOrder: "),
+    ("[gateway.example.com]", '["a b"]', "2: hosts.0: a b: one name or address is expected"),
+    ("[gateway.example.com]", '["*"]', "2: hosts.0: *: one name or address is expected"),
+    ("[gateway.example.com]", '["a:80"]', "2: hosts.0: a:80: one name or address is expected"),
+    ("version: 1\n", "version: 1\nbalancers: [10.0.0.1/8]\n", "balancers.0: 10.0.0.1/8: a network"),
+    ("3: {status", "-1: {status", "apis.process.orders.versions.-1: a major version is 1 or more"),
     ("version: 1\n", "version: [1\n", "gateway.yaml:2: did not find expected ',' or ']'"),
 ]
 

@@ -95,6 +95,25 @@ async def test_a_header_is_checked_as_the_document_says(bench: Bench) -> None:
     assert answer.json()["errors"][0]["where"] == "header"
 
 
+async def test_every_line_of_a_header_is_checked(tmp_path: Path) -> None:
+    document = copy.deepcopy(SHOP)
+    kind = {"name": "X-Kind", "in": "header", "schema": {"enum": ["a", "b"]}}
+    document["paths"]["/orders"]["get"]["parameters"].append(kind)
+    bench = bench_of(tmp_path, document=document)
+    token = list(bench.bearer().items())
+
+    for lines, told in (
+        ([("x-trace", "af"), ("x-trace", "b")], []),
+        ([("x-trace", "xyz"), ("x-trace", "b")], [("X-Trace", "wrong-form")]),
+        ([("x-kind", "evil"), ("x-kind", "a")], [("X-Kind", "repeated-parameter")]),
+    ):
+        answer = await bench.http.get(f"{ROOT}/orders?top=1", headers=[*token, *lines])
+
+        errors = answer.json().get("errors", [])
+        assert [(each["parameter"], each["code"]) for each in errors] == told
+    bench.store.close()
+
+
 BODIES: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
     (GOOD, []),
     (GOOD | {"due": None, "mail": "a@b", "link": "https://a.example/b", "kind": "order"}, []),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 import httpx
 import pytest
 
-from apis.gateway.people import BY_PERSON, SESSION_S
+from apis.gateway.balancers import caller_of
+from apis.gateway.guard import Scope
+from apis.gateway.people import BY_ADDRESS, BY_BOTH, BY_PERSON, SESSION_S
 from tests.gateway.bench import ISSUER, PASSWORD, Bench
 from tests.gateway.portal import BACK, Browser, asking, came_back, token_of
 
@@ -58,12 +62,12 @@ async def test_what_a_person_types_stays_text(browser: Browser) -> None:
 async def test_too_many_attempts_wait_even_with_the_right_password(
     browser: Browser, bench: Bench
 ) -> None:
-    for _ in range(BY_PERSON.burst):
+    for _ in range(BY_BOTH.burst):
         assert (await browser.signs_in("ann", "wrong")).status_code == 401
 
     stopped = await browser.signs_in()
     assert stopped.status_code == 429
-    assert 1 <= int(stopped.headers["retry-after"]) <= BY_PERSON.window
+    assert 1 <= int(stopped.headers["retry-after"]) <= BY_BOTH.window
     assert (await browser.signs_in("bob")).status_code == 200
 
     bench.clock.advance(int(stopped.headers["retry-after"]) + 1)
@@ -72,10 +76,51 @@ async def test_too_many_attempts_wait_even_with_the_right_password(
     assert (await another.signs_in()).status_code == 200
 
 
-async def test_one_address_cannot_try_everybody(browser: Browser) -> None:
-    statuses = [(await browser.signs_in(f"person-{n}", "x")).status_code for n in range(31)]
+async def test_who_guesses_a_password_does_not_lock_out_whose_it_is(bench: Bench) -> None:
+    attempts = [await bench.people.wait("ann", asked_from("192.0.2.9")) for _ in range(300)]
 
-    assert statuses[-1] == 429
+    assert attempts[-1] > 0
+    assert await bench.people.wait("ann", asked_from("192.0.2.1")) == 0
+
+
+async def test_many_addresses_together_guess_slowly(bench: Bench) -> None:
+    waits = [
+        await bench.people.wait("ann", asked_from(f"192.0.2.{n}")) for n in range(BY_PERSON.burst)
+    ]
+
+    assert set(waits) == {0}
+    assert 0 < await bench.people.wait("ann", asked_from("198.51.100.1")) <= BY_PERSON.step
+
+
+async def test_one_address_cannot_try_everybody(bench: Bench) -> None:
+    asked = asked_from("192.0.2.9")
+    waits = [await bench.people.wait(f"person-{n}", asked) for n in range(BY_ADDRESS.burst + 1)]
+
+    assert [wait > 0 for wait in waits] == [False] * BY_ADDRESS.burst + [True]
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "caller"),
+    [
+        ("192.0.2.9", "", "192.0.2.9"),
+        ("192.0.2.9", "198.51.100.1", "192.0.2.9"),
+        ("10.0.0.2", "", "10.0.0.2"),
+        ("10.0.0.2", "198.51.100.1", "198.51.100.1"),
+        ("10.0.0.2", "203.0.113.7, 198.51.100.1", "198.51.100.1"),
+        ("10.0.0.2", "198.51.100.1, 10.0.0.3", "198.51.100.1"),
+        ("10.0.0.2", "198.51.100.1:4711", "198.51.100.1"),
+        ("::ffff:10.0.0.2", "198.51.100.1", "198.51.100.1"),
+        ("10.0.0.2", "[2001:db8:0:1::7]:4711", "2001:db8:0:1::/64"),
+        ("2001:db8:0:1::8", "", "2001:db8:0:1::/64"),
+    ],
+)
+def test_only_a_balancer_of_ours_says_who_asks(peer: str, forwarded: str, caller: str) -> None:
+    assert caller_of(asked_from(peer, forwarded), [ip_network("10.0.0.0/8")]) == caller
+
+
+def asked_from(peer: str, forwarded: str = "") -> Scope:
+    """A request from an address, with what is said on the way about whose it is."""
+    return {"client": (peer, 1), "headers": [(b"x-forwarded-for", forwarded.encode())]}
 
 
 async def test_a_session_s_cookie_is_new_and_no_script_reads_it(browser: Browser) -> None:
