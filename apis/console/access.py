@@ -52,7 +52,8 @@ def make_key(settings: Settings, client: str, scopes: tuple[str, ...], days: int
     made = stored(
         settings, lambda c: api_keys.make(c, client, frozenset(scopes), now, now + days * DAY_S)
     )
-    return f"{made.key}\nIt is shown this once. Its id is {made.id}; it ends in {days} days."
+    ends = f"it ends in {days} day{'s' * (days > 1)}"
+    return f"{made.key}\nIt is shown this once. Its id is {made.id}; {ends}."
 
 
 def list_keys(settings: Settings) -> list[str]:

@@ -24,6 +24,8 @@ from apis.runtime.settings import Settings
 from apis.runtime.store import Store
 
 PAGE = 5_000
+PLAN_WIDTH = 240
+"""A file or pipe has room for whole names; a table is never wider than what it holds."""
 SHOWN_AS = {"allowed": "green", "refused": "red", "observed": "yellow"}
 
 
@@ -102,7 +104,7 @@ def replayed(store: Store, replay: Replay) -> Impact:
 
 def show_impact(found: Impact) -> None:
     """Print the table, and what was looked at."""
-    screen = console()
+    screen = console(plain_width=PLAN_WIDTH)
     if found.affected:
         shown = table(
             "Client", "Operation", "Version", "Calls", "Would be refused", "Why", "First", "Last"

@@ -32,10 +32,10 @@ WIDTHS = (18, 19, 7, 7)  # so that a table does not jump about while it grows
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
-def console(*, stderr: bool = False) -> Console:
+def console(*, stderr: bool = False, plain_width: int = PLAIN_WIDTH) -> Console:
     """The terminal; a file or pipe gets lines of one width and no colour."""
     tty = (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(stderr=stderr, highlight=False, width=None if tty else PLAIN_WIDTH)
+    return Console(stderr=stderr, highlight=False, width=None if tty else plain_width)
 
 
 def money(value: Money | None) -> str:
