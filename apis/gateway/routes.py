@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import combinations
 from typing import Any
 
 import msgspec
@@ -17,7 +18,6 @@ from apis.gateway.windows import Named
 
 _PART = re.compile(r"[^{}]*|\{[^{}]+\}")
 _WHOLE = "a parameter is a whole part of a path"
-_TWICE = "another path is the same but for the names of its parameters"
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -77,13 +77,14 @@ def mount_of(  # noqa: PLR0917 - all of it was decided by the caller
     mount = Mount(target, version, successor, document, {}, {})
     tier, api, _ = target.split("/")
     system = tier == "system" and not rules.foreign
-    seen: set[tuple[str | None, ...]] = set()
+    seen: dict[tuple[str | None, ...], str] = {}
     for template, item in document.get("paths", {}).items():
         path = template.removeprefix(f"/{target}") or "/"
         shape = tuple(None if part.startswith("{") else part for part in path.split("/"))
-        if shape in seen or not all(map(_PART.fullmatch, path.split("/"))):
-            found.append(f"{template}: {_TWICE if shape in seen else _WHOLE}")
-        seen.add(shape)
+        if (other := seen.setdefault(shape, template)) != template:
+            found.append(f"{template} takes the same paths as {other}")
+        elif not all(map(_PART.fullmatch, path.split("/"))):
+            found.append(f"{template}: {_WHOLE}")
         methods: dict[str, Route] = {}
         for method in METHODS:
             if (operation := item.get(method)) is None:
@@ -106,4 +107,21 @@ def mount_of(  # noqa: PLR0917 - all of it was decided by the caller
             mount.plain[path] = methods
     for shapes in mount.shapes.values():
         shapes.sort(key=lambda each: [part is None for part in each[0]])  # the plainest first
-    return mount, found
+    return mount, found + list(_crossings(mount))
+
+
+def _crossings(mount: Mount) -> Iterator[str]:
+    """Templates that take one path with different scopes, and none is the plainer one."""
+    for shapes in mount.shapes.values():
+        for (one, ours), (other, theirs) in combinations(shapes, 2):
+            apart = [pair for pair in zip(one, other, strict=True) if pair[0] != pair[1]]
+            sides = {pair[0] is None for pair in apart}
+            if len(sides) == 1 or not all(None in pair for pair in apart):
+                continue
+            for method in sorted(ours.keys() & theirs.keys()):
+                if ours[method].scope != theirs[method].scope:
+                    yield f"{method} {_shown(one)} and {_shown(other)} take one path for two scopes"
+
+
+def _shown(shape: tuple[str | None, ...]) -> str:
+    return "/".join("{}" if part is None else part for part in shape)

@@ -249,7 +249,25 @@ ODD = [
     ("[{login: [shop.read]}]", "{login: []}", "shop.yaml:4: security: "),
     ("type: [number, ", "type: [{}, ", "GET /orders: "),
     ("  /orders:\n", "  /orders/{id}:cancel: {}\n  /orders:\n", "a whole part of a path"),
-    ("  /orders:\n", "  /orders/{other}: {}\n  /orders:\n", "the same but for the names"),
+    (
+        "  /orders:\n",
+        "  /orders/{other}: {}\n  /orders:\n",
+        "/orders/{id} takes the same paths as /orders/{other}",
+    ),
+    (
+        "  /orders:\n",
+        "  /orders/{id}:cancel: {post: {}}\n  /orders:\n",
+        "/orders/{id} takes the same paths as /orders/{id}:cancel",
+    ),
+    (
+        "  /orders:\n",
+        (
+            "  /orders/all/lines/{line}: {delete: {security: [{login: [shop.read]}]}}\n"
+            "  /orders/{id}/lines/first: {delete: {security: [{login: [shop.write]}]}}\n"
+            "  /orders:\n"
+        ),
+        "DELETE /orders/all/lines/{} and /orders/{}/lines/first take one path for two scopes",
+    ),
 ]
 
 
