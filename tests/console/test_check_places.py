@@ -239,7 +239,7 @@ GATEWAY = [
     ),
     # names of settings
     ("rate: 6000/min", "rte: 6000/min", "plans.internal.rte: there is no such setting, only burst"),
-    ("plans:\n", "plan:\n", "plan: there is no such setting, only apis, clients"),
+    ("plans:\n", "plan:\n", "plan: there is no such setting, only apis, balancers, clients"),
     ("    roles: [integration", "    role: [integration", "clients.demo.role: there is no such"),
     ("  demo:\n    plan:", "«  demo:\n    plans:", "clients.demo: `plan` is missing"),
     ("version: 1\n", "version: '1'\n", "version: Expected `int`, got `str`"),
