@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
 import sys
+import tokenize
 from collections.abc import Iterator
 
 from tests.architecture.tree import File, Project, Rule
@@ -29,6 +31,9 @@ MAY_ASK_REAL_TIME = {
     "apis/runtime/watching.py": "files change and other processes revoke in real time",
 }
 VENDOR_TABLES = {"vendor.py", "mapping.py", "adapter.py", "feed.py"}
+MAPS_AND_ERRORS = {"vendor.py", "mapping.py"}
+MOST_OF_A_VENDOR = 600
+SILENT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
 NOT_IN_VENDORS = {"litestar", "sqlalchemy", "dbos", "redis", "structlog", "process_apis"}
 NOT_IN_FLOWS = {"litestar", "httpx", "dbos"}
 CLASS_NAME = re.compile(r"^(Abstract|Base)[A-Z]|^I[A-Z][a-z]|(Impl|Manager|Helper|Service)$")
@@ -77,6 +82,32 @@ def vendors_stay_thin(project: Project) -> Iterator[str]:
             for name in file.imports():
                 if name.split(".")[0] in NOT_IN_VENDORS:
                     yield f"{file}: imports {name}"
+
+
+def vendors_stay_small(project: Project) -> Iterator[str]:
+    for vendor in sorted(project.vendors()):
+        own = [
+            file
+            for file in project.under("system_apis")
+            if file.path.parts[1] == vendor
+            and "sandbox" not in file.path.parts
+            and file.path.name not in MAPS_AND_ERRORS
+        ]
+        if (lines := sum(map(lines_of_code, own))) > MOST_OF_A_VENDOR:
+            yield f"system_apis/{vendor}: {lines} lines of code, at most {MOST_OF_A_VENDOR}"
+
+
+def lines_of_code(file: File) -> int:
+    """Its lines but for blank ones, comments and docstrings."""
+    words = [
+        node.value
+        for node in ast.walk(file.tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    ]
+    said = {line for each in words for line in range(each.lineno, (each.end_lineno or 0) + 1)}
+    tokens = tokenize.generate_tokens(io.StringIO(file.text).readline)
+    code = (token for token in tokens if token.type not in SILENT and token.string.strip())
+    return len({n for each in code for n in range(each.start[0], each.end[0] + 1)} - said)
 
 
 def no_pickle(project: Project) -> Iterator[str]:
@@ -176,6 +207,11 @@ RULES = [
         "an adapter knows no database, web framework or log",
         vendors_stay_thin,
         {"system_apis/acme/adapter.py": "import structlog\n"},
+    ),
+    Rule(
+        "a vendor without its sandbox and tables has at most 600 lines of code",
+        vendors_stay_small,
+        {"system_apis/acme/vendor.py": "", "system_apis/acme/adapter.py": "x = 1\n" * 601},
     ),
     Rule("nothing is pickled", no_pickle, {"apis/x.py": "def f():\n    import pickle\n"}),
     Rule(
