@@ -8,6 +8,7 @@ started. THROUGHLINE_TEST_POSTGRES and THROUGHLINE_TEST_REDIS name servers to us
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import os
 import pwd
@@ -35,8 +36,9 @@ from psycopg import sql
 ROOT = Path(__file__).parent.parent
 REDIS_FOLDER = ROOT / ".venv" / "redis"
 PORTS = 10_240, 32_768
-CLAIMS: deque[socket.socket] = deque(maxlen=200)
-"""The numbers given out last; whoever has an older one listens on it by now."""
+CLAIMS: deque[socket.socket] = deque()
+MOST_CLAIMS = 200
+"""So many numbers given out last are held; whoever has an older one listens on it by now."""
 START_S = 30.0
 STOP_S = 10.0
 
@@ -249,6 +251,12 @@ def unpack_redis() -> None:
             subprocess.run(["dpkg", "-x", package, REDIS_FOLDER], check=True)
 
 
+@atexit.register
+def _let_go() -> None:
+    while CLAIMS:
+        CLAIMS.pop().close()
+
+
 def free_port() -> int:
     """A loopback port that nobody listens on, of those the system gives to no connection.
 
@@ -266,6 +274,8 @@ def free_port() -> int:
             claim.close()
             continue
         CLAIMS.append(claim)
+        if len(CLAIMS) > MOST_CLAIMS:
+            CLAIMS.popleft().close()
         return port
 
 
