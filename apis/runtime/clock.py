@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 import httpx
 
 TICK_S = 0.1
+LATE = timedelta(seconds=1)
+"""An answer that is this much behind was long under way: time does not go back for it."""
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -70,7 +72,9 @@ class Clock:
     async def _taken(self, http: httpx.AsyncClient, url: str) -> None:
         with contextlib.suppress(httpx.HTTPError, ValueError, KeyError):  # it may be restarting
             answer = (await http.get(url)).json()
-            self.set(datetime.fromisoformat(answer["now"]))
+            moment = datetime.fromisoformat(answer["now"])
+            if not timedelta(0) <= self.now() - moment < LATE:
+                self.set(moment)
 
     async def follow(self, url: str) -> None:
         """Follow the clock served at `url` for ever."""
