@@ -26,6 +26,7 @@ from system_apis.kantata.vendor import KANTATA
 from tests.runtime.acme import asks, made, rows
 from tests.system_apis.kantata.connected import DATA, TOKEN_URL, answered
 
+pytestmark = pytest.mark.one_form  # what an error means knows no store
 PLACE = f"{DATA}/workspaces/812"
 STORIES = f"{DATA}/stories?include=external_references"
 NO_SEARCH: dict[str, Any] = {"results": [], "workspaces": {}}

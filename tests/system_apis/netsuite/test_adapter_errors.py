@@ -32,6 +32,7 @@ from system_apis.netsuite.vendor import NETSUITE, token_request
 from tests.runtime.acme import asks, made, rows
 from tests.system_apis.netsuite.connected import HOST, REST, SUITEQL_URL, TOKEN_URL, answered
 
+pytestmark = pytest.mark.one_form  # what an error means knows no store
 PLACE = f"{REST}/record/v1/job/9001"
 NEW = f"{REST}/record/v1/customer/eid:customer-1"
 CUSTOMER = Customer(name="Nordlicht", entity="DE")

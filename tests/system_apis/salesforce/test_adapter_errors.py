@@ -31,6 +31,7 @@ from system_apis.salesforce.vendor import SALESFORCE, token_request
 from tests.runtime.acme import asks, made, rows
 from tests.system_apis.salesforce.connected import DATA, HOST, TOKEN_URL, answered
 
+pytestmark = pytest.mark.one_form  # what an error means knows no store
 DEAL = "006Tl0000000001IAA"
 MARK = DealMark(project_key="project-7", status="active")
 PLACE = f"{DATA}/sobjects/Opportunity/{DEAL}"
