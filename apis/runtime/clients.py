@@ -145,12 +145,12 @@ class Remote:
         status, headers, body = await self(
             scope["method"], scope["path"], query, b"".join(parts), scope[SCOPE_KEY]
         )
-        kept = [(name, value) for name, value in headers if name.lower() not in HOP_BY_HOP]
+        kept = [(name, value) for name, value in headers if name.lower() not in NOT_PASSED_ON]
         await send({"type": "http.response.start", "status": status, "headers": kept})
         await send({"type": "http.response.body", "body": body})
 
 
-HOP_BY_HOP = {
+NOT_PASSED_ON = {
     b"connection",
     b"keep-alive",
     b"transfer-encoding",
@@ -158,6 +158,7 @@ HOP_BY_HOP = {
     b"server",
     b"content-encoding",
 }
+"""Of one hop, or the next server's own to say; the body has been unpacked here."""
 Target = Local | Remote
 
 
