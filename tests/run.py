@@ -29,7 +29,7 @@ def embedded(report: Path) -> int:
 
 
 def production(report: Path) -> int:
-    """PostgreSQL and Redis, each lane's own; what is the same in both forms has run in the first."""
+    """PostgreSQL and Redis of each lane; what is the same in both forms ran in the first."""
     with servers():
         pass  # they can be had: each lane starts them in the same way
     shared = "THROUGHLINE_TEST_REDIS" in os.environ
