@@ -11,6 +11,7 @@ import msgspec
 
 from apis.runtime.caps import Caps
 from apis.runtime.metadata import Feed
+from apis.runtime.references import secret
 
 DRAIN_S = 5
 QUEUE_EVERY_S = 0.05
@@ -49,13 +50,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         port = int(env.get("PORT", "8080"))
         unattended = env.get("THROUGHLINE_ENV") not in {"demo", "test"}
         lag = env.get("THROUGHLINE_SEARCH_LAG")
-        redis_url = env.get("THROUGHLINE_REDIS_URL") or None
+        redis_url = private("THROUGHLINE_REDIS_URL", env) or None
         return cls(
             home=home,
             env=env.get("THROUGHLINE_ENV", "production"),
-            database_url=env.get(
-                "THROUGHLINE_DATABASE_URL", f"sqlite:///{home}/throughline.sqlite"
-            ),
+            database_url=private("THROUGHLINE_DATABASE_URL", env)
+            or f"sqlite:///{home}/throughline.sqlite",
             redis_url=redis_url,
             workers=int(env.get("THROUGHLINE_WORKERS") or (2 if redis_url else 1)),
             port=port,
@@ -86,9 +86,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(feed, every_s=self.feed_every_s)
 
 
+def private(name: str, env: Mapping[str, str]) -> str | None:
+    """A variable that is secret: its value, or of `file:/path` what stands in that file."""
+    given = env.get(name)
+    if not given or not given.startswith("file:"):
+        return given
+    return str(secret(given, env, Path()).reveal())
+
+
 def internal_key(env: Mapping[str, str], home: Path) -> bytes:
     """The key of internal tokens: given, or `$THROUGHLINE_HOME/internal.key`, made once."""
-    if given := env.get("THROUGHLINE_INTERNAL_KEY"):
+    if given := private("THROUGHLINE_INTERNAL_KEY", env):
         return given.encode()
     path = home / "internal.key"
     try:
