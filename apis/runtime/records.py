@@ -15,7 +15,6 @@ from typing import Any
 import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from apis.runtime.settings import private
 from contracts.canonical.identity import Ref, Source
 from contracts.schemas import contracts
 from contracts.versions import current, lift
@@ -38,9 +37,8 @@ class Records:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Records:
-        """With the key of `THROUGHLINE_RECORDS_KEY` (base64, 32 bytes) or without one."""
-        key = private(KEY, env)
-        return cls(base64.b64decode(key) if key else None)
+        """With the key in `THROUGHLINE_RECORDS_KEY` (base64, 32 bytes) or without one."""
+        return cls(base64.b64decode(env[KEY]) if env.get(KEY) else None)
 
     def dump(self, value: object) -> dict[str, Any] | None:
         """The stored form of a value; TypeError for a type that is not on the list."""
