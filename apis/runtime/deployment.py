@@ -43,7 +43,7 @@ class Deployment:
         self.parts = parts
         self.gateway = policy_of(settings)
         self.metadata = Metadata.load(settings.entities)
-        self.store = Store(settings.database_url)
+        self.store = Store(settings.database_url, digest_key=settings.digest_key)
         self.engine = Engine(settings.database_url, poll_s=settings.queue_every_s)
         self.clock = Clock()
         self.tokens = InternalTokens(settings.internal_key)
