@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from apis.runtime import log
-from apis.runtime.clock import simulated_clock_url
+from apis.runtime.clock import Clock, simulated_clock_url
 from apis.runtime.pids import free_number, may_listen, pid_file
 from apis.runtime.settings import Settings
 from contracts.errors import ThroughlineError
@@ -116,11 +116,16 @@ def sandbox(vendor: str, port: int, *, tls: bool) -> None:
 
 
 @main.command()
-def check() -> None:
+@click.option("--production", is_flag=True, help="Also say what would be unsafe in production.")
+def check(*, production: bool) -> None:
     """Whether gateway.yaml, entities.yaml and the published contracts fit together."""
     from apis.console.checking import findings  # noqa: PLC0415 - only this command needs it
+    from apis.console.production import unsafe  # noqa: PLC0415 - as above
 
-    found = findings(settings())
+    known = settings()
+    found = findings(known)
+    if production:
+        found += unsafe(known, os.environ, Clock().now().date())
     for finding in found:
         click.echo(finding, err=True)
     click.echo("nothing is wrong" if not found else f"{len(found)} found")

@@ -30,10 +30,10 @@ HEAD = """\
 
 Made from the code by `python -m apis.console.reference --write`; edit the code, not this page.
 
-What a process is told comes from its environment, once, at its start. What is true of the firm stands in
-two files: `gateway.yaml` (policy: who may call what) and `entities.yaml` (metadata: entities, connections,
-mappings). `throughline check` reads all of it and starts nothing; `throughline check --production` also
-says what is unsafe.
+What a process is told comes from its environment, once, at its start. What is true of the firm
+stands in two files: `gateway.yaml` (policy: who may call what) and `entities.yaml` (metadata:
+entities, connections, mappings). `throughline check` reads all of it and starts nothing;
+`throughline check --production` also says what is unsafe.
 """
 
 
@@ -55,7 +55,7 @@ def page() -> str:
 def variables() -> Iterator[str]:
     """The table of the environment."""
     yield "## Environment\n"
-    yield "A *secret* may also be `file:/path`, a file that nobody else can read (mode 600).\n"
+    yield "A *secret* may also be `file:/path` of a file that nobody else can read (mode 600).\n"
     yield "| Variable | Default | Meaning |"
     yield "| --- | --- | --- |"
     for each in VARIABLES:

@@ -111,9 +111,26 @@ VARIABLES = (
     Variable(
         "THROUGHLINE_RECORDS_KEY",
         NONE,
-        "32 bytes in base64; with it, recorded values are encrypted, [golden records and events are"
-        " not](decisions/0012-what-the-records-key-seals.md)",
+        "`file:` or `env:` of 32 bytes in base64 (or the text itself); of several, after commas,"
+        " the first encrypts and all decrypt; with it, recorded values are encrypted, [golden"
+        " records and events are not](decisions/0012-what-the-records-key-seals.md)",
         secret=True,
+    ),
+    Variable(
+        "THROUGHLINE_DIGEST_KEY",
+        "made once, in the home",
+        "`file:` or `env:` of the key behind the hashes in the audit: the same on all hosts",
+        secret=True,
+    ),
+    Variable(
+        "THROUGHLINE_AUDIT_KEY",
+        "`audit.key` in the home",
+        "the file of the key that signs the audit's heads, made once: the same for all workers",
+    ),
+    Variable(
+        "THROUGHLINE_AUDIT_HEADS",
+        "`audit` in the home",
+        "the folder of the signed heads: a second place, best one where nothing can be taken back",
     ),
     Variable("THROUGHLINE_SANDBOX_LATENCY_MS", "0", "how long a sandbox takes to answer"),
     Variable(

@@ -55,7 +55,9 @@ def measured(name: str, url: str, folder: Path, rows: int) -> list[Figure]:
     grown = peak_mb() - memory
     loop = seconds(lambda: bare_loop(rows))
     store.close()
-    say(f"  {name}: bare SELECT {bare:.1f} s, bare sha256+json {loop:.1f} s, memory {grown:+.0f} MB")
+    say(
+        f"  {name}: bare SELECT {bare:.1f} s, bare sha256+json {loop:.1f} s, memory {grown:+.0f} MB"
+    )
     beside = f"{loop / verifying:.2f} of sha256+json, {bare / verifying:.2f} of a bare SELECT"
     rate = f"{rows / verifying:,.0f} rows/s, {beside}, memory {grown:+.0f} MB"
     return [
