@@ -41,6 +41,7 @@ lock: .venv/.ready ## resolve the dependencies again (UPGRADE=1 takes newer vers
 	@test -x $(UV) || .venv/bin/python -m pip install --quiet --target .venv/uv uv==0.13.8
 	$(COMPILE) pyproject.toml -o requirements.lock
 	$(COMPILE) pyproject.toml --group dev --constraint requirements.lock -o requirements-dev.lock
+	$(COMPILE) deploy/build.in --constraint requirements-dev.lock -o deploy/build.lock
 	$(COMPILE) tests/fidelity/requirements.in -o tests/fidelity/requirements.lock
 	$(COMPILE) tests/benchmarks/peer/requirements.in -o tests/benchmarks/peer/requirements.lock
 
