@@ -21,6 +21,7 @@ from contracts.errors import ThroughlineError
 WORKER = "worker"
 PORT = click.IntRange(1, 65_535)
 DAY = click.DateTime(["%Y-%m-%d"])
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 class NotPossible(click.ClickException):
@@ -183,7 +184,7 @@ def gateway() -> None:
 
 
 @gateway.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=FILE)
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 def plan(file: Path, *, as_json: bool) -> None:
     """Whom another gateway.yaml would have affected: asks the calls recorded in the database."""
@@ -272,11 +273,13 @@ def audit() -> None:
 
 
 @audit.command()
-def verify() -> None:
+@click.option("--export", "file", type=FILE, help="Look at an exported file alone, no database.")
+@click.option("--key", help="The fingerprint that the key of the export must have.")
+def verify(file: Path | None, key: str | None) -> None:
     """Whether every tier's audit is whole: rows, chain, and the heads that were signed."""
-    from apis.console.auditing import verified  # noqa: PLC0415 - only this command needs it
+    from apis.console import audit_export, auditing  # noqa: PLC0415 - only this command needs it
 
-    told, wrong = verified(settings())
+    told, wrong = audit_export.checked(file, key) if file else auditing.verified(settings())
     for line in told:
         click.echo(line)
     for finding in wrong:
@@ -284,6 +287,21 @@ def verify() -> None:
         click.echo(f"{finding.tier}{row}: {finding.code}: {finding.detail}", err=True)
     click.echo("nothing is wrong" if not wrong else f"{len(wrong)} found")
     sys.exit(1 if wrong else 0)
+
+
+@audit.command()
+@click.option("--from", "since", type=DAY, required=True, help="The first day, in UTC.")
+@click.option("--to", "until", type=DAY, required=True, help="The last day, in UTC.")
+@click.option("--tier", type=click.Choice(("gateway", "system", "process", "experience")))
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Else the terminal.")
+def export(since: datetime, until: datetime, tier: str | None, out: Path | None) -> None:
+    """The rows of a period, one a line, with what proves them to somebody else."""
+    from apis.console.audit_export import exported  # noqa: PLC0415 - only this command needs it
+
+    if until < since:
+        raise click.BadParameter(f"{until:%F} is before {since:%F}", param_hint="--to")
+    for line in exported(settings(), since.date(), until.date(), tier, out):
+        click.echo(line, err=True)
 
 
 @main.command()

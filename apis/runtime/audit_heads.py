@@ -43,8 +43,8 @@ class Signer:
     """The key that signs heads (made once, mode 600) and the folder they are kept in."""
 
     def __init__(self, key: Path, folder: Path) -> None:
-        self._folder = folder
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder = folder
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._key = _key(key)
         self.public = self._key.public_key()
         self._last: dict[str, Head | None] = {}
@@ -52,13 +52,11 @@ class Signer:
 
     def heads(self, tier: str) -> Path:
         """The second place: one signed head a line."""
-        return heads_of(self._folder, tier)
+        return heads_of(self.folder, tier)
 
     def sign(self, head: Head) -> None:
         """Append the head with its signature, and see it onto the disk."""
-        head = msgspec.structs.replace(head, key=fingerprint(self.public))
-        signature = base64.b64encode(self._key.sign(_signed(head))).decode()
-        line = b"\n" + _encode(msgspec.structs.replace(head, signature=signature)) + b"\n"
+        line = b"\n" + _encode(self.signed(head)) + b"\n"
         handle = os.open(self.heads(head.tier), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(handle, "ab") as file:
             file.write(line)
@@ -66,6 +64,12 @@ class Signer:
             os.fsync(file.fileno())
         self._last[head.tier] = head
         self._behind.discard(head.tier)
+
+    def signed(self, head: Head) -> Head:
+        """The head with the key's name and signature."""
+        head = msgspec.structs.replace(head, key=fingerprint(self.public))
+        signature = base64.b64encode(self._key.sign(_signed(head))).decode()
+        return msgspec.structs.replace(head, signature=signature)
 
     def behind(self, tier: str) -> bool:
         """Whether rows were chained so late that their head is due at once."""

@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -104,7 +105,7 @@ class Deployment:
             engine=self.engine,
             clock=self.clock,
             metadata=self.metadata,
-            records=records(),
+            records=records(self.settings.home),
             connect=self.connect,
             leases=self.leases,
             cursors=Cursors(self.settings.internal_key),
@@ -236,10 +237,10 @@ def policy_of(settings: Settings) -> Gateway:
     return load_gateway(text, settings.gateway.name)
 
 
-def records() -> Records:
+def records(home: Path) -> Records:
     """What writes and reads recorded values; Misconfigured where their key is none."""
     try:
-        return Records.from_env(os.environ)
+        return Records.from_env(os.environ, home)
     except ValueError:
         told = f"{KEY} is not 32 bytes in base64"
         raise Misconfigured("settings.invalid", told) from None

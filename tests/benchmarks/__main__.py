@@ -1,6 +1,7 @@
 """`python -m tests.benchmarks [name ...]`: each figure beside a bare version, in one table.
 
-Names: hops mapping edge gateway overload idle latency throughput split audit; all when none is given.
+Names: hops mapping edge gateway overload idle latency throughput split audit; all
+when none is given.
 Always exits 0 unless a benchmark breaks: no test asserts on these, as a busy machine is no defect.
 """
 

@@ -1,9 +1,8 @@
-"""The programs of the compose file, started as its containers are: from the wheel, by no one's tree."""
+"""The programs of the compose file, started as its containers are: from the wheel alone."""
 
 from __future__ import annotations
 
 import os
-import pwd
 import re
 import shutil
 import subprocess
@@ -18,7 +17,16 @@ import yaml
 
 from tests.deploy.files import DEPLOY, PROGRAMS
 from tests.house import House, port
-from tests.servers import ROOT, Servers, drop_database, flush, free_port, fresh_database
+from tests.servers import (
+    ROOT,
+    Servers,
+    drop_database,
+    flush,
+    free_port,
+    fresh_database,
+    temporary_folder,
+    unprivileged,
+)
 
 SCOPES = ["catalog.read", "projects.read"]
 
@@ -44,9 +52,7 @@ class Installed(House):
             path.touch(0o600)
             path.write_text("a secret of the tests, long enough")
         self._configure()
-        self.places = {
-            name: free_port() for name in ("8080", "8101", "8102", "8103") for _ in (name,)
-        }
+        self.places = {name: free_port() for name in ("8080", "8101", "8102", "8103")}
         self.gateway = f"http://127.0.0.1:{self.places['8080']}"
 
     def _configure(self) -> None:
@@ -92,10 +98,16 @@ class Installed(House):
         }
         command = [self.here(str(word)) for word in service["command"]]
         log = (self.root / f"{part}.log").open("wb")
-        user = {} if os.geteuid() else {"user": "nobody", "group": "nogroup", "extra_groups": []}
+        user: dict[str, Any] = {}
+        if not os.geteuid():
+            user = {"user": "nobody", "group": "nogroup", "extra_groups": []}
         self.processes[part] = subprocess.Popen(
             [sys.executable, "-P", "-m", "apis.cli", *command],
-            **{"env": told, "cwd": self.folder, "stdout": log, "stderr": log, **user},
+            env=told,
+            cwd=self.folder,
+            stdout=log,
+            stderr=log,
+            **user,
         )
 
     def told(self, part: str) -> str:
@@ -104,23 +116,20 @@ class Installed(House):
 
 
 @pytest.fixture
-def installed(production: Servers, tmp_path: Path) -> Iterator[Installed]:
+def installed(production: Servers) -> Iterator[Installed]:
     url = fresh_database(production.database_url)
     redis = production.redis_url.rpartition("/")[0] + "/4"
     flush(redis)
-    installed = Installed(tmp_path, url, redis)
-    if not os.geteuid():
-        nobody = pwd.getpwnam("nobody")
-        for path in (tmp_path, *tmp_path.rglob("*")):
-            os.chown(path, nobody.pw_uid, nobody.pw_gid)
-        for path in (tmp_path, *tmp_path.parents):
-            if path.stat().st_uid == 0 and path != Path("/"):
-                path.chmod(path.stat().st_mode | 0o011)
-    try:
-        yield installed
-    finally:
-        installed.close()
-        drop_database(production.database_url, url)
+    with temporary_folder() as folder:
+        installed = Installed(folder, url, redis)
+        owner = unprivileged(folder)
+        for path in folder.rglob("*") if owner else ():
+            os.chown(path, owner["user"], owner["group"])
+        try:
+            yield installed
+        finally:
+            installed.close()
+            drop_database(production.database_url, url)
 
 
 @pytest.mark.several_hosts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from decimal import Decimal
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ from apis.runtime.records import KEY, Records
 from contracts.canonical.deal import Deal, DealLine
 from contracts.canonical.identity import Ref, Source
 from contracts.canonical.money import Money
+from contracts.errors import Misconfigured
 
 DEAL = Deal(
     external_id="006A",
@@ -39,7 +41,7 @@ def test_what_is_no_contract_cannot_be_recorded() -> None:
 
 def test_with_a_key_nothing_can_be_read_without_it() -> None:
     key = base64.b64encode(bytes(32)).decode()
-    records = Records.from_env({KEY: key})
+    records = Records.from_env({KEY: key}, Path())
 
     kept = records.dump(DEAL)
 
@@ -47,6 +49,25 @@ def test_with_a_key_nothing_can_be_read_without_it() -> None:
     assert records.load(kept) == DEAL
     with pytest.raises(ValueError, match="encrypted"):
         Records().load(kept)
+
+
+def test_a_key_is_named_and_the_one_before_it_still_opens_what_it_sealed(tmp_path: Path) -> None:
+    for name, key in (("old", bytes(32)), ("new", bytes(range(32)))):
+        (tmp_path / name).touch(0o600)
+        (tmp_path / name).write_text(base64.b64encode(key).decode() + "\n")
+    old = Records.from_env({KEY: "file:{home}/old"}, tmp_path)
+    both = Records.from_env({KEY: "file:{home}/new, file:{home}/old"}, tmp_path)
+    new = Records.from_env(
+        {KEY: "env:VAULT", "VAULT": base64.b64encode(bytes(range(32))).decode()}, tmp_path
+    )
+
+    assert both.load(old.dump(DEAL)) == DEAL
+    assert new.load(both.dump(DEAL)) == DEAL
+    with pytest.raises(ValueError, match="no key of THROUGHLINE_RECORDS_KEY opens it"):
+        old.load(both.dump(DEAL))
+    (tmp_path / "old").chmod(0o640)
+    with pytest.raises(Misconfigured, match="chmod 600"):
+        Records.from_env({KEY: "file:{home}/old"}, tmp_path)
 
 
 def test_what_was_recorded_before_a_key_was_set_is_still_read() -> None:
