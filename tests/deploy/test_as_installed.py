@@ -97,18 +97,18 @@ class Installed(House):
             "PATH": os.environ["PATH"],
         }
         command = [self.here(str(word)) for word in service["command"]]
-        log = (self.root / f"{part}.log").open("wb")
         user: dict[str, Any] = {}
         if not os.geteuid():
             user = {"user": "nobody", "group": "nogroup", "extra_groups": []}
-        self.processes[part] = subprocess.Popen(
-            [sys.executable, "-P", "-m", "apis.cli", *command],
-            env=told,
-            cwd=self.folder,
-            stdout=log,
-            stderr=log,
-            **user,
-        )
+        with (self.root / f"{part}.log").open("wb") as log:
+            self.processes[part] = subprocess.Popen(
+                [sys.executable, "-P", "-m", "apis.cli", *command],
+                env=told,
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                **user,
+            )
 
     def told(self, part: str) -> str:
         """The end of a process's log."""

@@ -15,7 +15,9 @@ from tests.servers import ROOT
 KNOWN = {each.name for each in VARIABLES}
 SECRET = {each.name for each in VARIABLES if each.secret}
 IMAGE = (DEPLOY / "Containerfile").read_text()
-LITERAL = re.compile(r"(?i)(?:password|secret|token|key)\w*\s*[:=]\s*[\"']?(?!file:)[A-Za-z0-9+=]{16,}")
+LITERAL = re.compile(
+    r"(?i)(?:password|secret|token|key)\w*\s*[:=]\s*[\"']?(?!file:)[A-Za-z0-9+=]{16,}"
+)
 DEPLOYMENTS = manifests("Deployment")
 
 
