@@ -178,6 +178,30 @@ def backfill(since: datetime, client: str, *, dry_run: bool, **wanted: str | Non
     sys.exit(run_backfill(settings(), client, asked, dry_run=dry_run))
 
 
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def backup(folder: Path) -> None:
+    """The database with the engine's tables, keys and signed heads, into a new FOLDER."""
+    from apis.console import backups  # noqa: PLC0415 - only this command needs it
+
+    for line in backups.backup(settings(), folder):
+        click.echo(line)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(exists=True, path_type=Path), required=False)
+@click.option("--reconciled", is_flag=True, help="All that vendors have is known again.")
+def restore(folder: Path | None, *, reconciled: bool) -> None:
+    """Put a backup in the place of what is there; nothing may run meanwhile."""
+    from apis.console import backups  # noqa: PLC0415 - only this command needs it
+
+    if (folder is None) == (not reconciled):
+        raise click.UsageError("name the folder of a backup, or say --reconciled")
+    done = backups.restore(settings(), folder) if folder else [backups.reconciled(settings())]
+    for line in done:
+        click.echo(line)
+
+
 @main.group()
 def gateway() -> None:
     """The policy of the gateway."""

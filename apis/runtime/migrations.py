@@ -28,6 +28,7 @@ ENGINE = table("runtime", "engine", Column("has", String(120), primary_key=True)
 OWNERS = (
     "apis.gateway.own",
     "apis.runtime.writes",
+    "apis.runtime.restores",
     "apis.runtime.audit",
     "process_apis.starts",
     "experience_apis.projections",

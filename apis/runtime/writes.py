@@ -222,6 +222,15 @@ def _lapsed(connection: Connection, sending: Sending, row: Any, now: float) -> C
     return Claim("find", sent_at=datetime.fromisoformat(row.sent_at))
 
 
+def doubt(connection: Connection, sending: Sending, since: datetime) -> Claim:
+    """A create that may have been sent before the database was restored, by no row's account."""
+    if sending.write.find is None:
+        mine = WRITES.c.slot == sending.slot
+        connection.execute(sa.update(WRITES).where(mine).values(state="uncertain", lease=0.0))
+        return Claim("ask")
+    return Claim("find", sent_at=since)
+
+
 def resend(connection: Connection, sending: Sending) -> None:
     """A look-up found nothing for long enough: record that it is sent once more."""
     mine = WRITES.c.slot == sending.slot

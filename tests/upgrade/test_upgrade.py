@@ -6,13 +6,13 @@ import asyncio
 import signal
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from tests.duplicates import doubled, projects
 from tests.firm import RUNS, Firm
 from tests.house import House, port
 from tests.servers import Servers, drop_database, flush, fresh_database
@@ -134,6 +134,7 @@ async def test_an_upgrade_with_fifty_flows_in_flight_strands_repeats_and_fails_n
     assert load.failures == []
     assert len({run["id"] for run in runs}) == DEALS
     assert rolled.open_runs() == 0
+    assert projects(firm) == (DEALS, DEALS)
     assert doubled(firm) == {}
 
 
@@ -143,21 +144,3 @@ def begun(firm: Firm) -> list[Deal]:
     for system in firm.systems:
         system.latency(SLOW_MS)
     return deals
-
-
-def doubled(firm: Firm) -> dict[str, int]:
-    """The business keys of ours that more than one record of a system carries."""
-    state = firm.kantata.state()
-    names = {each["id"]: each["service_model_ref"] for each in state["external_references"]}
-    keys: Counter[str] = Counter()
-    for kind, records in state.items():
-        for record in records:
-            for reference in record.get("external_reference_ids", ()):
-                keys[f"kantata {kind} {names[reference]}"] += 1
-    for kind, records in firm.netsuite.state().items():
-        for record in records:
-            if record.get("externalId"):
-                keys[f"netsuite {kind} {record['externalId']}"] += 1
-    projects = sum(key.startswith("kantata workspaces project-") for key in keys)
-    assert projects == DEALS, projects
-    return {key: count for key, count in keys.items() if count > 1}
