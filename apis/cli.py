@@ -190,14 +190,18 @@ def backup(folder: Path) -> None:
 
 @main.command()
 @click.argument("folder", type=click.Path(exists=True, path_type=Path), required=False)
+@click.option("--mark", is_flag=True, help="The database was put back by other means.")
 @click.option("--reconciled", is_flag=True, help="All that vendors have is known again.")
-def restore(folder: Path | None, *, reconciled: bool) -> None:
+def restore(folder: Path | None, *, mark: bool, reconciled: bool) -> None:
     """Put a backup in the place of what is there; nothing may run meanwhile."""
     from apis.console import backups  # noqa: PLC0415 - only this command needs it
 
-    if (folder is None) == (not reconciled):
-        raise click.UsageError("name the folder of a backup, or say --reconciled")
-    done = backups.restore(settings(), folder) if folder else [backups.reconciled(settings())]
+    if [folder is not None, mark, reconciled].count(True) != 1:
+        raise click.UsageError("name the folder of a backup, or say --mark or --reconciled")
+    if folder is not None:
+        done = backups.restore(settings(), folder)
+    else:
+        done = [backups.restored_elsewhere(settings()) if mark else backups.reconciled(settings())]
     for line in done:
         click.echo(line)
 

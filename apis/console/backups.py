@@ -34,6 +34,7 @@ MANIFEST = "manifest.json"
 DATABASE = {True: "database.sqlite", False: "database.dump"}
 ENGINES = "dbos"
 """The engine's schema; on SQLite its tables are in the same file."""
+UNTIL = "until `throughline restore --reconciled`, every create is looked for at its vendor first"
 NOT_KEPT = {"run", "logs", "sandboxes", "migrate.lock"}
 OTHERS = (
     "select count(*) from pg_stat_activity"
@@ -148,17 +149,29 @@ def restore(settings: Settings, folder: Path) -> list[str]:
     else:
         put_postgres(settings, folder, stamp)
     beside = put_home(settings, folder, stamp)
-    store = Store(settings.database_url, digest_key=settings.digest_key)
-    try:
-        lift(store)
-        store.write_now(marked, now, manifest["taken_at"])
-    finally:
-        store.close()
+    mark(settings, manifest["taken_at"])
     return [
         f"the database is that of {manifest['taken_at']}; what was there is kept as before-{stamp}",
         *beside,
-        "until `throughline restore --reconciled`, every create is looked for at its vendor first",
+        UNTIL,
     ]
+
+
+def restored_elsewhere(settings: Settings) -> str:
+    """Mark a database that was put back by other means, such as its provider's own."""
+    nobody_runs(settings)
+    mark(settings, "unknown")
+    return UNTIL
+
+
+def mark(settings: Settings, taken_at: str) -> None:
+    """Lift the database to this release, and mark that vendors may know more than it does."""
+    store = Store(settings.database_url, digest_key=settings.digest_key)
+    try:
+        lift(store)
+        store.write_now(marked, asyncio.run(present()), taken_at)
+    finally:
+        store.close()
 
 
 def marked(connection: Connection, now: Any, taken_at: str) -> None:

@@ -12,7 +12,7 @@ TOP = CODE | {
     *(".ci", ".editorconfig", ".gitattributes", ".github", ".gitignore"),
     *("CHANGELOG.md", "LICENSE", "Makefile", "README.md", "docs", "gateway.yaml"),
     *("alembic.ini", "pyproject.toml", "requirements.lock", "requirements-dev.lock", "tests"),
-    *("deploy", "sbom.cdx.json"),
+    *("deploy", ".containerignore"),
 }
 NOT_HERE = {"utils", "util", "common", "helpers", "base", "core", "services", "managers", "models"}
 VENDOR = {"vendor.py", "mapping.py", "adapter.py", "README.md"}

@@ -10,7 +10,7 @@ import pytest
 from tests.duplicates import doubled, keys, projects
 from tests.firm import Firm
 from tests.house import House
-from tests.servers import Servers, drop_database, flush, fresh_database
+from tests.servers import Servers, drop_database, flush, fresh_database, postgres_packed
 
 SLOW_MS = 150
 
@@ -25,6 +25,8 @@ def restored(production: Servers | None, tmp_path: Path) -> Iterator[House]:
         flush(redis)
     (tmp_path / "home").mkdir()
     house = House(tmp_path / "home", url, redis)
+    if packed := postgres_packed():  # its programs are of the version of the server under test
+        house.env["PATH"] = f"{packed}:{house.env['PATH']}"
     try:
         house.opens_sandboxes()
         opens(house)
@@ -92,6 +94,7 @@ async def test_what_vendors_got_since_the_backup_is_found_and_not_made_again(
     assert restored.says("audit", "verify")[0] == 0
 
 
+@pytest.mark.one_form
 def test_a_backup_is_whole_private_and_never_written_over(restored: House, tmp_path: Path) -> None:
     folder = tmp_path / "backup"
 
