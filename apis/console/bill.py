@@ -116,7 +116,7 @@ def licence_of(package: Distribution) -> dict[str, Any] | None:
     """What a package says of its licence: the expression, its classifier, or its own words."""
     said = package.metadata
     names = ("License-Expression", "License")
-    expression = next((said[name] for name in names if name in said and said[name]), "")
+    expression = next(filter(None, (said[name] for name in names if name in said)), "")
     if expression in SPDX:
         return {"license": {"id": SPDX[expression]}}
     if "License-Expression" in said or expression in SPDX.values():
