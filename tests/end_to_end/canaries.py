@@ -132,5 +132,5 @@ def tables(url: str) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
     with psycopg.connect(url) as connection:
         for name, columns in connection.execute(COLUMNS).fetchall():
             cells = ", ".join(f'"{column}"' for column in columns)
-            rows = connection.execute(f"SELECT {cells} FROM {name}")  # type: ignore[arg-type] # noqa: S608 - as above
-            yield name, (dict(zip(columns, row, strict=True)) for row in rows)
+            found = connection.execute(f"SELECT {cells} FROM {name}".encode())  # noqa: S608 - as above
+            yield name, (dict(zip(columns, row, strict=True)) for row in found)

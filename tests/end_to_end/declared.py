@@ -13,6 +13,10 @@ CLIENTS = (
 FIRM = ("customer", "tax id")
 WORDS = ("person in words", "private e-mail", "bank account", "tax id in words", "cost rate")
 ITEM = "a work item holds the words of people and vendors, for those who may decide it"
+ASKED = (
+    *("answer headers", "problem headers", "logs/gateway.log", "trace", "audit.jsonl"),
+    *("gateway.decisions.request_id", "process.audit.cause"),
+)
 Declared = dict[str, tuple[tuple[str, ...], str]]
 
 KEPT: Declared = {
@@ -42,12 +46,6 @@ BUSINESS: Declared = {
 }
 ECHOED: Declared = {
     "problem": (("request id", "unknown name"), "the caller's own name of the field or request"),
-    **dict.fromkeys(
-        (
-            *("answer headers", "problem headers", "logs/gateway.log", "trace"),
-            *("gateway.decisions.request_id", "process.audit.cause", "audit.jsonl"),
-        ),
-        (("request id",), "the name a caller gave its request, letters and digits alone"),
-    ),
+    **dict.fromkeys(ASKED, (("request id",), "the name a caller gave its request")),
 }
 DECLARED: Declared = dict(chain(KEPT.items(), BUSINESS.items(), ECHOED.items()))
