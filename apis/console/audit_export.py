@@ -33,6 +33,8 @@ from contracts.errors import NotFound, Rejected
 
 _line = msgspec.json.Encoder().encode_into
 ROW = (*COVERED, "hash")
+NAMES = set(ROW)
+UNKNOWN = (None,) * len(ROW)
 
 
 class Period(NamedTuple):
@@ -179,7 +181,7 @@ class _Parts:
         """The cells of rows, as far as they go."""
         while self.next and "hash" in self.next:
             row = self.take()
-            yield tuple(row.get(name) for name in ROW)
+            yield tuple(row.get(name) for name in ROW) if row.keys() == NAMES else UNKNOWN
 
 
 def _checked(parts: _Parts, key: str | None) -> tuple[list[str], list[Finding]]:

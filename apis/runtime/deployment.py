@@ -45,7 +45,10 @@ class Deployment:
         self.gateway = policy_of(settings)
         self.metadata = Metadata.load(settings.entities)
         self.store = Store(settings.database_url, digest_key=settings.digest_key)
-        self.engine = Engine(settings.database_url, poll_s=settings.queue_every_s)
+        self.records = records(settings.home)
+        self.engine = Engine(
+            settings.database_url, poll_s=settings.queue_every_s, records=self.records
+        )
         self.clock = Clock()
         self.tokens = InternalTokens(settings.internal_key)
         self.redis: Redis | None = (
@@ -105,7 +108,7 @@ class Deployment:
             engine=self.engine,
             clock=self.clock,
             metadata=self.metadata,
-            records=records(self.settings.home),
+            records=self.records,
             connect=self.connect,
             leases=self.leases,
             cursors=Cursors(self.settings.internal_key),

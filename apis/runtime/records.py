@@ -29,6 +29,7 @@ PLAIN: dict[str, Any] = {
 }  # fmt: skip
 KEY = "THROUGHLINE_RECORDS_KEY"
 NONCE = 12
+SEALED = '{"sealed":"'
 
 
 class Records:
@@ -56,33 +57,39 @@ class Records:
         if name is None:
             msg = f"{type(value).__name__} cannot be recorded: it is no contract"
             raise TypeError(msg)
-        record = {"type": name, "version": current(name), "data": msgspec.to_builtins(value)}
-        return self._sealed(record) if self._ciphers else record
+        return {"type": name, "version": current(name), "data": msgspec.to_builtins(value)}
 
     def load(self, record: Mapping[str, Any] | None) -> Any:
         """The value of a stored form, as the current version of its type."""
         if record is None:
             return None
-        if "sealed" in record:
-            record = self._opened(record["sealed"])
+        if "sealed" in record:  # by releases that sealed each value, and not all that is kept
+            record = msgspec.json.decode(self._opened(record["sealed"]))
         if record["type"] == "list":
             return [self.load(each) for each in record["data"]]
         data = lift(record["type"], record["version"], record["data"])
         return msgspec.convert(data, self._types[record["type"]], strict=False)
 
-    def _sealed(self, record: Mapping[str, Any]) -> dict[str, Any]:
+    def seal(self, text: str) -> str:
+        """What may be kept of a text: with a key, nothing that can be read."""
+        if not self._ciphers:
+            return text
         nonce = os.urandom(NONCE)
-        text = self._ciphers[0].encrypt(nonce, msgspec.json.encode(record), None)
-        return {"sealed": base64.b64encode(nonce + text).decode()}
+        sealed = self._ciphers[0].encrypt(nonce, text.encode(), None)
+        return SEALED + base64.b64encode(nonce + sealed).decode() + '"}'
 
-    def _opened(self, sealed: str) -> dict[str, Any]:
+    def unseal(self, kept: str) -> str:
+        """The text again; what was kept before there was a key is itself."""
+        if not kept.startswith(SEALED):
+            return kept
+        return self._opened(kept[len(SEALED) : -2]).decode()
+
+    def _opened(self, sealed: str) -> bytes:
         data = base64.b64decode(sealed)
         for cipher in self._ciphers:
             try:
-                text = cipher.decrypt(data[:NONCE], data[NONCE:], None)
+                return cipher.decrypt(data[:NONCE], data[NONCE:], None)
             except InvalidTag:  # sealed with another of the keys
                 continue
-            opened: dict[str, Any] = msgspec.json.decode(text)
-            return opened
         msg = f"a recorded value is encrypted and no key of {KEY} opens it"
         raise ValueError(msg)
