@@ -9,7 +9,7 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
 	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fidelity crash bench lock clean
+.PHONY: help run test check fidelity crash bench lock sbom clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -41,8 +41,13 @@ lock: .venv/.ready ## resolve the dependencies again (UPGRADE=1 takes newer vers
 	@test -x $(UV) || .venv/bin/python -m pip install --quiet --target .venv/uv uv==0.13.8
 	$(COMPILE) pyproject.toml -o requirements.lock
 	$(COMPILE) pyproject.toml --group dev --constraint requirements.lock -o requirements-dev.lock
+	$(COMPILE) deploy/build.in --constraint requirements-dev.lock -o deploy/build.lock
 	$(COMPILE) tests/fidelity/requirements.in -o tests/fidelity/requirements.lock
 	$(COMPILE) tests/benchmarks/peer/requirements.in -o tests/benchmarks/peer/requirements.lock
+
+sbom: .venv/.ready ## what a release is made of, as CycloneDX: dist/throughline.cdx.json
+	@mkdir -p dist
+	@.venv/bin/python -m apis.console.bill > dist/throughline.cdx.json
 
 clean: ## remove what was installed and cached; $THROUGHLINE_HOME (./var) stays
 	rm -rf .venv .fidelity .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

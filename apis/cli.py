@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from apis.runtime import log
-from apis.runtime.clock import simulated_clock_url
+from apis.runtime.clock import Clock, simulated_clock_url
 from apis.runtime.pids import free_number, may_listen, pid_file
 from apis.runtime.settings import Settings
 from contracts.errors import ThroughlineError
@@ -21,6 +21,7 @@ from contracts.errors import ThroughlineError
 WORKER = "worker"
 PORT = click.IntRange(1, 65_535)
 DAY = click.DateTime(["%Y-%m-%d"])
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 class NotPossible(click.ClickException):
@@ -116,11 +117,16 @@ def sandbox(vendor: str, port: int, *, tls: bool) -> None:
 
 
 @main.command()
-def check() -> None:
+@click.option("--production", is_flag=True, help="Also say what would be unsafe in production.")
+def check(*, production: bool) -> None:
     """Whether gateway.yaml, entities.yaml and the published contracts fit together."""
     from apis.console.checking import findings  # noqa: PLC0415 - only this command needs it
+    from apis.console.production import unsafe  # noqa: PLC0415 - as above
 
-    found = findings(settings())
+    known = settings()
+    found = findings(known)
+    if production:
+        found += unsafe(known, os.environ, Clock().now().date())
     for finding in found:
         click.echo(finding, err=True)
     click.echo("nothing is wrong" if not found else f"{len(found)} found")
@@ -172,13 +178,41 @@ def backfill(since: datetime, client: str, *, dry_run: bool, **wanted: str | Non
     sys.exit(run_backfill(settings(), client, asked, dry_run=dry_run))
 
 
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def backup(folder: Path) -> None:
+    """The database with the engine's tables, keys and signed heads, into a new FOLDER."""
+    from apis.console import backups  # noqa: PLC0415 - only this command needs it
+
+    for line in backups.backup(settings(), folder):
+        click.echo(line)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(exists=True, path_type=Path), required=False)
+@click.option("--mark", is_flag=True, help="The database was put back by other means.")
+@click.option("--reconciled", is_flag=True, help="All that vendors have is known again.")
+def restore(folder: Path | None, *, mark: bool, reconciled: bool) -> None:
+    """Put a backup in the place of what is there; nothing may run meanwhile."""
+    from apis.console import backups  # noqa: PLC0415 - only this command needs it
+
+    if [folder is not None, mark, reconciled].count(True) != 1:
+        raise click.UsageError("name the folder of a backup, or say --mark or --reconciled")
+    if folder is not None:
+        done = backups.restore(settings(), folder)
+    else:
+        done = [backups.restored_elsewhere(settings()) if mark else backups.reconciled(settings())]
+    for line in done:
+        click.echo(line)
+
+
 @main.group()
 def gateway() -> None:
     """The policy of the gateway."""
 
 
 @gateway.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=FILE)
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 def plan(file: Path, *, as_json: bool) -> None:
     """Whom another gateway.yaml would have affected: asks the calls recorded in the database."""
@@ -267,11 +301,13 @@ def audit() -> None:
 
 
 @audit.command()
-def verify() -> None:
+@click.option("--export", "file", type=FILE, help="Look at an exported file alone, no database.")
+@click.option("--key", help="The fingerprint that the key of the export must have.")
+def verify(file: Path | None, key: str | None) -> None:
     """Whether every tier's audit is whole: rows, chain, and the heads that were signed."""
-    from apis.console.auditing import verified  # noqa: PLC0415 - only this command needs it
+    from apis.console import audit_export, auditing  # noqa: PLC0415 - only this command needs it
 
-    told, wrong = verified(settings())
+    told, wrong = audit_export.checked(file, key) if file else auditing.verified(settings())
     for line in told:
         click.echo(line)
     for finding in wrong:
@@ -279,6 +315,21 @@ def verify() -> None:
         click.echo(f"{finding.tier}{row}: {finding.code}: {finding.detail}", err=True)
     click.echo("nothing is wrong" if not wrong else f"{len(wrong)} found")
     sys.exit(1 if wrong else 0)
+
+
+@audit.command()
+@click.option("--from", "since", type=DAY, required=True, help="The first day, in UTC.")
+@click.option("--to", "until", type=DAY, required=True, help="The last day, in UTC.")
+@click.option("--tier", type=click.Choice(("gateway", "system", "process", "experience")))
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Else the terminal.")
+def export(since: datetime, until: datetime, tier: str | None, out: Path | None) -> None:
+    """The rows of a period, one a line, with what proves them to somebody else."""
+    from apis.console.audit_export import exported  # noqa: PLC0415 - only this command needs it
+
+    if until < since:
+        raise click.BadParameter(f"{until:%F} is before {since:%F}", param_hint="--to")
+    for line in exported(settings(), since.date(), until.date(), tier, out):
+        click.echo(line, err=True)
 
 
 @main.command()

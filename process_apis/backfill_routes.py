@@ -134,7 +134,7 @@ def accepted(ask: Ask, runtime: Runtime) -> None:
     """Refuse a system that is no CRM here, an unknown entity and a day that has not come."""
     metadata, errors = runtime.metadata, []
     if ask.connection not in (known := crms(metadata)):
-        told = f"deals are won in {', '.join(known)}, not in {ask.connection[:40]!r}"
+        told = f"deals are won in {', '.join(known)}, not in what is named here"
         errors.append(FieldError(pointer="/system", code="unknown", message=told))
     if ask.entity is not None and ask.entity not in metadata.entities:
         told = f"{ask.entity[:40]!r} is none of {', '.join(sorted(metadata.entities))}"

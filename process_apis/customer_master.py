@@ -6,7 +6,6 @@ Owned by the process tier. A golden id is made in one place and any id finds the
 from __future__ import annotations
 
 import re
-import secrets
 import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,7 +17,7 @@ from sqlalchemy import Column, Connection, Index, Integer, String, Text
 
 from apis.runtime import runs
 from apis.runtime.flow import current
-from apis.runtime.ids import crockford
+from apis.runtime.ids import child_id
 from apis.runtime.store import change, find, insert_new, table
 from apis.runtime.whose import By, belongs, merged
 from contracts.canonical.contract import Contract
@@ -104,20 +103,6 @@ LEGAL_FORMS = (
 )
 
 
-def new_id(at: datetime) -> str:
-    """A UUIDv7 as 26 characters: sorts by the moment it was made."""
-    milliseconds = int(at.timestamp() * 1000)
-    rest = secrets.randbits(74)
-    number = (
-        (milliseconds << 80)
-        | (0x7 << 76)
-        | ((rest >> 62) << 64)
-        | (0b10 << 62)
-        | (rest & ((1 << 62) - 1))
-    )
-    return crockford(number)
-
-
 def known(connection: Connection, object: str, source: Source) -> str | None:  # noqa: A002 - the word
     """The golden id of a record, if it has one."""
     given = {
@@ -130,10 +115,13 @@ def known(connection: Connection, object: str, source: Source) -> str | None:  #
 
 
 def golden(connection: Connection, object: str, source: Source, at: datetime) -> str:  # noqa: A002 - the word
-    """The golden id of a record, made if it has none; two callers get the same."""
+    """The golden id of a record, made if it has none; two callers get the same.
+
+    It follows from the record, so that after a restore it is the one that vendors were told.
+    """
     if found := known(connection, object, source):
         return found
-    mine = new_id(at)
+    mine = child_id(object, f"{source.connection}/{source.external_id}")
     place = {"connection": source.connection, "external_id": source.external_id}
     if insert_new(connection, XREF, object=object, **place, valid_from=at.isoformat(), id=mine):
         return mine

@@ -145,7 +145,7 @@ def accepted(source: Source, runtime: Runtime) -> None:
     """Refuse a system that has no deals and an id that no system gives, before any run."""
     errors = []
     if source.connection not in (known := crms(runtime.metadata)):
-        told = f"deals are won in {', '.join(known)}, not in {source.connection[:40]!r}"
+        told = f"deals are won in {', '.join(known)}, not in what is named here"
         errors.append(FieldError(pointer="/deal/system", code="unknown", message=told))
     if not EXTERNAL_ID.fullmatch(source.external_id):
         told = "an id has 1 to 100 letters, digits, dashes, underscores or dots"

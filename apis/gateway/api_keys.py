@@ -104,7 +104,7 @@ class ApiKeys:
         if row is None or row.revoked_at is not None or row.expires_at <= now:
             return None
         client = self._clients.get(row.client)
-        if client is None:
+        if client is None or client.ended(self._tokens.clock.now()):
             return None
         until, scopes = (
             int(min(row.expires_at, now + AGAIN_S)) - LEEWAY_S,

@@ -165,6 +165,8 @@ class ClientAuthentication:
             client_id = self._public(form.get("client_id", ""))
         if form.get("client_id", client_id) != client_id:
             raise InvalidRequestError("Two clients are named.")
+        if self._clients[client_id].ended(self._clock.now()):
+            raise not_proven()
         return client_id
 
     def _public(self, client_id: str) -> str:

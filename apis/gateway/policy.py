@@ -5,7 +5,7 @@ A mistake names its place: `gateway.yaml:5: plans.internal.rate: ...`; all are t
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Literal
 
 import msgspec
@@ -49,6 +49,8 @@ class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who asks. `secret` and `keys` are references, never values (public keys may be inline)."""
 
     plan: str
+    until: date | None = None
+    """The last day on which it gets tokens."""
     scopes: frozenset[str] = frozenset()
     roles: tuple[str, ...] = ()
     secret: str | tuple[str, str] | None = None
@@ -60,6 +62,9 @@ class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where people who signed in are sent; such a client acts for them, never for itself."""
     certificate: Literal["required"] | None = None
     """Its tokens are bound to the certificate it shows (RFC 8705), and worth nothing without."""
+    owner: str = ""
+    contact: str = ""
+    """Whose it is, and whom to tell before something it uses goes."""
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -70,6 +75,10 @@ class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def public(self) -> bool:
         """Whether it cannot prove who it is: it runs where people can read it."""
         return self.secret is None and self.keys is None
+
+    def ended(self, now: datetime) -> bool:
+        """Whether its last day is over."""
+        return self.until is not None and now.date() > self.until
 
 
 class Person(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

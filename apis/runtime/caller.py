@@ -13,6 +13,7 @@ from apis.runtime.clock import Clock
 from apis.runtime.context import CURRENT, Call, Context
 from apis.runtime.metadata import Connection
 from apis.runtime.owners import Owners
+from apis.runtime.restores import restored_at
 from apis.runtime.store import Store
 from apis.runtime.wire import lost, unlisted
 from apis.runtime.writes import (
@@ -22,6 +23,7 @@ from apis.runtime.writes import (
     Write,
     claim,
     claim_all,
+    doubt,
     let_go,
     overwritten,
     resend,
@@ -88,6 +90,8 @@ class Caller:
         self._store = store
         self._clock = clock
         self._owners = owners
+        self._restored: datetime | None = None
+        self._looked = False
 
     def owned(self, write: Write) -> tuple[str, ...]:
         """The attributes of a write that are this connection's, or ours, to change."""
@@ -140,7 +144,19 @@ class Caller:
         self._allowed(sending)
         if sending.context.plan:
             return await self._planned(sending, there)
-        return await self._known(sending, await claim(self._store, sending))
+        held = await claim(self._store, sending)
+        return await self._known(sending, await self._doubted(sending, held))
+
+    async def _doubted(self, sending: Sending, held: Claim) -> Claim:
+        """After a restore the ledger may not know what was made: it is looked for first."""
+        if held.act != "send" or sending.write.kind != "create":
+            return held
+        if not self._looked:
+            self._restored, self._looked = await self._store.read(restored_at), True
+        searched = sending.write.find is not None or sending.context.decided is None
+        if self._restored is None or not searched:
+            return held
+        return await self._store.write(doubt, sending, self._restored)
 
     async def _earlier_of(self, sendings: Sequence[Sending]) -> list[Outcome | None]:
         """`_earlier` of the records of one call: a record's error is its outcome."""
@@ -148,7 +164,9 @@ class Caller:
         meant = [each for each, out in zip(sendings, found, strict=True) if out is None]
         held = iter(await self._store.write(claim_all, meant) if meant else ())
         return [
-            await self._known_or_error(each, next(held)) if out is None else out
+            await self._known_or_error(each, await self._doubted(each, next(held)))
+            if out is None
+            else out
             for each, out in zip(sendings, found, strict=True)
         ]
 

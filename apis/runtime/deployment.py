@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -43,8 +44,11 @@ class Deployment:
         self.parts = parts
         self.gateway = policy_of(settings)
         self.metadata = Metadata.load(settings.entities)
-        self.store = Store(settings.database_url)
-        self.engine = Engine(settings.database_url, poll_s=settings.queue_every_s)
+        self.store = Store(settings.database_url, digest_key=settings.digest_key)
+        self.records = records(settings.home)
+        self.engine = Engine(
+            settings.database_url, poll_s=settings.queue_every_s, records=self.records
+        )
         self.clock = Clock()
         self.tokens = InternalTokens(settings.internal_key)
         self.redis: Redis | None = (
@@ -104,7 +108,7 @@ class Deployment:
             engine=self.engine,
             clock=self.clock,
             metadata=self.metadata,
-            records=records(),
+            records=self.records,
             connect=self.connect,
             leases=self.leases,
             cursors=Cursors(self.settings.internal_key),
@@ -236,10 +240,10 @@ def policy_of(settings: Settings) -> Gateway:
     return load_gateway(text, settings.gateway.name)
 
 
-def records() -> Records:
+def records(home: Path) -> Records:
     """What writes and reads recorded values; Misconfigured where their key is none."""
     try:
-        return Records.from_env(os.environ)
+        return Records.from_env(os.environ, home)
     except ValueError:
         told = f"{KEY} is not 32 bytes in base64"
         raise Misconfigured("settings.invalid", told) from None

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, Serializer
 from sqlalchemy import Connection, event
 
+from apis.runtime.records import Records
 from apis.runtime.settings import QUEUE_EVERY_S
 from apis.runtime.store import BUSY_S, engine_for
 from apis.runtime.turns import turns, writes_in_turn
@@ -37,7 +38,13 @@ class StoredError(Exception):
 
 
 class Json(Serializer):
-    """Values as JSON text. `tl_json_1` is stored per row: its meaning never changes."""
+    """Values as JSON text, sealed where there is a key: arguments, outcomes, decisions, errors.
+
+    `tl_json_1` is stored per row: its meaning never changes.
+    """
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
 
     def name(self) -> str:
         """What rows are marked with."""
@@ -47,11 +54,11 @@ class Json(Serializer):
         """Text of a value; an error keeps its name and message."""
         if isinstance(data, BaseException):
             data = {"$error": type(data).__name__, "message": str(data)}
-        return msgspec.json.encode(data).decode()
+        return self._records.seal(msgspec.json.encode(data).decode())
 
     def deserialize(self, serialized_data: str) -> Any:
         """The value again; an error comes back as `StoredError`."""
-        value = msgspec.json.decode(serialized_data)
+        value = msgspec.json.decode(self._records.unseal(serialized_data))
         if isinstance(value, dict) and "$error" in value:
             return StoredError(f"{value['$error']}: {value['message']}")
         return value
@@ -68,8 +75,11 @@ class Pending(msgspec.Struct, frozen=True):
 class Engine:
     """Enqueue, resume and cancel from any process; `launch` makes this one run flows."""
 
-    def __init__(self, url: str, *, poll_s: float = QUEUE_EVERY_S) -> None:
+    def __init__(
+        self, url: str, *, poll_s: float = QUEUE_EVERY_S, records: Records | None = None
+    ) -> None:
         self._url = url
+        self._values = Json(records or Records())
         self._poll_s = poll_s
         self._database = journal_database(url)
         self._client: DBOSClient | None = None
@@ -95,7 +105,7 @@ class Engine:
             "system_database_engine": self._database,
             "application_version": VERSION,
             "executor_id": owner,
-            "serializer": Json(),
+            "serializer": self._values,
             "use_listen_notify": True,
             "run_migrations": False,
             "log_level": "WARNING",
@@ -140,7 +150,7 @@ class Engine:
         if self._client is None:
             self._client = DBOSClient(
                 system_database_engine=self._database,
-                serializer=Json(),
+                serializer=self._values,
                 application_name=NAME,
                 lazy=True,
             )

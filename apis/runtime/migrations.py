@@ -1,14 +1,14 @@
 """The database as this release needs it: each tier's tables by Alembic, then the engine's own.
 
 Scripts are `apis/migrations/<tier>/versions/<number>_<what>.py`, one line of them per tier. They
-only add, so that the release before this one runs beside it.
+only add, so that the release before this one runs beside it. `apis.runtime.drafting` writes the
+next one; those of `released.json` are never edited.
 """
 
 from __future__ import annotations
 
 import fcntl
 import importlib
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -28,6 +28,7 @@ ENGINE = table("runtime", "engine", Column("has", String(120), primary_key=True)
 OWNERS = (
     "apis.gateway.own",
     "apis.runtime.writes",
+    "apis.runtime.restores",
     "apis.runtime.audit",
     "process_apis.starts",
     "experience_apis.projections",
@@ -36,22 +37,6 @@ OWNERS = (
 log = get_logger(__name__)
 LOCK = 7_401_000
 WAIT_S = 0.05
-FIRST = '''\
-"""The first tables of the {tier} tier."""
-# ruff: noqa: D103, INP001 - Alembic loads it by its path; a function is named by its table
-
-from __future__ import annotations
-
-import sqlalchemy as sa
-from alembic import op
-
-revision = "0001"
-down_revision = None
-
-
-def upgrade() -> None:
-{calls}
-'''
 
 
 def migrate(store: Store, engine: Engine, home: Path) -> None:
@@ -147,39 +132,15 @@ def declared() -> list[Table]:
     return METADATA.sorted_tables
 
 
-def draft() -> list[str]:
-    """Write each tier's first script anew from its declared tables, while none is released."""
-    written: list[str] = []
-    for tier in TIERS:
-        tables = [each for each in declared() if each.schema == tier]
-        path = SCRIPTS / tier / "versions" / "0001_first.py"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        calls = "\n".join(f"    {each.name}()" for each in tables)
-        text = FIRST.format(tier=tier, calls=calls)
-        path.write_text("\n\n".join([text, *(creation(each) for each in tables)]), "utf-8")
-        written.append(str(path))
-    command = [sys.executable, "-m", "ruff", "format", "--quiet", *written]
-    subprocess.run(command, check=True)  # noqa: S603 - our own words
-    return written
-
-
-def creation(made: Table) -> str:
-    """The function that makes one table with its indexes."""
-    from alembic.autogenerate import render_python_code  # noqa: PLC0415 - only drafting needs it
-    from alembic.operations import ops  # noqa: PLC0415 - as above
-
-    indexes = sorted(made.indexes, key=lambda index: str(index.name))
-    operations: list[ops.MigrateOperation] = [
-        ops.CreateTableOp.from_table(made),
-        *(ops.CreateIndexOp.from_index(index) for index in indexes),
-    ]
-    lines = render_python_code(ops.UpgradeOps(ops=operations)).splitlines()
-    code = [f"    {line.removeprefix('    ')}" for line in lines if line.lstrip()[:1] != "#"]
-    return "\n".join([f"def {made.name}() -> None:", *code, ""])
-
-
 if __name__ == "__main__":
-    if sys.argv[1:] != ["draft"]:
-        sys.exit("usage: python -m apis.runtime.migrations draft")
-    for each in draft():
+    from apis.runtime import drafting  # it takes what it needs: this module is not imported twice
+
+    match sys.argv[1:]:
+        case ["draft", *what]:
+            done = drafting.draft(SCRIPTS, declared(), *what[:1])
+        case ["release"]:
+            done = drafting.release(SCRIPTS)
+        case _:
+            sys.exit("usage: python -m apis.runtime.migrations draft [what] | release")
+    for each in done:
         print(each)  # noqa: T201 - a command's answer

@@ -1,6 +1,7 @@
 """Values that the engine keeps: `{type, version, data}` from a closed list, encrypted with a key.
 
-Read back by the stored type and version, never by annotation; older versions are lifted.
+The key is named by a reference; of several the first encrypts and all decrypt. Read back by the
+stored type and version, never by annotation; older versions are lifted.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ import os
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import msgspec
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from apis.runtime.references import secret
 from contracts.canonical.identity import Ref, Source
 from contracts.schemas import contracts
 from contracts.versions import current, lift
@@ -25,20 +29,23 @@ PLAIN: dict[str, Any] = {
 }  # fmt: skip
 KEY = "THROUGHLINE_RECORDS_KEY"
 NONCE = 12
+SEALED = '{"sealed":"'
 
 
 class Records:
-    """Writes and reads recorded values; `key` is 32 bytes, or None to keep them readable."""
+    """Writes and reads recorded values; a key is 32 bytes, none keeps them readable."""
 
-    def __init__(self, key: bytes | None = None) -> None:
+    def __init__(self, *keys: bytes) -> None:
         self._types = PLAIN | contracts()
         self._names = {kind: name for name, kind in self._types.items()}
-        self._cipher = AESGCM(key) if key else None
+        self._ciphers = [AESGCM(key) for key in keys]
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str]) -> Records:
-        """With the key in `THROUGHLINE_RECORDS_KEY` (base64, 32 bytes) or without one."""
-        return cls(base64.b64decode(env[KEY]) if env.get(KEY) else None)
+    def from_env(cls, env: Mapping[str, str], home: Path) -> Records:
+        """With the keys of `THROUGHLINE_RECORDS_KEY` (base64, or references to it), or without."""
+        named = [part.strip() for part in env.get(KEY, "").split(",")]
+        keys = [secret(part, env, home).reveal() for part in named if part]
+        return cls(*(base64.b64decode(key, validate=True) for key in keys))
 
     def dump(self, value: object) -> dict[str, Any] | None:
         """The stored form of a value; TypeError for a type that is not on the list."""
@@ -50,32 +57,39 @@ class Records:
         if name is None:
             msg = f"{type(value).__name__} cannot be recorded: it is no contract"
             raise TypeError(msg)
-        record = {"type": name, "version": current(name), "data": msgspec.to_builtins(value)}
-        return self._sealed(record) if self._cipher else record
+        return {"type": name, "version": current(name), "data": msgspec.to_builtins(value)}
 
     def load(self, record: Mapping[str, Any] | None) -> Any:
         """The value of a stored form, as the current version of its type."""
         if record is None:
             return None
-        if "sealed" in record:
-            record = self._opened(record["sealed"])
+        if "sealed" in record:  # by releases that sealed each value, and not all that is kept
+            record = msgspec.json.decode(self._opened(record["sealed"]))
         if record["type"] == "list":
             return [self.load(each) for each in record["data"]]
         data = lift(record["type"], record["version"], record["data"])
         return msgspec.convert(data, self._types[record["type"]], strict=False)
 
-    def _sealed(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        assert self._cipher is not None  # noqa: S101 - for the type checker
+    def seal(self, text: str) -> str:
+        """What may be kept of a text: with a key, nothing that can be read."""
+        if not self._ciphers:
+            return text
         nonce = os.urandom(NONCE)
-        text = self._cipher.encrypt(nonce, msgspec.json.encode(record), None)
-        return {"sealed": base64.b64encode(nonce + text).decode()}
+        sealed = self._ciphers[0].encrypt(nonce, text.encode(), None)
+        return SEALED + base64.b64encode(nonce + sealed).decode() + '"}'
 
-    def _opened(self, sealed: str) -> dict[str, Any]:
-        if self._cipher is None:
-            msg = f"a recorded value is encrypted and {KEY} is not set"
-            raise ValueError(msg)
+    def unseal(self, kept: str) -> str:
+        """The text again; what was kept before there was a key is itself."""
+        if not kept.startswith(SEALED):
+            return kept
+        return self._opened(kept[len(SEALED) : -2]).decode()
+
+    def _opened(self, sealed: str) -> bytes:
         data = base64.b64decode(sealed)
-        opened: dict[str, Any] = msgspec.json.decode(
-            self._cipher.decrypt(data[:NONCE], data[NONCE:], None)
-        )
-        return opened
+        for cipher in self._ciphers:
+            try:
+                return cipher.decrypt(data[:NONCE], data[NONCE:], None)
+            except InvalidTag:  # sealed with another of the keys
+                continue
+        msg = f"a recorded value is encrypted and no key of {KEY} opens it"
+        raise ValueError(msg)

@@ -40,8 +40,11 @@ from apis.runtime.sockets import handing, listening_socket
 from apis.runtime.tls import Tls
 from apis.runtime.worker import start_worker, stop_worker
 from contracts.errors import Misconfigured, NotFound
+from contracts.schemas import PUBLISHED
 
-DOCUMENTS = Path("contracts/published/openapi")
+HERE = Path("contracts/published/openapi")
+DOCUMENTS = HERE if HERE.is_dir() else PUBLISHED / "openapi"
+"""What is published: of the tree we run in, else of the installed package."""
 END_S = 12
 log = get_logger(__name__)
 

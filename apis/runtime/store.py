@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import re
+import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -113,10 +114,12 @@ def watched(engine: Engine) -> Engine:
 class Store:
     """One deployment's database, as this process uses it."""
 
-    def __init__(self, url: str, *, pool: int = 6) -> None:
+    def __init__(self, url: str, *, pool: int = 6, digest_key: bytes | None = None) -> None:
         self.url = url
         self.sqlite = url.startswith("sqlite")
-        self.engine = engine_for(url, pool=pool)
+        self.digest_key = digest_key or secrets.token_bytes(32)
+        """Behind what stands for values in the audit; with none given, comparable to nothing."""
+        self.engine = engine_for(url, pool=pool).execution_options(digest_key=self.digest_key)
         self._reading = self.engine.execution_options(reading=True)
         if not self.sqlite:  # a statement sees what is committed, with or without a transaction
             self._reading = self._reading.execution_options(isolation_level="AUTOCOMMIT")
@@ -186,6 +189,12 @@ class Store:
         self._writers.shutdown(wait=True)
         self._readers.shutdown(wait=True)
         self.engine.dispose()
+
+
+def digest_key(connection: Connection) -> bytes:
+    """The `digest_key` of the store that a connection is of."""
+    key: bytes = connection.get_execution_options()["digest_key"]
+    return key
 
 
 def insert_new(connection: Connection, into: Table, /, **values: Any) -> bool:

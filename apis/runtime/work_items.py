@@ -228,7 +228,8 @@ def decide(connection: Connection, item_id: str, deciding: Deciding) -> WorkItem
         cause=item.run_id,
         object="work-item",
         key=item.id,
-        detail={"comment": deciding.comment, "code": item.code},
+        after={"decision": deciding.decision, "comment": deciding.comment},
+        detail={"code": item.code},
     )
     if row.wait_id:
         runs.decide_wait(connection, row.wait_id, told(deciding))

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-import sqlalchemy as sa
-from sqlalchemy import Connection
-
 from apis.runtime import audit
+from apis.runtime.audit_heads import Signer
 from apis.runtime.deployment import Deployment, loaded
 from apis.runtime.events import BATCH, OUTBOXES, behind, consume, outbox_holds, relay
 from apis.runtime.flow import Flow, runner
@@ -20,17 +18,12 @@ from apis.runtime.store import Store
 SOON_S = 0.2
 SEAL_S = 1.0
 OUTAGES_S = 1.0
-SIGN_S = 60
 FLOWS = "process_apis.starts:FLOWS"
 STARTS = "process_apis.starts:starting"
 PROJECTIONS = "experience_apis.projections:PROJECTIONS"
 READER = "process_apis.feeds:Reader"
 BACKFILLS = "process_apis.starts:backfilling"
 DRAIN_S = 12
-UNSEALED = {
-    tier: sa.select(rows.c.seq).where(rows.c.position.is_(None)).limit(1)
-    for tier, rows in audit.AUDIT.items()
-}
 
 
 async def start_worker(deployment: Deployment) -> None:
@@ -87,7 +80,7 @@ def leaderships(
     for feed in deployment.metadata.feeds:
         reader = loaded(READER)(runtime, deployment.settings.feed(feed))
         jobs.append((f"feed/{feed.connection}/{feed.object}", SOON_S, reader.tick))
-    signer = audit.Signer(deployment.settings.home)
+    signer = signer_of(deployment)
     sealers = [
         (f"sealer/{tier}", SEAL_S, sealing(deployment, tier, signer)) for tier in audit.AUDIT
     ]
@@ -104,31 +97,29 @@ def relaying(store: Store, tier: str) -> Callable[[], Awaitable[object]]:
     return work
 
 
-def sealing(
-    deployment: Deployment, tier: str, signer: audit.Signer
-) -> Callable[[], Awaitable[object]]:
-    """Chain a tier's new audit rows; once a minute also sign the head when nothing is new."""
-    quiet = 0
+def sealing(deployment: Deployment, tier: str, signer: Signer) -> Callable[[], Awaitable[object]]:
+    """Chain a tier's new audit rows until none waits, and sign the head when that is due."""
+    store, clock = deployment.store, deployment.clock
 
     async def work() -> None:
-        nonlocal quiet
-        quiet += 1
-        if quiet >= SIGN_S or await deployment.store.read(unsealed, tier):
-            quiet = 0
-            await deployment.store.write(audit.seal, tier, signer, deployment.clock.now())
+        if await store.read(audit.waits, tier, signer, clock.now()):
+            while await store.write(audit.seal, tier, signer, clock.now()) == audit.BATCH:
+                pass
 
     return work
 
 
-def unsealed(connection: Connection, tier: str) -> bool:
-    """Whether any audit row of the tier is not chained yet."""
-    return connection.execute(UNSEALED[tier]).first() is not None
+def signer_of(deployment: Deployment) -> Signer:
+    """What signs the heads of this deployment."""
+    return Signer(deployment.settings.audit_key, deployment.settings.audit_heads)
 
 
 async def stop_worker(deployment: Deployment) -> None:
     """Take no more flows, let running ones end and seal what they did; the rest is taken over."""
     await deployment.engine.drain(DRAIN_S)
-    signer = audit.Signer(deployment.settings.home)
+    store, signer = deployment.store, signer_of(deployment)
     for tier in audit.AUDIT:
         if deployment.leases.held(f"sealer/{tier}"):
-            await deployment.store.write(audit.seal, tier, signer, deployment.clock.now())
+            while await store.write(audit.seal, tier, signer, deployment.clock.now()):
+                pass
+            await store.read(audit.sign, tier, signer, deployment.clock.now())

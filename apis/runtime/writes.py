@@ -19,7 +19,16 @@ from sqlalchemy import Column, Connection, Float, String, Text
 from apis.runtime import audit
 from apis.runtime.context import Context
 from apis.runtime.events import publish
-from apis.runtime.store import Store, change, database_now, find, new_row, seconds_now, table
+from apis.runtime.store import (
+    Store,
+    change,
+    database_now,
+    digest_key,
+    find,
+    new_row,
+    seconds_now,
+    table,
+)
 from apis.runtime.wire import Unanswered
 from contracts.canonical.identity import Ref, Source
 from contracts.canonical.money import Money
@@ -119,7 +128,7 @@ class Claim(msgspec.Struct, frozen=True):
 
 async def claim(store: Store, sending: Sending) -> Claim:
     """Record the intent before anything is sent, or say what became of an earlier one."""
-    if await store.insert(claiming, new_intent(sending)):
+    if await store.insert(claiming, new_intent(sending, store.digest_key)):
         return Claim("send")
     return await store.write(earlier, sending)
 
@@ -127,8 +136,9 @@ async def claim(store: Store, sending: Sending) -> Claim:
 def claim_all(connection: Connection, sendings: Sequence[Sending]) -> list[Claim]:
     """`claim` of each, in one transaction."""
     statement, claims = claiming(connection.dialect.name), []
+    secret = digest_key(connection)
     for each in sendings:
-        new = connection.execute(statement, new_intent(each)).rowcount == 1
+        new = connection.execute(statement, new_intent(each, secret)).rowcount == 1
         claims.append(Claim("send") if new else earlier(connection, each))
     return claims
 
@@ -139,9 +149,9 @@ def written(connection: Connection, sending: Sending) -> str | None:
     return None if row is None else row.external_id or ""
 
 
-def new_intent(sending: Sending) -> dict[str, Any]:
+def new_intent(sending: Sending, secret: bytes) -> dict[str, Any]:
     """The row of a write that nobody has begun yet."""
-    return intent(sending) | {
+    return intent(sending, secret) | {
         "slot": sending.slot,
         "connection": sending.connection,
         "operation": sending.write.kind,
@@ -173,7 +183,7 @@ def became(connection: Connection, sending: Sending, row: Any) -> Claim:
         return _lapsed(connection, sending, row, now)
     if row.state == "uncertain" and sending.context.decided is None:
         return Claim("ask")
-    values = intent(sending) | {"lease": now + sending.lease_s}
+    values = intent(sending, digest_key(connection)) | {"lease": now + sending.lease_s}
     connection.execute(sa.update(WRITES).where(mine).values(**values))
     return Claim("send")
 
@@ -185,7 +195,7 @@ def claiming(dialect: str) -> Any:
     return new_row(WRITES, dialect).values(lease=lease)
 
 
-def intent(sending: Sending) -> dict[str, Any]:
+def intent(sending: Sending, secret: bytes) -> dict[str, Any]:
     """What a row says while nobody knows yet what became of it."""
     after = encoded(sending.body)
     before = None if sending.write.before is None else encoded(sending.write.before)
@@ -195,10 +205,10 @@ def intent(sending: Sending) -> dict[str, Any]:
         "request_key": sending.request_key,
         "actor": sending.context.actor,
         "cause": sending.context.cause or sending.context.request_id,
-        "body_hash": digest(after),
+        "body_hash": audit.digest(after, secret),
         "after": after,
         "before": before,
-        "before_hash": digest(before) if before else None,
+        "before_hash": audit.digest(before, secret),
     }
 
 
@@ -210,6 +220,15 @@ def _lapsed(connection: Connection, sending: Sending, row: Any, now: float) -> C
         return Claim("ask")
     connection.execute(sa.update(WRITES).where(mine).values(lease=now + sending.lease_s))
     return Claim("find", sent_at=datetime.fromisoformat(row.sent_at))
+
+
+def doubt(connection: Connection, sending: Sending, since: datetime) -> Claim:
+    """A create that may have been sent before the database was restored, by no row's account."""
+    if sending.write.find is None:
+        mine = WRITES.c.slot == sending.slot
+        connection.execute(sa.update(WRITES).where(mine).values(state="uncertain", lease=0.0))
+        return Claim("ask")
+    return Claim("find", sent_at=since)
 
 
 def resend(connection: Connection, sending: Sending) -> None:
@@ -336,8 +355,3 @@ def fields(body: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
 def encoded(value: Any) -> str:
     """A body as the audit record keeps it."""
     return msgspec.json.encode(value, enc_hook=str).decode()
-
-
-def digest(text: str) -> str:
-    """The hash by which a body is known in the audit record."""
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,6 +1,7 @@
 """`python -m tests.benchmarks [name ...]`: each figure beside a bare version, in one table.
 
-Names: hops mapping edge gateway overload idle latency throughput split; all when none is given.
+Names: hops mapping edge gateway overload idle latency throughput split audit; all
+when none is given.
 Always exits 0 unless a benchmark breaks: no test asserts on these, as a busy machine is no defect.
 """
 
@@ -10,6 +11,7 @@ import argparse
 import os
 from collections.abc import Callable
 
+from tests.benchmarks.audit import audit
 from tests.benchmarks.edge import edge
 from tests.benchmarks.figures import Figure, say, table
 from tests.benchmarks.flows import latency, throughput
@@ -30,6 +32,7 @@ ALL: dict[str, Callable[[], list[Figure]]] = {
     "latency": latency,
     "throughput": throughput,
     "split": split,
+    "audit": audit,
 }
 
 

@@ -25,6 +25,7 @@ from dbos import DBOS, SetWorkflowID
 from httpx_aiohttp import AiohttpTransport
 
 from apis.runtime.engine import CONCURRENCY, QUEUE, Json, journal_database
+from apis.runtime.records import Records
 from apis.runtime.settings import QUEUE_EVERY_S
 from tests.benchmarks.recording import Call, Recipe, filled, made_by
 
@@ -105,7 +106,8 @@ async def serve(options: argparse.Namespace) -> None:
     DBOS.migrate(options.database)
     DBOS(config={
         "name": "bare", "system_database_engine": database, "application_version": "1",
-        "executor_id": f"bare-{uuid.uuid4()}", "serializer": Json(), "log_level": "WARNING",
+        "executor_id": f"bare-{uuid.uuid4()}", "serializer": Json(Records()),
+        "log_level": "WARNING",
         "run_migrations": False, "use_listen_notify": True,
         "notification_listener_polling_interval_sec": 1.0,
     })  # fmt: skip

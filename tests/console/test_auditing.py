@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
 from apis.cli import main
-from apis.runtime.audit import AUDIT, Signer, record, seal
+from apis.runtime.audit import AUDIT, record, seal
+from apis.runtime.audit_heads import Signer
 from apis.runtime.clock import Clock
 from apis.runtime.migrations import lift
 from apis.runtime.store import Store
@@ -32,7 +33,7 @@ def verified() -> Result:
 def acted(store: Store, home: Path) -> None:
     """Three effects ten minutes ago, chained, their head signed."""
     lift(store)
-    at, signer = Clock().now() - 10 * MINUTE, Signer(home)
+    at, signer = Clock().now() - 10 * MINUTE, Signer(home / "audit.key", home / "audit")
     for n in range(3):
         store.write_now(record, "process", at=at, actor="demo", action="run.started", key=f"r{n}")
     store.write_now(seal, "process", signer, at)

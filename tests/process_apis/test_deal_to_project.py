@@ -41,4 +41,4 @@ async def test_a_system_that_wins_no_deals_is_refused_before_any_run(firm: Firm)
 
     told = answer.json()
     assert (answer.status_code, told["errors"][0]["pointer"]) == (422, "/deal/system")
-    assert told["detail"] == "deals are won in salesforce, not in 'kantata'"
+    assert told["detail"] == "deals are won in salesforce, not in what is named here"

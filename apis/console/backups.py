@@ -1,0 +1,278 @@
+"""`throughline backup` and `restore`: the database with the engine's tables, the keys, the heads.
+
+One folder holds one consistent snapshot, the keys, and the audit's signed heads as they were just
+before it. A restore keeps what was there, beside what it puts in its place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from apis.console.auditing import present
+from apis.runtime import audit, restores
+from apis.runtime.migrations import lift, versions
+from apis.runtime.pids import alive
+from apis.runtime.settings import Settings
+from apis.runtime.store import TIERS, Store
+from contracts.errors import Conflict, Misconfigured, NotFound
+
+MANIFEST = "manifest.json"
+DATABASE = {True: "database.sqlite", False: "database.dump"}
+ENGINES = "dbos"
+"""The engine's schema; on SQLite its tables are in the same file."""
+UNTIL = "until `throughline restore --reconciled`, every create is looked for at its vendor first"
+NOT_KEPT = {"run", "logs", "sandboxes", "migrate.lock"}
+OTHERS = (
+    "select count(*) from pg_stat_activity"
+    " where datname = current_database() and pid <> pg_backend_pid()"
+)
+
+
+def backup(settings: Settings, folder: Path) -> list[str]:
+    """Write the snapshot into a new folder; what it holds, a line each."""
+    if folder.exists():
+        raise Conflict("backup.exists", f"{folder} is there already", remedy="name a new folder")
+    (folder / "home").mkdir(parents=True, mode=0o700)
+    folder.chmod(0o700)
+    at = asyncio.run(present()).isoformat()
+    keep_home(settings, folder)  # before the database: no head is signed of rows it lacks
+    store = Store(settings.database_url)
+    try:
+        tiers = store.read_now(versions)
+    finally:
+        store.close()
+    name = DATABASE[store.sqlite]
+    copy_sqlite(settings, folder / name) if store.sqlite else dump(settings, folder / name)
+    files = {str(path.relative_to(folder)): digest(path) for path in kept(folder)}
+    for path in kept(folder):
+        path.chmod(0o600)
+    told = {"release": version("throughline"), "taken_at": at, "tiers": tiers, "files": files}
+    (folder / MANIFEST).touch(0o600)
+    (folder / MANIFEST).write_text(json.dumps(told, indent=2) + "\n")
+    return [f"{folder}: {len(files)} files, taken {at}", *sorted(files)]
+
+
+def keep_home(settings: Settings, folder: Path) -> None:
+    """Copy keys and heads; not the database, and nothing that only living processes need."""
+    for path in sorted(settings.home.iterdir()):
+        if path.name in NOT_KEPT or ".sqlite" in path.name or path == settings.audit_heads:
+            continue
+        if path.is_file():
+            shutil.copy2(path, folder / "home" / path.name)
+    if settings.audit_heads.is_dir():
+        shutil.copytree(settings.audit_heads, folder / "audit")
+    if settings.audit_key.is_file():
+        shutil.copy2(settings.audit_key, folder / "audit.key")
+
+
+def kept(folder: Path) -> Iterator[Path]:
+    """The files of a backup."""
+    yield from (p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != MANIFEST)
+
+
+def digest(path: Path) -> str:
+    """What tells a file from one that was changed."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def copy_sqlite(settings: Settings, to: Path) -> None:
+    """One snapshot by SQLite's own backup, while others go on writing."""
+    source = sqlite3.connect(place_of(settings))
+    copy = sqlite3.connect(to)
+    with source, copy:
+        source.backup(copy)
+    copy.close()
+    source.close()
+
+
+def place_of(settings: Settings) -> Path:
+    """The database's file."""
+    return Path(settings.database_url.removeprefix("sqlite:///"))
+
+
+def dump(settings: Settings, to: Path) -> None:
+    """One snapshot by pg_dump: our schemas and the engine's, and nothing else."""
+    schemas = [f"--schema={name}" for name in (*TIERS, ENGINES)]
+    ran(settings, "pg_dump", "--format=custom", f"--file={to}", "--no-owner", *schemas)
+
+
+def ran(settings: Settings, program: str, *words: str) -> None:
+    """One of PostgreSQL's programs; the password goes by the environment, where nobody sees it."""
+    found = shutil.which(program)
+    if found is None:
+        raise Misconfigured(
+            "backup.no-program", f"{program} is not on the PATH", remedy="install it"
+        )
+    url = urlsplit(settings.database_url)
+    told = {
+        "PGHOST": url.hostname,
+        "PGPORT": str(url.port or 5432),
+        "PGUSER": unquote(url.username or ""),
+        "PGPASSWORD": unquote(url.password or ""),
+        "PGDATABASE": url.path.lstrip("/"),
+    }
+    env = os.environ | {name: value for name, value in told.items() if value}
+    done = subprocess.run(  # noqa: S603 - our own words
+        [found, *words], env=env, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise Misconfigured("backup.failed", f"{program}: {done.stderr.strip()[-500:]}")
+
+
+def restore(settings: Settings, folder: Path) -> list[str]:
+    """Put a backup in the place of what is there, and mark that vendors may know more."""
+    manifest = checked(folder)
+    sqlite = settings.database_url.startswith("sqlite")
+    if DATABASE[sqlite] not in manifest["files"]:
+        told = f"{folder} holds no {DATABASE[sqlite]}: it is of another kind of database"
+        raise Conflict("restore.other-database", told, remedy="restore it where it was taken")
+    nobody_runs(settings)
+    now = asyncio.run(present())
+    stamp = f"{now:%Y%m%dT%H%M%S}"
+    if sqlite:
+        put_sqlite(settings, folder, stamp)
+    else:
+        put_postgres(settings, folder, stamp)
+    beside = put_home(settings, folder, stamp)
+    mark(settings, manifest["taken_at"])
+    return [
+        f"the database is that of {manifest['taken_at']}; what was there is kept as before-{stamp}",
+        *beside,
+        UNTIL,
+    ]
+
+
+def restored_elsewhere(settings: Settings) -> str:
+    """Mark a database that was put back by other means, such as its provider's own."""
+    nobody_runs(settings)
+    mark(settings, "unknown")
+    return UNTIL
+
+
+def mark(settings: Settings, taken_at: str) -> None:
+    """Lift the database to this release, and mark that vendors may know more than it does."""
+    store = Store(settings.database_url, digest_key=settings.digest_key)
+    try:
+        lift(store)
+        store.write_now(marked, asyncio.run(present()), taken_at)
+    finally:
+        store.close()
+
+
+def marked(connection: Connection, now: Any, taken_at: str) -> None:
+    """Mark the restore, and say so in the audit."""
+    restores.mark(connection, now, taken_at)
+    detail = {"taken_at": taken_at}
+    audit.record(
+        connection, "system", at=now, actor="operator", action="database.restored", detail=detail
+    )
+
+
+def reconciled(settings: Settings) -> str:
+    """End the mark: processes that start from now on no longer look before they create."""
+    store = Store(settings.database_url, digest_key=settings.digest_key)
+    try:
+        ended = store.write_now(restores.end, asyncio.run(present()))
+    finally:
+        store.close()
+    if not ended:
+        raise NotFound("restore.none", "no restore is marked")
+    return "reconciled: processes that start from now on create without looking first"
+
+
+def checked(folder: Path) -> dict[str, Any]:
+    """The manifest of a backup whose files are all there, as they were."""
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError):
+        raise NotFound("backup.not-found", f"{folder} is no backup: it has no {MANIFEST}") from None
+    for name, known in manifest["files"].items():
+        path = folder / name
+        if not path.is_file() or digest(path) != known:
+            raise Conflict("backup.changed", f"{path} is not as it was when the backup was taken")
+    return manifest
+
+
+def nobody_runs(settings: Settings) -> None:
+    """Conflict while a process of this home, or anybody else at the database, is there."""
+    for path in sorted((settings.home / "run").glob("*.pid")):
+        if alive(path) and not path.name.startswith("sandbox-"):
+            told = f"{path.stem} runs"
+            raise Conflict("restore.in-use", told, remedy="stop every process of the deployment")
+    if settings.database_url.startswith("sqlite"):
+        return
+    store = Store(settings.database_url)
+    try:
+        count = store.read_now(lambda connection: connection.scalar(sa.text(OTHERS)))
+    finally:
+        store.close()
+    if count:
+        told = f"{count} others are connected to the database"
+        raise Conflict("restore.in-use", told, remedy="stop every process of the deployment")
+
+
+def put_sqlite(settings: Settings, folder: Path, stamp: str) -> None:
+    """The snapshot as the database's file; the one that was there stays beside it."""
+    place = place_of(settings)
+    for suffix in ("", "-wal", "-shm"):
+        old = place.with_name(place.name + suffix)
+        if old.exists():
+            old.rename(place.with_name(f"{place.name}.before-{stamp}{suffix}"))
+    shutil.copy(folder / DATABASE[True], place)
+    place.chmod(0o600)
+
+
+def put_postgres(settings: Settings, folder: Path, stamp: str) -> None:
+    """The schemas of the snapshot; those that were there get another name."""
+    store = Store(settings.database_url)
+    try:
+        store.write_now(renamed, stamp.lower())
+    finally:
+        store.close()
+    name = str(settings.database_url and urlsplit(settings.database_url).path.lstrip("/"))
+    words = ("--no-owner", "--exit-on-error", "--single-transaction", f"--dbname={name}")
+    ran(settings, "pg_restore", *words, str(folder / DATABASE[False]))
+
+
+def renamed(connection: Connection, stamp: str) -> None:
+    """Move the schemas that are there out of the way."""
+    there = set(sa.inspect(connection).get_schema_names())
+    for name in (*TIERS, ENGINES):
+        if name in there:
+            words = f"ALTER SCHEMA {name} RENAME TO {name}_before_{stamp}"
+            connection.exec_driver_sql(words)
+
+
+def put_home(settings: Settings, folder: Path, stamp: str) -> list[str]:
+    """Keys and heads where they were; a file that says something else is kept beside."""
+    pairs = [(path, settings.home / path.name) for path in sorted((folder / "home").iterdir())]
+    pairs += [(path, settings.audit_heads / path.name) for path in sorted(folder.glob("audit/*"))]
+    if (folder / "audit.key").exists():
+        pairs.append((folder / "audit.key", settings.audit_key))
+    told = []
+    settings.audit_heads.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for source, place in pairs:
+        if place.exists():
+            if digest(place) == digest(source):
+                continue
+            aside = place.with_name(f"{place.name}.before-{stamp}")
+            place.rename(aside)
+            told.append(f"{aside}: what was there until now")
+        shutil.copy(source, place)
+        place.chmod(0o600)
+    return told

@@ -1,0 +1,224 @@
+"""The audit of a period leaves with its proof, and somebody else can check it alone."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from apis.cli import main
+from apis.runtime.audit import record, seal, sign
+from apis.runtime.audit_heads import Signer
+from apis.runtime.migrations import lift
+from apis.runtime.store import Store
+
+CELLS = (
+    *("position", "previous", "seq", "at", "actor", "cause", "action", "object", "key"),
+    *("connection", "before_hash", "after_hash", "detail"),
+)
+FIRST = datetime(2026, 10, 30, 12, tzinfo=UTC)
+NOVEMBER = ("--from", "2026-11-01", "--to", "2026-11-30")
+Lines = list[dict[str, Any]]
+
+
+@pytest.fixture
+def home(tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A row each noon for 40 days from the 30th of October, with a head every fifth day."""
+    monkeypatch.setenv("THROUGHLINE_HOME", str(tmp_path))
+    monkeypatch.setenv("THROUGHLINE_DATABASE_URL", store_url)
+    store = Store(store_url)
+    lift(store)
+    signer = Signer(tmp_path / "audit.key", tmp_path / "audit")
+    for n in range(40):
+        at = FIRST + timedelta(days=n)
+        told: dict[str, Any] = {"actor": "fay", "action": "work-item.approve", "after": {"n": n}}
+        store.write_now(record, "process", at=at, key=f"Zoë-{n}", **told)
+        store.write_now(seal, "process", signer, FIRST)
+        if n % 5 == 4:
+            store.read_now(sign, "process", signer, at)
+    store.close()
+    return tmp_path
+
+
+def said(*words: str) -> Result:
+    return CliRunner().invoke(main, ["audit", *words])
+
+
+def exported(home: Path, *more: str) -> Path:
+    file = home / "november.jsonl"
+    result = said("export", *NOVEMBER, "--out", str(file), *more)
+    assert result.exit_code == 0, result.output
+    return file
+
+
+def lines_of(file: Path) -> Lines:
+    return [json.loads(line) for line in file.read_bytes().splitlines()]
+
+
+def test_a_month_can_be_proved_with_a_hash_and_a_signature_alone(home: Path) -> None:
+    """By nothing of ours: the recipe of docs/audit.md."""
+    lines = lines_of(exported(home, "--tier", "process"))
+    begin, end = lines[0]["begin"], lines[-1]["end"]
+    heads = {line["head"]["position"]: line["head"] for line in lines if "head" in line}
+    rows = [line for line in lines if "hash" in line]
+    key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(begin["public_key"]))
+
+    previous = begin["previous"]
+    for place, row in enumerate(rows, begin["first"]):
+        cells = [row[name] for name in CELLS]
+        text = json.dumps(cells, separators=(",", ":"), ensure_ascii=False).encode()
+        assert (row["position"], row["previous"]) == (place, previous)
+        assert row["hash"] == hashlib.sha256(text).hexdigest()
+        assert place not in heads or heads[place]["hash"] == row["hash"]
+        previous = row["hash"]
+    for head in (*heads.values(), end):
+        text = json.dumps(head | {"signature": ""}, separators=(",", ":"), sort_keys=True).encode()
+        key.verify(base64.b64decode(head["signature"]), text)
+
+    assert [row["at"][:10] for row in (rows[0], rows[-1])] == ["2026-11-01", "2026-12-03"]
+    assert sorted(heads) == [5, 10, 15, 20, 25, 30, 35]
+    assert (end["position"], end["hash"]) == (35, previous)
+    assert (rows[0]["actor"], rows[0]["key"]) == ("fay", "Zoë-2")
+
+
+def test_an_export_is_found_whole_by_its_key_and_by_no_other(home: Path) -> None:
+    file = exported(home)
+    key = said("export", *NOVEMBER, "--out", str(file)).output.rpartition("key ")[2].split()[0]
+
+    whole = said("verify", "--export", str(file), "--key", key)
+    other = said("verify", "--export", str(file), "--key", "0" * 16)
+
+    assert (whole.exit_code, whole.stderr) == (0, "")
+    assert (
+        f"process from 2026-11-01 to 2026-11-30: rows 3 to 35, heads signed by {key}"
+        in whole.stdout
+    )
+    assert "gateway from 2026-11-01 to 2026-11-30: no rows" in whole.stdout
+    assert other.exit_code == 1
+    assert "audit.key-other" in other.stderr
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def changed(lines: Lines) -> None:
+    row_at(lines, 10)["actor"] = "nobody"
+
+
+def deleted(lines: Lines) -> None:
+    lines.remove(row_at(lines, 10))
+
+
+def exchanged(lines: Lines) -> None:
+    one, other = lines.index(row_at(lines, 10)), lines.index(row_at(lines, 20))
+    lines[one], lines[other] = lines[other], lines[one]
+
+
+def inserted(lines: Lines) -> None:
+    lines.insert(lines.index(row_at(lines, 10)), dict(row_at(lines, 9)))
+
+
+def cut(lines: Lines) -> None:
+    lines[:] = [line for line in lines if line.get("position", 0) <= 29]
+
+
+def cut_with_its_end(lines: Lines) -> None:
+    cut(lines)
+    lines[:] = [line for line in lines if "end" not in line]
+
+
+def begun_later(lines: Lines) -> None:
+    second = row_at(lines, 4)
+    lines.remove(row_at(lines, 3))
+    lines[0]["begin"] |= {"first": 4, "previous": second["previous"]}
+
+
+def rewritten(lines: Lines) -> None:
+    row_at(lines, 10)["actor"] = "nobody"
+    previous = lines[0]["begin"]["previous"]
+    for row in (line for line in lines if "hash" in line):
+        row["previous"] = previous
+        text = json.dumps([row[name] for name in CELLS], separators=(",", ":"), ensure_ascii=False)
+        previous = row["hash"] = hashlib.sha256(text.encode()).hexdigest()
+
+
+def row_at(lines: Lines, position: int) -> dict[str, Any]:
+    return next(line for line in lines if line.get("position") == position)
+
+
+@pytest.mark.parametrize(
+    ("tamper", "found"),
+    [
+        (changed, "row 10: audit.changed"),
+        (deleted, "row 10: audit.missing"),
+        (exchanged, "row 10: audit.missing"),
+        (inserted, "row 10: audit.inserted"),
+        (cut, "row 30: export.cut"),
+        (cut_with_its_end, "row 30: export.cut"),
+        (begun_later, "export.forged"),
+        (rewritten, "row 10: audit.rewritten"),
+    ],
+)
+def test_an_export_that_was_touched_is_refused(
+    home: Path, tamper: Callable[[Lines], None], found: str
+) -> None:
+    file = exported(home, "--tier", "process")
+    lines = lines_of(file)
+    tamper(lines)
+    file.write_text("\n".join(json.dumps(line) for line in lines) + "\n")
+
+    result = said("verify", "--export", str(file))
+
+    assert result.exit_code == 1
+    assert found in result.stderr.splitlines()[0], result.stderr
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"begin": {}}', "\xff", '{"hash": 1}'])
+def test_what_is_no_export_is_refused_in_a_sentence(home: Path, text: str) -> None:
+    file = home / "other"
+    file.write_bytes(text.encode("latin-1"))
+
+    result = said("verify", "--export", str(file))
+
+    assert result.exit_code == 1, result.output
+    assert "export." in result.stderr
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+
+
+def test_a_period_must_be_one(home: Path) -> None:
+    turned = said("export", "--from", "2026-11-30", "--to", "2026-11-01")
+    no_day = said("export", "--from", "2026-02-30", "--to", "2026-11-01")
+    nowhere = said("export", *NOVEMBER, "--out", str(home / "no" / "file"))
+
+    assert (turned.exit_code, no_day.exit_code, nowhere.exit_code) == (2, 2, 2)
+    assert "2026-11-01 is before 2026-11-30" in turned.stderr
+    assert "No such file or directory" in nowhere.stderr
+
+
+def test_where_nothing_was_ever_signed_nothing_is_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THROUGHLINE_HOME", str(tmp_path))
+    monkeypatch.delenv("THROUGHLINE_DATABASE_URL", raising=False)
+
+    result = said("export", *NOVEMBER)
+
+    assert result.exit_code == 2
+    assert "is not there" in result.stderr
+    assert not (tmp_path / "audit.key").exists()
+
+
+def test_another_key_proves_nothing(home: Path, tmp_path: Path) -> None:
+    stranger = Signer(tmp_path / "other.key", tmp_path / "heads")
+    head = next(line["head"] for line in lines_of(exported(home)) if "head" in line)
+    text = json.dumps(head | {"signature": ""}, separators=(",", ":"), sort_keys=True).encode()
+
+    with pytest.raises(InvalidSignature):
+        stranger.public.verify(base64.b64decode(head["signature"]), text)
