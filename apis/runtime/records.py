@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from contracts.canonical.identity import Ref, Source
@@ -25,6 +26,8 @@ PLAIN: dict[str, Any] = {
 }  # fmt: skip
 KEY = "THROUGHLINE_RECORDS_KEY"
 NONCE = 12
+OPEN, SEALED = b"o", b"s"
+"""What bytes that are kept begin with."""
 
 
 class Records:
@@ -63,6 +66,25 @@ class Records:
             return [self.load(each) for each in record["data"]]
         data = lift(record["type"], record["version"], record["data"])
         return msgspec.convert(data, self._types[record["type"]], strict=False)
+
+    def sealed(self, data: bytes, of: str) -> bytes:
+        """The stored form of bytes that belong to one row: elsewhere they cannot be opened."""
+        if self._cipher is None:
+            return OPEN + data
+        nonce = os.urandom(NONCE)
+        return SEALED + nonce + self._cipher.encrypt(nonce, data, of.encode())
+
+    def unsealed(self, stored: bytes, of: str) -> bytes | None:
+        """The bytes of a stored form; None where the key to them is gone or another."""
+        kind, data = stored[:1], stored[1:]
+        if kind == OPEN:
+            return data
+        if self._cipher is None:
+            return None
+        try:
+            return self._cipher.decrypt(data[:NONCE], data[NONCE:], of.encode())
+        except InvalidTag:
+            return None
 
     def _sealed(self, record: Mapping[str, Any]) -> dict[str, Any]:
         assert self._cipher is not None  # noqa: S101 - for the type checker

@@ -24,6 +24,7 @@ from apis.gateway.client_authentication import ensure_clients, load_credentials
 from apis.gateway.compiled import compile_policy
 from apis.gateway.decisions import Decisions
 from apis.gateway.guard import ASGIApp
+from apis.gateway.idempotency import Idempotency
 from apis.gateway.oauth import AuthorizationServer
 from apis.gateway.people import People
 from apis.gateway.policy import load_gateway
@@ -39,6 +40,7 @@ from apis.runtime.limits import MemoryLimiter
 from apis.runtime.log import LineWriter
 from apis.runtime.migrations import lift
 from apis.runtime.permits import MemoryPermits
+from apis.runtime.records import Records
 from apis.runtime.server import Door, kept_as_made, server_of
 from apis.runtime.sockets import opened
 from apis.runtime.store import Store
@@ -160,7 +162,7 @@ async def serve(targets: Mapping[str, ASGIApp], folder: Path, port: int) -> None
         write = LineWriter(calls).write
         edge = Edge(
             issuer, clock, MemoryLimiter(), MemoryPermits, tokens, oauth, people, ready, write,
-            decisions,
+            decisions, Idempotency(store, Records(), clock, 10),
         )  # fmt: skip
         app = gateway_app(policy, targets, edge)
         server = server_of(app, [Door(door)], issuer=issuer, caps=Caps())

@@ -21,6 +21,7 @@ def upgrade() -> None:
     jti()
     outbox()
     refresh_tokens()
+    request_keys()
     revocations()
     sessions()
 
@@ -210,6 +211,28 @@ def refresh_tokens() -> None:
         op.f("ix_gateway_refresh_tokens_expires_at"),
         "refresh_tokens",
         ["expires_at"],
+        unique=False,
+        schema="gateway",
+    )
+
+
+def request_keys() -> None:
+    op.create_table(
+        "request_keys",
+        sa.Column("slot", sa.String(length=64), nullable=False),
+        sa.Column("fingerprint", sa.String(length=64), nullable=False),
+        sa.Column("attempt", sa.String(length=32), nullable=False),
+        sa.Column("lease", sa.Float(precision=53), nullable=False),
+        sa.Column("ends_at", sa.Integer(), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("answer", sa.LargeBinary(), nullable=True),
+        sa.PrimaryKeyConstraint("slot"),
+        schema="gateway",
+    )
+    op.create_index(
+        op.f("ix_gateway_request_keys_ends_at"),
+        "request_keys",
+        ["ends_at"],
         unique=False,
         schema="gateway",
     )
