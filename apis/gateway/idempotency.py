@@ -47,7 +47,7 @@ SOON: Header = (b"retry-after", b"1")
 DAYS, MONEY_DAYS = 7, 30
 MOST_KEPT = 1 << 20
 """Of an answer's body; a larger one reaches its caller and is not kept."""
-MOST_HASHED = 1 << 20
+MOST_HASHED = 8 << 20
 """Of a body that is not JSON: it has to be known whole before anything is sent."""
 SWEEP_S = 60.0
 _DAY_S = 86_400
