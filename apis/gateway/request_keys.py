@@ -15,9 +15,9 @@ from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy import Column, Connection, Float, Integer, LargeBinary, String
+from sqlalchemy import BigInteger, Column, Connection, Float, Integer, LargeBinary, String
 
-from apis.runtime.store import Store, database_now, insert_new, new_row, seconds_now, table
+from apis.runtime.store import Store, database_now, new_row, seconds_now, table
 
 MOST_SWEPT = 1_000
 ENDED = 0.0
@@ -30,7 +30,7 @@ REQUEST_KEYS = table(
     Column("fingerprint", String(64), nullable=False),
     Column("attempt", String(32), nullable=False),
     Column("lease", Float(53), nullable=False),
-    Column("ends_at", Integer, nullable=False, index=True),
+    Column("ends_at", BigInteger, nullable=False, index=True),
     Column("status", Integer),
     Column("answer", LargeBinary),
 )
@@ -92,43 +92,40 @@ def _claiming(dialect: str) -> Any:
     return new_row(REQUEST_KEYS, dialect).values(lease=lease)
 
 
+@cache
+def _looking(dialect: str) -> Any:
+    now = seconds_now(dialect).label("now")
+    mine = REQUEST_KEYS.c.slot == sa.bindparam("of")
+    return sa.select(REQUEST_KEYS, now).where(mine).with_for_update()
+
+
 def _earlier(connection: Connection, asked: Asked, attempt: str) -> Running | Met:
     """What the record says, or the right to ask again where nobody is at it any more."""
-    mine = REQUEST_KEYS.c.slot == asked.slot
-    row = connection.execute(sa.select(REQUEST_KEYS).where(mine).with_for_update()).first()
-    lease = database_now(connection) + asked.lease_s
+    dialect = connection.dialect.name
+    row = connection.execute(_looking(dialect), {"of": asked.slot}).first()
     if row is None:  # swept since
-        values = {name: each for name, each in _row(asked, attempt).items() if name != "lease_s"}
-        new = insert_new(connection, REQUEST_KEYS, **values, lease=lease)
+        made = connection.execute(_claiming(dialect), _row(asked, attempt))
+        new = made.rowcount == 1
         return Running(asked.slot, attempt, asked.ends_at) if new else Met("running")
     if row.ends_at <= asked.now:
-        _again(connection, asked.slot, attempt, lease, asked.ends_at, asked.fingerprint)
-        return Running(asked.slot, attempt, asked.ends_at)
-    if row.fingerprint != asked.fingerprint:
+        ends_at = asked.ends_at
+    elif row.fingerprint != asked.fingerprint:
         return Met("reused")
-    if row.status is not None:
+    elif row.status is not None:
         return Met("done", row.status, row.answer)
-    if row.lease > lease - asked.lease_s:
+    elif row.lease > row.now:
         return Met("running")
-    _again(connection, asked.slot, attempt, lease, row.ends_at, row.fingerprint)
-    return Running(asked.slot, attempt, row.ends_at)
-
-
-def _again(  # noqa: PLR0917 - what a record that begins anew says
-    connection: Connection, slot: str, attempt: str, lease: float, ends_at: int, fingerprint: str
-) -> None:
-    connection.execute(
-        sa.update(REQUEST_KEYS)
-        .where(REQUEST_KEYS.c.slot == slot)
-        .values(
-            attempt=attempt,
-            lease=lease,
-            ends_at=ends_at,
-            fingerprint=fingerprint,
-            status=None,
-            answer=None,
-        )
-    )
+    else:
+        ends_at = row.ends_at
+    begun = {
+        "of": asked.slot,
+        "asks": asked.fingerprint,
+        "by": attempt,
+        "until": row.now + asked.lease_s,
+        "ends": ends_at,
+    }
+    connection.execute(_BEGUN, begun)
+    return Running(asked.slot, attempt, ends_at)
 
 
 _MINE = (
@@ -140,6 +137,18 @@ _SETTLED = (
     sa.update(REQUEST_KEYS)
     .where(*_MINE)
     .values(status=sa.bindparam("told"), answer=sa.bindparam("kept"))
+)
+_BEGUN = (
+    sa.update(REQUEST_KEYS)
+    .where(REQUEST_KEYS.c.slot == sa.bindparam("of"))
+    .values(
+        fingerprint=sa.bindparam("asks"),
+        attempt=sa.bindparam("by"),
+        lease=sa.bindparam("until"),
+        ends_at=sa.bindparam("ends"),
+        status=None,
+        answer=None,
+    )
 )
 _RENEWED = sa.update(REQUEST_KEYS).where(*_MINE).values(lease=sa.bindparam("until"))
 

@@ -223,7 +223,7 @@ def request_keys() -> None:
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("attempt", sa.String(length=32), nullable=False),
         sa.Column("lease", sa.Float(precision=53), nullable=False),
-        sa.Column("ends_at", sa.Integer(), nullable=False),
+        sa.Column("ends_at", sa.BigInteger(), nullable=False),
         sa.Column("status", sa.Integer(), nullable=True),
         sa.Column("answer", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("slot"),
