@@ -24,7 +24,7 @@ KEPT_S = 32 * 86_400
 MOST_FORGOTTEN = 10
 
 REQUESTS = table(
-    "process",
+    "runtime",
     "requests",
     Column("key", String(300), primary_key=True),
     Column("at", Float(53), nullable=False, index=True),

@@ -21,7 +21,6 @@ def upgrade() -> None:
     matches()
     outages()
     outbox()
-    requests()
     runs()
     steps()
     takeovers()
@@ -234,20 +233,6 @@ def outbox() -> None:
         sa.PrimaryKeyConstraint("seq"),
         sa.UniqueConstraint("id"),
         schema="process",
-    )
-
-
-def requests() -> None:
-    op.create_table(
-        "requests",
-        sa.Column("key", sa.String(length=300), nullable=False),
-        sa.Column("at", sa.Float(precision=53), nullable=False),
-        sa.Column("body", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("key"),
-        schema="process",
-    )
-    op.create_index(
-        op.f("ix_process_requests_at"), "requests", ["at"], unique=False, schema="process"
     )
 
 

@@ -16,6 +16,7 @@ def upgrade() -> None:
     event_log()
     inbox()
     leases()
+    requests()
 
 
 def cursors() -> None:
@@ -82,4 +83,18 @@ def leases() -> None:
         sa.Column("until", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
         schema="runtime",
+    )
+
+
+def requests() -> None:
+    op.create_table(
+        "requests",
+        sa.Column("key", sa.String(length=300), nullable=False),
+        sa.Column("at", sa.Float(precision=53), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("key"),
+        schema="runtime",
+    )
+    op.create_index(
+        op.f("ix_runtime_requests_at"), "requests", ["at"], unique=False, schema="runtime"
     )
