@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import NamedTuple
 from urllib.parse import parse_qsl
-from weakref import WeakSet
 
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
@@ -92,7 +91,7 @@ class Idempotency:
         self._records = records
         self._clock = clock
         self._lease_s = lease_s
-        self._recorders: WeakSet[Recorder] = WeakSet()
+        self._held: set[Running] = set()
 
     async def begun(
         self, keyed: Keyed, claims: Claims, scope: Scope, body: Receive, exchange: Exchange
@@ -117,7 +116,7 @@ class Idempotency:
         try:
             found = await claim(self._store, asked)
         except SQLAlchemyError as error:
-            log.exception("idempotency.unavailable", error=type(error).__name__)
+            log.warning("idempotency.unavailable", error=type(error).__name__)
             return Refusal("unavailable", "Nothing was done.")
         if isinstance(found, Met):
             return await self._met(found, slot, exchange)
@@ -131,8 +130,10 @@ class Idempotency:
         scope["headers"] = [
             (name, _like(value, key) if name == KEY else value) for name, value in scope["headers"]
         ]
-        exchange.send = recorder = Recorder(self, running, exchange.send)
-        self._recorders.add(recorder)
+        exchange.send = Recorder(self, running, exchange.send)
+        self._held.add(running)
+        if (task := asyncio.current_task()) is not None:  # the call, however it ends
+            task.add_done_callback(lambda _: self._held.discard(running))
 
     async def _met(self, met: Met, slot: str, exchange: Exchange) -> Refusal | None:
         """Answer as the record says."""
@@ -167,14 +168,15 @@ class Idempotency:
             if kept is not None:
                 sealed = self._records.sealed(msgspec.msgpack.encode(kept), running.slot)
             await self._store.write(settle, running, status, sealed)
-        except SQLAlchemyError as error:
-            log.exception("idempotency.unrecorded", error=type(error).__name__, status=status)
+        except SQLAlchemyError as error:  # its words would repeat the answer
+            log.warning("idempotency.unrecorded", error=type(error).__name__, status=status)
+        finally:
+            self._held.discard(running)
 
     async def renew(self) -> None:
         """Prolong the leases of what is under way here."""
-        held = [each.running for each in list(self._recorders) if not each.over]
-        if held:
-            await self._store.write(renew, held, self._lease_s)
+        if self._held:
+            await self._store.write(renew, tuple(self._held), self._lease_s)
 
     async def sweep(self) -> None:
         """Forget what has been kept long enough."""
@@ -192,17 +194,7 @@ class Idempotency:
 class Recorder:
     """Takes what leaves for one caller; the last part of it goes when the record is on disk."""
 
-    __slots__ = (
-        "__weakref__",
-        "_headers",
-        "_keys",
-        "_parts",
-        "_send",
-        "_size",
-        "over",
-        "running",
-        "status",
-    )
+    __slots__ = ("_headers", "_keys", "_over", "_parts", "_running", "_send", "_size", "_status")
 
     def __init__(self, keys: Idempotency, running: Running, send: Send) -> None:
         self._keys = keys
@@ -210,23 +202,23 @@ class Recorder:
         self._headers: list[Header] = []
         self._parts: list[bytes] = []
         self._size = 0
-        self.running = running
-        self.status = 0
-        self.over = False
+        self._running = running
+        self._status = 0
+        self._over = False
 
     async def __call__(self, message: Message) -> None:
         """Pass a part of the answer on, whether the caller is still there or not."""
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            self._status = message["status"]
             named = [(name.lower(), value) for name, value in message["headers"]]
             self._headers = [each for each in named if each[0] not in _ITS_OWN]
-        elif not self.over:
+        elif not self._over:
             self._take(message.get("body", b""))
             if not message.get("more_body"):
                 large = self._size > MOST_KEPT
                 kept = None if large else (self._headers, b"".join(self._parts))
-                await self._keys.ended(self.running, self.status, kept)
-                self.over = True
+                await self._keys.ended(self._running, self._status, kept)
+                self._over = True
         await self._send(message)
 
     def _take(self, body: bytes) -> None:

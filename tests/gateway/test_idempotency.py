@@ -171,6 +171,16 @@ async def test_a_call_under_way_keeps_its_lease(bench: Bench, desk: Desk) -> Non
     assert rows_kept(bench)[0].lease == after
 
 
+async def test_a_call_that_ended_without_a_whole_answer_loses_its_lease(bench: Bench) -> None:
+    call = asyncio.create_task(asked(bench, ORDER | {"path": f"{ORDERS}/cut"}))
+    await asyncio.gather(call, return_exceptions=True)
+    before = rows_kept(bench)[0].lease
+
+    await bench.idempotency.renew()
+
+    assert rows_kept(bench)[0].lease == before
+
+
 async def test_who_comes_late_does_not_overwrite_what_was_answered(
     tmp_path: Path, desk: Desk
 ) -> None:
