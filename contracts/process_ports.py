@@ -6,6 +6,7 @@ from datetime import date
 from typing import Protocol
 
 from contracts.canonical.identity import Source
+from contracts.connections import Connection, ConnectionPage
 from contracts.ports import operation
 from contracts.runs import (
     Backfill,
@@ -82,3 +83,15 @@ class WorkQueue(Protocol):
         record: Source | None = None,
     ) -> WorkItem:
         """Retry, abandon, approve, reject or adopt; a second decision is a conflict."""
+
+
+class Connections(Protocol):
+    """The accounts at systems that the processes work with."""
+
+    @operation("GET", "/connections")
+    async def list_connections(self) -> ConnectionPage:
+        """Every connection with the parts it plays, by name."""
+
+    @operation("GET", "/connections/{name}")
+    async def get_connection(self, name: str) -> Connection:
+        """One connection, with what its system says of itself."""

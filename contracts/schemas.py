@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from contracts import connections
 from contracts.canonical import billing, contract, deal, party, project, resource, revenue, time
 from contracts.errors import Problem
 from contracts.events import CATALOG, Event
@@ -58,6 +59,8 @@ RECORDS: dict[str, type[msgspec.Struct]] = {
     "backfill": Backfill,
     "work-item": WorkItem,
     "work-item-page": WorkItemPage,
+    "connection": connections.Connection,
+    "connection-page": connections.ConnectionPage,
     "problem": Problem,
     "event": Event,
 }

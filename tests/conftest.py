@@ -21,7 +21,7 @@ FORM = os.environ.get("THROUGHLINE_TEST_FORM", "embedded")
 STRANGER = "0" * 26
 AUDIENCE = [
     *("journeys.read", "projects.read", "runs.read", "runs.start"),
-    *("work-items.read", "work-items.decide"),
+    *("work-items.read", "work-items.decide", "connections.read"),
 ]
 
 

@@ -21,7 +21,8 @@ from msgspec import Meta, Struct
 from apis.runtime.app import App, caller, make_app
 from apis.runtime.flow import Runtime
 from contracts.canonical.identity import Source
-from contracts.process_ports import WorkQueue
+from contracts.connections import Connection, ConnectionPage
+from contracts.process_ports import Connections, WorkQueue
 from contracts.runs import DecisionKind, Person, WorkItem, WorkItemPage
 from experience_apis.operations.reads import Reads
 from experience_apis.operations.views import Journey
@@ -31,6 +32,7 @@ AnyId = Annotated[
     str, PathParameter(description="an id of ours, of any system, a key, a run or a work item")
 ]
 Queue = NamedDependency[SkipValidation[WorkQueue]]
+Systems = NamedDependency[SkipValidation[Connections]]
 Read = NamedDependency[SkipValidation[Reads]]
 
 
@@ -107,6 +109,18 @@ async def decide_work_item(
     return await queue.decide_work_item(id, data.decision, data.comment, data.record)
 
 
+@get("/connections", operation_id="listConnections")
+async def list_connections(systems: Systems) -> ConnectionPage:
+    """The systems behind the processes, and the parts they play."""
+    return await systems.list_connections()
+
+
+@get("/connections/{name:str}", operation_id="getConnection")
+async def get_connection(name: FromPath[str], systems: Systems) -> Connection:
+    """One system behind the processes, and what it says of itself now."""
+    return await systems.get_connection(name)
+
+
 ROUTES: list[ControllerRouterHandler] = [
     get_journey,
     list_work_items,
@@ -114,6 +128,8 @@ ROUTES: list[ControllerRouterHandler] = [
     assign_work_item,
     comment_work_item,
     decide_work_item,
+    list_connections,
+    get_connection,
 ]
 
 
@@ -127,5 +143,9 @@ def app(runtime: Runtime) -> App:
         found: WorkQueue = runtime.connect(WorkQueue, "process/work-queue")
         return found
 
-    made = {"reads": reads, "queue": queue}
+    def systems() -> Connections:
+        found: Connections = runtime.connect(Connections, "process/connections")
+        return found
+
+    made = {"reads": reads, "queue": queue, "systems": systems}
     return make_app("Operations", version="1.0.0", routes=ROUTES, dependencies=made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -9,9 +10,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import httpx
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from tests.benchmarks.edge import NO_LIMIT
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.governed import order
 from tests.benchmarks.loaded import (
@@ -24,7 +27,8 @@ from tests.benchmarks.loaded import (
     wait_for,
     wrk,
 )
-from tests.benchmarks.product import home, rss_mb
+from tests.benchmarks.product import SETTLED_S, home, rss_mb
+from tests.house import VENDORS, urls
 from tests.servers import free_port
 
 SERVER, OTHER = 0, 1
@@ -32,6 +36,9 @@ ROUNDS, SECONDS, WARM_S, ALONE_S = 2, 5, 1, 3
 CONNECTIONS = 32
 ANSWER_BYTES = 1_024
 PATH = "/experience/orders/v1/orders"
+THREE_TIERS = "/experience/operations/v1/connections/salesforce"
+NOBODY = "http://127.0.0.1:9"
+"""Where no system answers: this route asks none of them."""
 
 
 class Peer(NamedTuple):
@@ -43,10 +50,10 @@ class Peer(NamedTuple):
 
 
 @contextmanager
-def ours(folder: Path, what: str, upstream: int = 0) -> Iterator[tuple[int, int, str]]:
+def ours(folder: Path, upstream: int) -> Iterator[tuple[int, int, str]]:
     """Our gateway on the first core: its port, its pid and a token."""
-    port, log = free_port(), folder / f"{what}.log"
-    command = [sys.executable, "-m", "tests.benchmarks.governed", what, "--port", port]
+    port, log = free_port(), folder / "governed.log"
+    command = [sys.executable, "-m", "tests.benchmarks.governed", "--port", port]
     with pinned(SERVER, [*command, "--upstream", f"http://127.0.0.1:{upstream}"], log=log) as run:
         token = run.stdout.readline().strip()
         wait_for(f"http://127.0.0.1:{port}/healthz", log)
@@ -71,6 +78,25 @@ def fastapi(folder: Path, upstream: int) -> Iterator[tuple[int, int, str]]:
         yield port, run.pid, token
 
 
+@contextmanager
+def shipped(folder: Path) -> Iterator[tuple[int, int, str]]:
+    """`throughline up` as it is shipped, on the first core; no plan refuses a call."""
+    port, log, policy = free_port(), folder / "up.log", folder / "gateway.yaml"
+    policy.write_text(Path("gateway.yaml").read_text().replace(*NO_LIMIT))
+    env = {"THROUGHLINE_HOME": str(folder), "THROUGHLINE_ENV": "test", "PORT": str(port),
+           "THROUGHLINE_GATEWAY": str(policy), "THROUGHLINE_FEED_EVERY": "3600",
+           "THROUGHLINE_LOG": "WARNING"} | urls(dict.fromkeys(VENDORS, NOBODY))  # fmt: skip
+    with pinned(SERVER, [sys.executable, "-m", "apis.cli", "up"], env, log=log) as run:
+        wait_for(f"http://127.0.0.1:{port}/readyz", log)
+        time.sleep(SETTLED_S)
+        secret = json.loads((folder / "clients.json").read_text())["demo"]["client_secret"]
+        answer = httpx.post(
+            f"http://127.0.0.1:{port}/oauth/token", data={"grant_type": "client_credentials"},
+            auth=("demo", secret), trust_env=False,
+        )  # fmt: skip
+        yield port, run.pid, answer.json()["access_token"]
+
+
 def gateway() -> list[Figure]:
     """Capacity per core and latency of all, in turns; then three tiers in one process."""
     with home() as folder, ExitStack() as stack:
@@ -85,7 +111,7 @@ def gateway() -> list[Figure]:
         peers = {
             "direct": peer("direct", far, answers, "-"),
             "nginx": peer("nginx", proxy, passes, "-"),
-            "ours": peer("ours", *stack.enter_context(ours(folder, "upstream", far))),
+            "ours": peer("ours", *stack.enter_context(ours(folder, far))),
             "fastapi": peer("fastapi", *stack.enter_context(fastapi(folder, far))),
         }
         many = in_turns(peers, CONNECTIONS, SECONDS)
@@ -130,11 +156,11 @@ def compared(many: dict[str, Load], alone: dict[str, Load], memory: float) -> li
 
 
 def tiers() -> list[Figure]:
-    """Three apps in one process, each asking the next."""
-    with home() as folder, ours(folder, "tiers") as (port, pid, token):
+    """A route of operations whose app asks a process API, which asks a system API."""
+    with home() as folder, shipped(folder) as (port, pid, token):
         asks = script(folder, "tiers", "GET", token)
-        peer = Peer(f"http://127.0.0.1:{port}{PATH}/4711", pid, asks)
+        peer = Peer(f"http://127.0.0.1:{port}{THREE_TIERS}", pid, asks)
         found = in_turns({"tiers": peer}, CONNECTIONS, SECONDS)["tiers"]
-    name, told = "route of three tiers, one process", "three apps, two calls between tiers"
+    name, told = "route of three tiers, one process", f"GET {THREE_TIERS}"
     beside = f"{found.rate:,.0f}/s, p50 {found.p50_ms:.1f} ms; {told}"
     return [Figure(name, found.capacity, "/s", 2_500, 5_000, "high", beside=beside)]

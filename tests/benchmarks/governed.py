@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks.governed upstream|tiers --port N [--upstream URL]`: what is measured.
+"""`python -m tests.benchmarks.governed --port N --upstream URL`: what is measured.
 
 A process of its own, as `throughline serve gateway` is one: the same server, pipeline, tokens,
 limits and log, over a policy with one API. It prints a token for it when it listens.
@@ -10,20 +10,14 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
 
-import msgspec
 import uvloop
-from litestar import get
-from litestar.params import FromPath
 
 from apis.gateway.app import Edge, gateway_app
 from apis.gateway.client_authentication import ensure_clients, load_credentials
 from apis.gateway.compiled import compile_policy
 from apis.gateway.decisions import Decisions
-from apis.gateway.guard import ASGIApp
 from apis.gateway.idempotency import Idempotency
 from apis.gateway.oauth import AuthorizationServer
 from apis.gateway.people import People
@@ -32,9 +26,7 @@ from apis.gateway.tokens import Tokens, signing_keys
 from apis.gateway.upstream import Upstream
 from apis.gateway.uses import Uses
 from apis.runtime import log
-from apis.runtime.app import make_app
 from apis.runtime.caps import Caps
-from apis.runtime.clients import Local, client
 from apis.runtime.clock import Clock
 from apis.runtime.limits import MemoryLimiter
 from apis.runtime.log import LineWriter
@@ -44,19 +36,18 @@ from apis.runtime.records import Records
 from apis.runtime.server import Door, kept_as_made, server_of
 from apis.runtime.sockets import opened
 from apis.runtime.store import Store
-from contracts.ports import operation
 from tests.benchmarks.product import home
 
 POLICY = """
 version: 1
 plans: {internal: {rate: 100000/s}}
 clients:
-  bench: {plan: internal, secret: "home:clients.json", scopes: [orders.write, orders.read]}
+  bench: {plan: internal, secret: "home:clients.json", scopes: [orders.write]}
 apis:
   experience:
     orders:
       app: "bench:app"
-      scopes: {orders.write: [createOrder], orders.read: [getOrder]}
+      scopes: {orders.write: [createOrder]}
 """
 NAME = {"type": "string", "minLength": 1, "maxLength": 200}
 CLOSED = {"type": "object", "additionalProperties": False}
@@ -81,10 +72,6 @@ DOCUMENT = {
             "operationId": "createOrder", "responses": OK,
             "requestBody": {"required": True, "content": {"application/json": {"schema": ORDER}}},
         }},
-        "/orders/{id}": {"get": {
-            "operationId": "getOrder", "responses": OK,
-            "parameters": [{"name": "id", "in": "path", "required": True, "schema": NAME}],
-        }},
     },
 }  # fmt: skip
 ORDER_BYTES = 1_040
@@ -105,46 +92,7 @@ def order() -> bytes:
     return json.dumps(made | {"note": "x" * short}).encode()
 
 
-class Order(msgspec.Struct, frozen=True):
-    """What travels through three tiers."""
-
-    id: str
-    customer: str = "CUST-004711"
-    currency: str = "EUR"
-    state: str = "open"
-
-
-class Orders(Protocol):
-    """The port of each tier to the next."""
-
-    @operation("GET", "/orders/{id}")
-    async def get_order(self, id: str) -> Order:  # noqa: A002 - the path's own word
-        """One order."""
-        ...
-
-
-def tiers() -> ASGIApp:
-    """Three apps as the product makes them, each asking the next through its port's client."""
-
-    async def read(id: str) -> Order:  # noqa: A002
-        return Order(id)
-
-    def app(title: str, ask: Any) -> Any:
-        @get("/orders/{id:str}", operation_id="getOrder")
-        async def get_order(id: FromPath[str]) -> Order:  # noqa: A002
-            """One order."""
-            order: Order = await ask(id)
-            return order
-
-        return make_app(title, version="1.0.0", routes=[get_order])
-
-    system = app("System", read)
-    process = app("Process", client(Orders, Local(system)).get_order)
-    made: ASGIApp = app("Experience", client(Orders, Local(process)).get_order)
-    return made
-
-
-async def serve(targets: Mapping[str, ASGIApp], folder: Path, port: int) -> None:
+async def serve(upstream: str, folder: Path, port: int) -> None:
     """Be the gateway until the end."""
     issuer = f"http://127.0.0.1:{port}"
     policy = compile_policy(load_gateway(POLICY), {"experience/orders/v1": DOCUMENT})
@@ -164,7 +112,7 @@ async def serve(targets: Mapping[str, ASGIApp], folder: Path, port: int) -> None
             issuer, clock, MemoryLimiter(), MemoryPermits, tokens, oauth, people, ready, write,
             decisions, Idempotency(store, Records(), clock, 10),
         )  # fmt: skip
-        app = gateway_app(policy, targets, edge)
+        app = gateway_app(policy, {"experience/orders/v1": Upstream(upstream)}, edge)
         server = server_of(app, [Door(door)], issuer=issuer, caps=Caps())
         sys.stdout.write(tokens.issue("bench", policy.gateway.clients["bench"].scopes) + "\n")
         sys.stdout.flush()
@@ -179,22 +127,15 @@ async def ready() -> list[str]:
     return []
 
 
-async def chosen(what: str, upstream: str, folder: Path, port: int) -> None:
-    """Serve one of the two."""
-    app = tiers() if what == "tiers" else Upstream(upstream)
-    await serve({"experience/orders/v1": app}, folder, port)
-
-
 def main() -> None:
     """Read the options and serve."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("upstream", "tiers"))
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--upstream", default="")
+    parser.add_argument("--upstream", required=True)
     asked = parser.parse_args()
     log.setup("WARNING")
     with home() as folder, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(chosen(asked.what, asked.upstream, folder, asked.port))
+        runner.run(serve(asked.upstream, folder, asked.port))
 
 
 if __name__ == "__main__":

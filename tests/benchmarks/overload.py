@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.figures import Figure, say
-from tests.benchmarks.gateway import CONNECTIONS, OTHER, PATH, ours
+from tests.benchmarks.gateway import CONNECTIONS, OTHER, THREE_TIERS, shipped
 from tests.benchmarks.loaded import pinned, script, wrk
 from tests.benchmarks.product import home, rss_mb
-from tests.servers import free_port
 
 SECONDS = float(os.environ.get("OVERLOAD_SECONDS", "60"))
 PEAK_S, AFTER_S, SETTLE_S = 5, 5, 10
@@ -25,11 +24,11 @@ WANTED = {"200", "429", "503"}
 
 def overload() -> list[Figure]:
     """The route of three tiers: peak, three times that, and ten seconds later."""
-    with home() as folder, ours(folder, "tiers", free_port()) as (port, pid, token):
-        asks, url = script(folder, "tiers", "GET", token), f"http://127.0.0.1:{port}{PATH}/4711"
+    with home() as folder, shipped(folder) as (port, pid, token):
+        asks, url = script(folder, "tiers", "GET", token), f"http://127.0.0.1:{port}{THREE_TIERS}"
         peak = wrk(OTHER, asks, url, pid, connections=CONNECTIONS, seconds=PEAK_S)
         request = folder / "request"
-        head = f"GET {PATH}/4711 HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {token}"
+        head = f"GET {THREE_TIERS} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {token}"
         request.write_text(f"{head}\r\n\r\n", newline="")
         asked(port, request, TIMES * peak.rate, 2)
         before = rss_mb(pid)

@@ -192,6 +192,7 @@ def test_the_demo_clients_are_those_the_documentation_names() -> None:
     assert clients["demo"].scopes == everything | {
         "journeys.read",
         "projects.read",
+        "connections.read",
         "decisions.read",
     }
     assert clients["demo"].roles == ("integration", "resource-management")
