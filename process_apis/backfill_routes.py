@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from types import NoneType
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from apis.runtime.context import CURRENT, Call
 from apis.runtime.flow import Runtime
 from apis.runtime.lean import LeanResponse
 from apis.runtime.metadata import crms
+from apis.runtime.once import once
 from apis.runtime.runs import RUNS, moment
 from apis.runtime.store import find, no_cursor, page_end
 from apis.runtime.whose import whole_firm
@@ -83,7 +85,7 @@ def backfill_routes(api: str) -> list[Any]:
             )
             return LeanResponse(plan, status_code=HTTP_200_OK)
         now = runtime.clock.now()
-        id_ = await runtime.store.write(begin, data, caller(), now)
+        id_ = await runtime.store.write(once, str, now, begin, data, caller(), now)
         headers = {"Location": f"/process/{api}/backfills/{id_}"}
         return LeanResponse(await shown_page(runtime, id_), headers=headers)
 
@@ -119,7 +121,8 @@ async def get_backfill(
 )
 async def cancel_backfill(id: FromPath[str], runtime: NamedDependency[Any]) -> Backfill:  # noqa: A002 - the path's own word
     """Start no more deals; runs that have begun go on."""
-    await runtime.store.write(cancel, id, caller(), runtime.clock.now())
+    now = runtime.clock.now()
+    await runtime.store.write(once, NoneType, now, cancel, id, caller(), now)
     return await shown_page(runtime, id)
 
 

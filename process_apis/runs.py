@@ -23,6 +23,7 @@ from apis.runtime.context import Rows
 from apis.runtime.flow import Flow, Runtime
 from apis.runtime.lean import LeanResponse
 from apis.runtime.metadata import crms
+from apis.runtime.once import once
 from apis.runtime.planning import planned
 from apis.runtime.run_views import listed, view
 from apis.runtime.whose import is_of
@@ -159,7 +160,7 @@ def begin(
 ) -> tuple[runs.Begun, Run]:
     """Start or find the run in one transaction; after an abandoned run it is a new one."""
     asked = starting(connection, runtime, this, source, turn_of)
-    begun = runs.start(connection, runtime.engine, asked)
+    begun = once(connection, runs.Begun, asked.at, runs.start, runtime.engine, asked)
     run = view(connection, begun.run_id)
     assert run is not None  # noqa: S101 - written or found just above
     return begun, run

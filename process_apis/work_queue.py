@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from apis.runtime.app import App, caller, make_app
 from apis.runtime.duties import in_force
 from apis.runtime.flow import Runtime
+from apis.runtime.once import once
 from apis.runtime.work_items import (
     Deciding,
     assign,
@@ -83,7 +84,9 @@ async def assign_work_item(
 ) -> WorkItem:
     """A work item given to a person, or to nobody."""
     now = runtime.clock.now()
-    item: WorkItem = await runtime.store.write(assign, id, data.assignee, caller(), now)
+    item: WorkItem = await runtime.store.write(
+        once, WorkItem, now, assign, id, data.assignee, caller(), now
+    )
     return item
 
 
@@ -94,8 +97,9 @@ async def comment_work_item(
     runtime: NamedDependency[Any],
 ) -> WorkItem:
     """A note on a work item, for those who come after."""
+    now = runtime.clock.now()
     item: WorkItem = await runtime.store.write(
-        comment, id, data.text, caller(), runtime.clock.now()
+        once, WorkItem, now, comment, id, data.text, caller(), now
     )
     return item
 
@@ -116,7 +120,7 @@ async def decide_work_item(
         at=now,
         duties=in_force(runtime.metadata.duties, now.date()),
     )
-    item: WorkItem = await runtime.store.write(decided, id, deciding)
+    item: WorkItem = await runtime.store.write(once, WorkItem, now, decided, id, deciding)
     return item
 
 

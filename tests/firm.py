@@ -55,13 +55,14 @@ class Firm:
         self.salesforce.later(seconds + 60 * minutes + 3600 * hours)
 
     async def call(
-        self, method: str, path: str, *, by: str = "demo", **more: Any
+        self, method: str, path: str, *, by: str = "demo", key: str | None = None, **more: Any
     ) -> httpx.Response:
         """A call as one of the demo clients; a token that ended, be it on its way, is renewed."""
+        own = {"Idempotency-Key": f'"{key}"'} if key else {}
         for _ in range(3):
             token = self._tokens.get(by) or await self._sign_in(by)
             bearer = {"Authorization": f"Bearer {token}"}
-            answer = await self._http.request(method, path, headers=bearer, **more)
+            answer = await self._http.request(method, path, headers=bearer | own, **more)
             if answer.status_code != 401:
                 break
             self._tokens.pop(by, None)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
 import httpx
 import msgspec
@@ -134,10 +135,11 @@ class Calls:
         return msgspec.json.decode(body, type=Explained)
 
     async def _ask(self, method: str, path: str, **more: Any) -> bytes:
-        answer = await self._send(method, path, headers=await self._bearer(), **more)
+        key = {} if method == "GET" else {"Idempotency-Key": f'"{uuid4()}"'}
+        answer = await self._send(method, path, headers=await self._bearer() | key, **more)
         if answer.status_code == UNAUTHORIZED:  # the token ran out: one more, once
             await self.token()
-            answer = await self._send(method, path, headers=await self._bearer(), **more)
+            answer = await self._send(method, path, headers=await self._bearer() | key, **more)
         if answer.status_code >= REFUSED:
             raise refusal(answer)
         return answer.content

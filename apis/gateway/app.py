@@ -36,6 +36,7 @@ from apis.gateway.guard import (
     head_refusal,
     not_allowed,
 )
+from apis.gateway.idempotency import KEY, Idempotency
 from apis.gateway.oauth import AuthorizationServer
 from apis.gateway.overload import Load
 from apis.gateway.own import METRICS_PATH, Inside, Metrics, Own, Ready
@@ -72,6 +73,7 @@ class Edge(NamedTuple):
     ready: Ready
     log: Log
     decisions: Decisions
+    idempotency: Idempotency
     metrics: Metrics | None = None
     rings: Rings | None = None
     """The keys of the issuers that are trusted; none are where there is nothing to fetch with."""
@@ -81,8 +83,8 @@ class Front:
     """All that follows from one policy; it is never changed, only replaced as a whole."""
 
     __slots__ = (
-        "admission", "clock", "decisions", "endings", "hosts", "outside", "overloaded", "own",
-        "pages", "policy",
+        "admission", "clock", "decisions", "endings", "hosts", "idempotency", "outside",
+        "overloaded", "own", "pages", "policy",
         "targets",
     )  # fmt: skip
 
@@ -93,6 +95,7 @@ class Front:
         self.policy = policy
         self.clock = edge.clock
         self.decisions = edge.decisions
+        self.idempotency = edge.idempotency
         self.targets = targets
         vendors = {api.vendor for api in policy.gateway.apis.values() if api.vendor}
         self.outside = Outside(edge.issuer, vendors)
@@ -158,7 +161,7 @@ class Gateway:
         if SPANS.recorder is not None:
             SPANS.recorder.record(_span(exchange, scope, headers))
 
-    async def _serve(  # noqa: PLR0911 - each stage may refuse
+    async def _serve(  # noqa: C901, PLR0911 - each stage may refuse
         self,
         front: Front,
         scope: Scope,
@@ -197,6 +200,10 @@ class Gateway:
             exchange.status = GONE
             return None
         child[SCOPE_KEY] = front.admission.context(claims, exchange)
+        if route.keyed is not None and (KEY in headers or route.keyed.required):
+            body = await front.idempotency.begun(route.keyed, claims, child, body, exchange)
+            if body is None or isinstance(body, Refusal):
+                return body
         answer: Send = exchange.answer
         if route.gives is not None:
             child["headers"] = [each for each in child["headers"] if each[0] != b"accept-encoding"]

@@ -207,7 +207,8 @@ def _mounts(
         opened = {each: (scopes.get(each), limits.get(each, ())) for each in scopes | limits}
         successor = f"/{name}/v{newer}" if newer else None
         modes = version.modes.within(api.modes.within(MODES))
-        rules = Rules(modes, api.sizes, api.owner, api.foreign)
+        keyed = frozenset(api.idempotency.required)
+        rules = Rules(modes, api.sizes, api.owner, api.foreign, keyed)
         mounts[target], wrong = mount_of(target, version, successor, document, opened, rules)
         found += [((*place, "versions", major), told) for told in wrong]
     return mounts
@@ -226,6 +227,12 @@ def _scopes_of(name: str, api: Api, mounts: Mapping[str, Mount], found: list[Fin
         ((*place, "limits", operation), f"operation {operation} is not in {name}")
         for operation in api.limits
         if operation not in served
+    ]
+    changing = {route.operation for route in routes if route.keyed}
+    found += [
+        ((*place, "idempotency", "required"), f"operation {operation} of {name} changes nothing")
+        for operation in api.idempotency.required
+        if operation not in changing
     ]
     if api.foreign:
         found += _foreign_orphans(place, api, routes)

@@ -37,7 +37,10 @@ _BROKEN = 500
 _AWAY = 503
 RETRY: Header = (b"retry-after", b"5")
 """When to come back where nobody knows better."""
-_BY_STATUS = {row.status: code for code, row in reversed(REFUSALS.items())}
+_KEYS = "idempotency-"
+_BY_STATUS = {
+    row.status: code for code, row in reversed(REFUSALS.items()) if not code.startswith(_KEYS)
+}
 _LATER = frozenset(
     {"rate-limited", "reduced-capacity", "unavailable", "overloaded", "upstream-unreachable"}
 )
@@ -47,7 +50,7 @@ POLICIES = {
     "invalid-token": "authentication",
     "version-retired": "versions",
     "validation-failed": "requests",
-}
+} | {code: "idempotency" for code in REFUSALS if code.startswith(_KEYS)}
 """Which policy a refusal belongs to; the others are plain HTTP and JSON."""
 _REMEDIES = {
     403: "have someone do this who may, or ask for the right to",

@@ -92,7 +92,12 @@ def explained(row: Decided, gateway: Gateway) -> Explanation:
 
 def reason(row: Decided, policy: str, rule: str, outcome: str, gateway: Gateway) -> Reason:
     """What a policy said of a request, in words."""
-    tell = {"authorization": _of_scope, "limits": _of_limit, "versions": _of_version}
+    tell = {
+        "authorization": _of_scope,
+        "limits": _of_limit,
+        "versions": _of_version,
+        "idempotency": _of_key,
+    }
     says, place, change = tell.get(policy, _of_other)(row, rule, outcome, gateway)
     if outcome == "observed":
         says += " It would have been refused; it went on, since this policy is only observed."
@@ -160,6 +165,14 @@ def _of_version(row: Decided, rule: str, outcome: str, gateway: Gateway) -> Word
     place = (*place_of(api), "versions", int(version.removeprefix("v") or 0), "sunset")
     says = f"{version} of {api} is no longer served: it ended on the day `sunset` says."
     return says, place, "move the client to the next version, or put the sunset off"
+
+
+def _of_key(row: Decided, rule: str, outcome: str, gateway: Gateway) -> Words:
+    says, _, change = _of_other(row, rule, outcome, gateway)
+    api = (row.target or "").rpartition("/")[0]
+    if outcome == "allowed":
+        says = f"The answer that {row.client} had to this Idempotency-Key before; not done again."
+    return says, (*place_of(api), "idempotency"), change
 
 
 def _of_other(row: Decided, rule: str, outcome: str, gateway: Gateway) -> Words:  # noqa: ARG001 - one shape

@@ -49,12 +49,21 @@ _WAIT = "wait as long as `Retry-After` says"
 _LATER = "try again later; if it stays, give the request id to whoever runs this gateway"
 _UNSURE = "look whether it was done, then try again; if it stays, tell the owner named here"
 _TOKEN = "ask POST /oauth/token for a token and send it as `Authorization: Bearer <token>`"  # noqa: S105 - words
+_KEY = "such as a UUID that you keep for the retries of this one request"
 REFUSALS: dict[str, Row] = {
     "bad-request": Row(400, "The request is not valid HTTP", "set right what `detail` names"),
     "bad-path": Row(400, "The path is not in its plain form", "send the path in its plain form"),
     "malformed-json": Row(400, "The body is not valid JSON", _BODY),
     "duplicate-key": Row(400, "The body names a member twice", _BODY),
     "too-deep": Row(400, "The body is nested too deep", _BODY),
+    "idempotency-key-missing": Row(
+        400, "This operation needs an Idempotency-Key", f"send one, {_KEY}"
+    ),
+    "idempotency-key-invalid": Row(
+        400,
+        "The Idempotency-Key is not one",
+        f"send 1 to 255 visible ASCII letters, quoted or bare, {_KEY}",
+    ),
     "missing-token": Row(401, "An access token is needed", _TOKEN),
     "invalid-token": Row(401, "The access token is not valid", _TOKEN),
     "insufficient-scope": Row(
@@ -74,6 +83,14 @@ REFUSALS: dict[str, Row] = {
     "method-not-allowed": Row(
         405, "This method is not served here", "use a method that `Allow` names"
     ),
+    "idempotency-in-progress": Row(
+        409, "The first request with this Idempotency-Key is still under way", _WAIT
+    ),
+    "idempotency-answer-not-kept": Row(
+        409,
+        "This request was answered before, and the answer is not kept",
+        "it is not done again: read the record instead; for a new request send a new key",
+    ),
     "request-timeout": Row(
         408, "The request did not come in time", "send the whole request without pauses"
     ),
@@ -92,6 +109,11 @@ REFUSALS: dict[str, Row] = {
         422,
         "The request holds values that are not accepted",
         "set right what `errors` names, as the document in /catalog says, and send it again",
+    ),
+    "idempotency-key-reused": Row(
+        422,
+        "This Idempotency-Key came with another request",
+        f"send the request as it was the first time, or a new key, {_KEY}",
     ),
     "rate-limited": Row(429, "Too many requests", _WAIT, f"{IANA}#quota-exceeded"),
     "headers-too-large": Row(431, "The headers are too large", "send fewer or shorter headers"),

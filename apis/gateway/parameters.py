@@ -19,8 +19,9 @@ _WORDS = {"true": True, "false": False}
 _PLAIN = frozenset({"string"})
 _DELIMITERS = {"form": ",", "simple": ",", "spaceDelimited": " ", "pipeDelimited": "|"}
 _STYLES = {"query": "form", "header": "simple", "path": "simple"}
-_NOT_OURS = frozenset({"accept", "content-type", "authorization"})
-"""Headers that OpenAPI describes elsewhere."""
+_KEY = "idempotency-key"
+_NOT_OURS = frozenset({"accept", "content-type", "authorization", _KEY})
+"""Headers that OpenAPI describes elsewhere, and the one that is the gateway's own to judge."""
 
 
 class Parameter(msgspec.Struct, frozen=True):
@@ -71,6 +72,8 @@ class Parameters(msgspec.Struct, frozen=True):
     path: tuple[tuple[int, Parameter], ...] = ()
     """Those of which more is said than that they are text, by their place in the path."""
     headers: tuple[tuple[bytes, Parameter], ...] = ()
+    keyed: bool = False
+    """Whether a request key may not be left out."""
 
     def errors(self, rest: str, query: bytes, headers: list[Header]) -> list[FieldError]:
         """Everything that is wrong with the parameters of a request."""
@@ -114,7 +117,11 @@ def parameters_of(schemas: Schemas, template: str, method: str) -> Parameters:
     placed: list[tuple[int, Parameter]] = []
     headers: list[tuple[bytes, Parameter]] = []
     steps = template.split("/")
+    keyed = False
     for place, told in _described(schemas, template, method).values():
+        if told["in"] == "header" and told["name"].lower() in _NOT_OURS:
+            keyed = keyed or (told["name"].lower() == _KEY and bool(told.get("required")))
+            continue
         parameter = _parameter(schemas, place, told)
         if parameter.where == "query":
             query[parameter.name] = parameter
@@ -126,7 +133,7 @@ def parameters_of(schemas: Schemas, template: str, method: str) -> Parameters:
         elif parameter.check is not None:
             placed.append((steps.index(f"{{{parameter.name}}}"), parameter))
     needed = tuple(name for name, each in query.items() if each.required)
-    return Parameters(query, needed, tuple(placed), tuple(headers))
+    return Parameters(query, needed, tuple(placed), tuple(headers), keyed)
 
 
 def _described(
@@ -138,8 +145,6 @@ def _described(
     for at, within in ((place, item), schemas.find(*place, method)):
         for index in range(len(within.get("parameters", ()))):
             spot, told = schemas.find(*at, "parameters", str(index))
-            if told["in"] == "header" and told["name"].lower() in _NOT_OURS:
-                continue
             found[told["in"], told["name"]] = spot, told
     return found
 

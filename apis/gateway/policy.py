@@ -122,6 +122,12 @@ class Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     document: str | None = None
 
 
+class Idempotency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The operations that need an `Idempotency-Key`: those that move money. Others may have one."""
+
+    required: tuple[str, ...] = ()
+
+
 class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One API: what answers (`app`, `vendor` or `url`), its versions, what each scope opens."""
 
@@ -135,6 +141,7 @@ class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scopes: dict[str, list[str] | str] = {}
     """Operation ids, or of an API that is not ours methods (`GET`) or `*` for all others."""
     limits: dict[str, Windows] = {}
+    idempotency: Idempotency = Idempotency()
     modes: Modes = Modes()
     sizes: Sizes = Sizes()
 

@@ -41,6 +41,8 @@ class Rules(NamedTuple):
     owner: str = ""
     foreign: bool = False
     """Whether another's program answers: bodies may be more than JSON, its errors are its own."""
+    keyed: frozenset[str] = frozenset()
+    """The operations that need an `Idempotency-Key`."""
 
 
 class Takes(msgspec.Struct, frozen=True):

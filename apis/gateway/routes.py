@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from apis.gateway.idempotency import Keyed, keyed_of
 from apis.gateway.policy import MODES, Modes, Version
 from apis.gateway.requests import Rules, Takes, takes_of
 from apis.gateway.responses import Gives, gives_of
@@ -31,6 +32,8 @@ class Route(msgspec.Struct, frozen=True):
     gives: Gives | None = None
     """What it answers, where that is checked."""
     modes: Modes = MODES
+    keyed: Keyed | None = None
+    """What it says of request keys; None where nothing is changed."""
 
 
 class Mount(msgspec.Struct, frozen=True):
@@ -99,8 +102,9 @@ def mount_of(  # noqa: PLR0917 - all of it was decided by the caller
                 found.append(f"{method.upper()} {template}: {error}")
                 takes, gives = Takes(rules), None
             methods[method.upper()] = Route(
-                name, scope or own, target, limits, takes, gives, rules.modes
-            )
+                name, scope or own, target, limits, takes, gives, rules.modes,
+                keyed_of(method, name in rules.keyed or takes.parameters.keyed),
+            )  # fmt: skip
         if None in shape:
             mount.shapes.setdefault(len(shape), []).append((shape, methods))
         else:

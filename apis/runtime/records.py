@@ -30,6 +30,8 @@ PLAIN: dict[str, Any] = {
 KEY = "THROUGHLINE_RECORDS_KEY"
 NONCE = 12
 SEALED = '{"sealed":"'
+PLAIN_BYTES, SEALED_BYTES = b"o", b"s"
+"""What bytes that are kept begin with."""
 
 
 class Records:
@@ -83,6 +85,25 @@ class Records:
         if not kept.startswith(SEALED):
             return kept
         return self._opened(kept[len(SEALED) : -2]).decode()
+
+    def sealed_bytes(self, data: bytes, of: str) -> bytes:
+        """The stored form of bytes that belong to one row: elsewhere they cannot be opened."""
+        if not self._ciphers:
+            return PLAIN_BYTES + data
+        nonce = os.urandom(NONCE)
+        return SEALED_BYTES + nonce + self._ciphers[0].encrypt(nonce, data, of.encode())
+
+    def unsealed_bytes(self, stored: bytes, of: str) -> bytes | None:
+        """The bytes of a stored form; None where the key to them is gone or another."""
+        kind, data = stored[:1], stored[1:]
+        if kind == PLAIN_BYTES:
+            return data
+        for cipher in self._ciphers:
+            try:
+                return cipher.decrypt(data[:NONCE], data[NONCE:], of.encode())
+            except InvalidTag:  # sealed with another of the keys
+                continue
+        return None
 
     def _opened(self, sealed: str) -> bytes:
         data = base64.b64decode(sealed)

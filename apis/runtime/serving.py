@@ -16,6 +16,7 @@ from apis.gateway.client_authentication import ensure_clients, load_credentials
 from apis.gateway.compiled import compile_policy
 from apis.gateway.decisions import Decisions
 from apis.gateway.documents import foreign_documents, load_documents
+from apis.gateway.idempotency import Idempotency
 from apis.gateway.listeners import is_loopback, listener_problems
 from apis.gateway.oauth import AuthorizationServer
 from apis.gateway.people import People, ensure_people, load_passwords
@@ -92,6 +93,8 @@ def edges(
     deployment.spawn(uses.go())
     deployment.closing.append(uses.close)
     ready = with_peers(deployment)
+    idempotency = Idempotency(store, deployment.records, clock, settings.lease_s)
+    deployment.spawn(idempotency.go())
     permits = cache(deployment.permits)  # a policy read anew finds those that are held
 
     def edge(policy: Policy) -> Edge:
@@ -111,6 +114,7 @@ def edges(
             ready=ready,
             log=write,
             decisions=decisions,
+            idempotency=idempotency,
             metrics=metrics.text,
             rings=rings,
         )

@@ -15,6 +15,7 @@ from apis.gateway.client_authentication import ensure_clients, load_credentials
 from apis.gateway.compiled import compile_policy
 from apis.gateway.decisions import Decisions
 from apis.gateway.documents import load_documents
+from apis.gateway.idempotency import Idempotency
 from apis.gateway.oauth import AuthorizationServer
 from apis.gateway.people import People
 from apis.gateway.policy import Recording, load_gateway
@@ -23,6 +24,7 @@ from apis.gateway.uses import Uses
 from apis.runtime.clock import Clock
 from apis.runtime.limits import MemoryLimiter
 from apis.runtime.permits import MemoryPermits
+from apis.runtime.records import Records
 from apis.runtime.store import Store
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.hops import bare, sent, timed
@@ -60,6 +62,7 @@ async def measured(folder: Path, text: str) -> dict[str, float]:
     around = Edge(
         ISSUER, clock, MemoryLimiter(), MemoryPermits, tokens, oauth, people, ready,
         lambda _line: None, Decisions(store, clock, Recording()),
+        Idempotency(store, Records(), clock, 10),
     )  # fmt: skip
     app = gateway_app(policy, dict.fromkeys(policy.mounts, bare), around)
     client = policy.gateway.clients["demo"]

@@ -18,6 +18,7 @@ from apis.gateway.app import Edge, gateway_app
 from apis.gateway.client_authentication import ensure_clients, load_credentials
 from apis.gateway.compiled import compile_policy
 from apis.gateway.decisions import Decisions
+from apis.gateway.idempotency import Idempotency
 from apis.gateway.oauth import AuthorizationServer
 from apis.gateway.people import People
 from apis.gateway.policy import load_gateway
@@ -31,6 +32,7 @@ from apis.runtime.limits import MemoryLimiter
 from apis.runtime.log import LineWriter
 from apis.runtime.migrations import lift
 from apis.runtime.permits import MemoryPermits
+from apis.runtime.records import Records
 from apis.runtime.server import Door, kept_as_made, server_of
 from apis.runtime.sockets import opened
 from apis.runtime.store import Store
@@ -108,7 +110,7 @@ async def serve(upstream: str, folder: Path, port: int) -> None:
         write = LineWriter(calls).write
         edge = Edge(
             issuer, clock, MemoryLimiter(), MemoryPermits, tokens, oauth, people, ready, write,
-            decisions,
+            decisions, Idempotency(store, Records(), clock, 10),
         )  # fmt: skip
         app = gateway_app(policy, {"experience/orders/v1": Upstream(upstream)}, edge)
         server = server_of(app, [Door(door)], issuer=issuer, caps=Caps())

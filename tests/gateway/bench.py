@@ -19,6 +19,7 @@ from apis.gateway.compiled import compile_policy
 from apis.gateway.decisions import Decisions
 from apis.gateway.documents import load_documents
 from apis.gateway.guard import ASGIApp, Receive, Scope, Send
+from apis.gateway.idempotency import Idempotency
 from apis.gateway.oauth import AuthorizationServer
 from apis.gateway.people import People, hashed, load_passwords
 from apis.gateway.policy import load_gateway
@@ -27,6 +28,7 @@ from apis.runtime.clock import Clock
 from apis.runtime.context import SCOPE_KEY
 from apis.runtime.limits import MemoryLimiter
 from apis.runtime.permits import MemoryPermits
+from apis.runtime.records import Records
 from apis.runtime.store import METADATA, Store
 from contracts.errors import Throttled
 from tests.gateway.failures import ANSWERS
@@ -38,6 +40,7 @@ ISSUER = "http://127.0.0.1:8080"
 PASSWORD = "correct horse"
 HASH = hashed(PASSWORD)
 PEOPLE = json.dumps({name: {"password_hash": HASH} for name in ("ann", "bob")})
+LEASE_S = 10.0
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
@@ -104,11 +107,12 @@ class Bench(Keys):
         passwords = load_passwords(gateway, home)
         self.people = People(passwords, self.store, limiter, self.clock, gateway.balancers)
         self.decisions = Decisions(self.store, self.clock, gateway.decisions)
+        self.idempotency = Idempotency(self.store, Records(), self.clock, LEASE_S)
         self.missing: list[str] = []
         self.log: list[dict[str, Any]] = []
         self.edge = Edge(
             ISSUER, self.clock, limiter, cache(MemoryPermits), self.tokens, self.oauth,
-            self.people, self.ready, self.log.append, self.decisions,
+            self.people, self.ready, self.log.append, self.decisions, self.idempotency,
         )  # fmt: skip
         self.serve()
 

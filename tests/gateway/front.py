@@ -36,6 +36,10 @@ class Tier:
     def __init__(self, key: bytes) -> None:
         self._tokens = InternalTokens(key)
         self.calls: list[str] = []
+        self.keys: list[str | None] = []
+        """The request key of each call."""
+        self.open = threading.Event()
+        self.open.set()
         self.url = address(free_port())
         config = uvicorn.Config(
             self, port=int(port(self.url)), lifespan="off", log_config=None, access_log=False
@@ -64,7 +68,10 @@ class Tier:
         headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
         try:
             context = self._tokens.context(headers, f"{tier}/{api}")
+            self.keys.append(context.request_key)
             self.calls.append(path)
+            if not self.open.is_set():
+                await asyncio.to_thread(self.open.wait, READY_S)
             inner = {"path": path.removeprefix(prefix), "root_path": prefix, SCOPE_KEY: context}
             await echo({**scope, **inner}, receive, send)
         except ThroughlineError as error:
@@ -118,7 +125,9 @@ class Front(Keys):
 
 
 @contextmanager
-def opened(home: Path, database_url: str, redis_url: str | None, count: int) -> Iterator[Front]:
+def opened(
+    home: Path, database_url: str, redis_url: str | None, count: int, **env: str
+) -> Iterator[Front]:
     """Gateways started as an operator starts them, on this store."""
     key = "a key of the tests, for calls between tiers"
     tier = Tier(key.encode())
@@ -127,7 +136,7 @@ def opened(home: Path, database_url: str, redis_url: str | None, count: int) -> 
     house = House(
         home, database_url, redis_url, THROUGHLINE_CLOCK="", THROUGHLINE_INTERNAL_KEY=key,
         THROUGHLINE_PEERS=peers, THROUGHLINE_GATEWAY=str(home / "gateway.yaml"),
-        THROUGHLINE_ENTITIES=str(ROOT / "apis/entities.yaml"), PYTHONPATH=str(ROOT),
+        THROUGHLINE_ENTITIES=str(ROOT / "apis/entities.yaml"), PYTHONPATH=str(ROOT), **env,
     )  # fmt: skip
     house.folder = home
     try:
@@ -136,5 +145,6 @@ def opened(home: Path, database_url: str, redis_url: str | None, count: int) -> 
         for wire in front.wires:
             wire.close()
     finally:
+        tier.open.set()
         house.close()
         tier.close()
