@@ -13,6 +13,7 @@ import httpx
 import msgspec
 
 from apis.runtime.context import CURRENT
+from apis.runtime.log import redacted_text
 from apis.runtime.traces import SPANS, Span, child_of
 from contracts.errors import (
     FieldError,
@@ -188,11 +189,12 @@ def error_for(
         named = errors.statuses.get(status, (str(status), by_status(status, errors.refused)))
         name, kind = code or named[0], named[1]
         kind = Unanswered if kind is Transient else kind
+    detail = redacted_text(detail)[:DETAIL]  # a vendor repeats what it was sent
     return kind(
         f"{system}.{name}",
-        (detail or f"{system} answered {status} without saying why")[:DETAIL],
+        detail or f"{system} answered {status} without saying why",
         errors=tuple(
-            FieldError(pointer=f"/{field}", code=name, message=detail[:DETAIL])
+            FieldError(pointer=f"/{redacted_text(str(field))}", code=name, message=detail)
             for field in ([fields] if isinstance(fields, str) else fields or ())
         ),
         source=system,

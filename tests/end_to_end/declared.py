@@ -12,7 +12,7 @@ CLIENTS = (
 )
 FIRM = ("customer", "tax id")
 WORDS = ("person in words", "private e-mail", "bank account", "tax id in words", "cost rate")
-ITEM = "a work item holds the words of people and vendors, for those who may decide it"
+ITEM = "a work item holds the words of people, for those who may decide it"
 ASKED = (
     *("answer headers", "problem headers", "logs/gateway.log", "trace", "audit.jsonl"),
     *("gateway.decisions.request_id", "process.audit.cause"),

@@ -31,10 +31,10 @@ PEM_LINE = re.compile(r"^[A-Za-z0-9+/=]{40,}$", re.MULTILINE)
 def planted() -> dict[str, str]:
     """Values that nobody else has."""
     n = secrets.token_hex(4)
-    number = f"{secrets.randbelow(10**18):018d}"
-    check = 98 - int(number + "131400") % 97
     return {
-        "bank account": f"DE{check:02d}{number}",
+        "bank account": bank_account(),
+        "vendor's bank account": bank_account(),
+        "vendor's e-mail": f"stieglitz.{n}@private.example",
         "private e-mail": f"vogelsang.{n}@private.example",
         "tax id in words": f"DE{secrets.randbelow(10**9):09d}",
         "cost rate": f"187.{secrets.randbelow(10**6):06d}",
@@ -53,6 +53,12 @@ def planted() -> dict[str, str]:
         "internal key": f"internal-{n}-key-of-processes",
         "vendor's note": f"note-{n}-of-the-vendor",
     }
+
+
+def bank_account() -> str:
+    """A German one with its check digits."""
+    number = f"{secrets.randbelow(10**18):018d}"
+    return f"DE{98 - int(number + '131400') % 97:02d}{number}"
 
 
 def words(canary: dict[str, str]) -> str:
@@ -262,7 +268,8 @@ def restarted(yard: Yard, part: str) -> None:
 
 def spoiled(canary: dict[str, str]) -> Iterator[tuple[int, bytes, str]]:
     """How a vendor tells too much."""
-    told, note = words(canary), canary["vendor's note"]
+    note = canary["vendor's note"]
+    told = "; ".join(canary[name] for name in ("vendor's bank account", "vendor's e-mail"))
     error = {"type": "validation", "message": f"{told} is no title", "field": told}
     yield 422, json.dumps({"errors": [error]}).encode(), "application/json"
     yield 500, f"<html>at Customer({told})</html>".encode(), "text/html"
