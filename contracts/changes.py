@@ -148,7 +148,9 @@ def gone(report: Report, at: At, node: Document, name: str, level: Level) -> Non
     told = node.get("x-sunset")
     ends = sunset_of(node)
     if not node.get("deprecated"):
-        rule = f"{name}-removed-without-deprecation" if name.startswith("api") else f"{name}-removed"
+        rule = (
+            f"{name}-removed-without-deprecation" if name.startswith("api") else f"{name}-removed"
+        )
         report.add(level, rule, at, f"{what} and was not deprecated before", gone=True)
     elif ends is None:
         says = f"{what}; it was deprecated without a day on which it ends"

@@ -19,8 +19,8 @@ _WORDS = {"true": True, "false": False}
 _PLAIN = frozenset({"string"})
 _DELIMITERS = {"form": ",", "simple": ",", "spaceDelimited": " ", "pipeDelimited": "|"}
 _STYLES = {"query": "form", "header": "simple", "path": "simple"}
-_NOT_OURS = frozenset({"accept", "content-type", "authorization"})
-"""Headers that OpenAPI describes elsewhere."""
+_NOT_OURS = frozenset({"accept", "content-type", "authorization", "idempotency-key"})
+"""Headers that OpenAPI describes elsewhere, and the one that the gateway itself reads."""
 
 
 class Parameter(msgspec.Struct, frozen=True):

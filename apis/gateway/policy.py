@@ -60,6 +60,9 @@ class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where people who signed in are sent; such a client acts for them, never for itself."""
     certificate: Literal["required"] | None = None
     """Its tokens are bound to the certificate it shows (RFC 8705), and worth nothing without."""
+    owner: str = ""
+    contact: str = ""
+    """Whose it is, and whom to tell before something it uses goes."""
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -113,6 +116,13 @@ class Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     document: str | None = None
 
 
+class Slo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How well an API is served: answered in a month, and how soon most answers come."""
+
+    availability: str = "99.5 %"
+    p95_ms: int = 1_000
+
+
 class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One API: what answers (`app`, `vendor` or `url`), its versions, what each scope opens."""
 
@@ -122,6 +132,9 @@ class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where an API that is not ours runs; `document` is its OpenAPI file."""
     document: str | None = None
     owner: str = ""
+    audience: Literal["internal", "partner"] = "internal"
+    data_class: Literal["public", "internal", "confidential", "restricted"] = "confidential"
+    slo: Slo = Slo()
     versions: dict[int, Version] = msgspec.field(default_factory=lambda: {1: Version()})
     scopes: dict[str, list[str] | str] = {}
     """Operation ids, or of an API that is not ours methods (`GET`) or `*` for all others."""

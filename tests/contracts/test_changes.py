@@ -18,7 +18,9 @@ TODAY = date(2026, 11, 22)
 CASES = yaml.safe_load((Path(__file__).parent / "diff_cases.yaml").read_text("utf-8"))
 FORMS = {
     "request": lambda told: {"requestBody": {"content": {"application/json": {"schema": told}}}},
-    "response": lambda told: {"responses": {"200": {"content": {"application/json": {"schema": told}}}}},
+    "response": lambda told: {
+        "responses": {"200": {"content": {"application/json": {"schema": told}}}}
+    },
     "parameter": lambda told: {"parameters": [{"name": "p", "in": "query", "schema": told}]},
     "operation": lambda told: told,
 }
