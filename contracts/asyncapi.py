@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def document() -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components([Event, *structs], ref_template=REFS)
     made = bounded({"schemas": schemas})["schemas"]
     return {
-        "asyncapi": "3.0.0",
+        "asyncapi": "3.1.0",
         "info": {
             "title": "Throughline events",
             "version": VERSION,
@@ -79,9 +80,15 @@ def _operation(row: EventType) -> dict[str, Any]:
         "action": "send",
         "channel": {"$ref": f"#/channels/{row.type}"},
         "title": row.title,
+        "description": _told(row),
         "tags": [{"name": "events", "description": "Everything that is announced."}],
         "messages": [{"$ref": f"#/channels/{row.type}/messages/{row.type}"}],
     }
+
+
+def _told(row: EventType) -> str:
+    """What its payload says of itself."""
+    return inspect.cleandoc(row.payload.__doc__ or row.title)
 
 
 def _message(row: EventType) -> dict[str, Any]:

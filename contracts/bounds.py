@@ -50,6 +50,8 @@ def _bounds(node: dict[str, Any], text: int) -> dict[str, Any]:
         found["maxLength"] = MOST_DIGITS if node.get("format") == "decimal" else text
     if "array" in kinds and not {"maxItems", "prefixItems"} & node.keys():
         found["maxItems"] = MOST_ENTRIES
+        if "items" not in node:
+            found["items"] = {}
     for kind in kinds:
         if kind in FORMATS and not {"enum", "format"} & node.keys():
             found["format"] = FORMATS[kind]

@@ -43,8 +43,8 @@ class Around(NamedTuple):
     """Words that belong to one vendor alone."""
     own: Mapping[str, Document] = {}
     """Schemas of system APIs that no contract of ours describes, by name."""
-    faults: Callable[[Document, Any], list[str]] = lambda _schema, _value: []
-    """What a value breaks of a schema whose references are followed."""
+    faults: Callable[[Document, str, Any], list[str]] = lambda _document, _pointer, _value: []
+    """What a value breaks of the schema that stands at a place of a document."""
     shape: Callable[[Document], list[Told]] = lambda _document: []
     """Where a document is not what its own specification asks for."""
 

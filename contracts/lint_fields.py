@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from contracts.changes import Document, escaped
 from contracts.lint import Look, Part, Told
@@ -18,15 +19,41 @@ MONEY = re.compile(r"(^|_)(amount|price|fee|total|net|gross|tax|cost|revenue)$")
 
 
 def examples_valid(look: Look) -> Iterator[Told]:
-    """Every example is a value of the schema it stands in."""
+    """Every example is a value of the schema it stands in, or beside."""
     for schema, pointer, *_ in look.parts():
-        told = [("example", schema["example"])] if "example" in schema else []
-        listed = schema.get("examples", ())
-        told += [(f"examples/{index}", each) for index, each in enumerate(listed)]
-        plain = {name: each for name, each in schema.items() if name not in ("example", "examples")}
-        for place, value in told:
-            for fault in look.around.faults(plain, value):
+        for place, value in examples(schema):
+            for fault in look.around.faults(look.document, pointer, value):
                 yield f"{pointer}/{place}", fault
+    for node, pointer in beside_schemas(look.document, ""):
+        for place, value in examples(node):
+            for fault in look.around.faults(look.document, f"{pointer}/schema", value):
+                yield f"{pointer}/{place}", fault
+
+
+def examples(node: Document) -> Iterator[tuple[str, Any]]:
+    """The examples of a schema (a list), or of what has one (by name), and where each stands."""
+    if "example" in node:
+        yield "example", node["example"]
+    listed = node.get("examples", ())
+    if isinstance(listed, dict):
+        for name, told in listed.items():
+            if "value" in told:
+                yield f"examples/{escaped(name)}/value", told["value"]
+    else:
+        yield from ((f"examples/{index}", each) for index, each in enumerate(listed))
+
+
+def beside_schemas(node: Any, pointer: str) -> Iterator[tuple[Document, str]]:
+    """Whatever has a schema: media types, parameters and headers."""
+    if isinstance(node, dict):
+        if isinstance(node.get("schema"), dict):
+            yield node, pointer
+        for name, value in node.items():
+            if name != "schema":
+                yield from beside_schemas(value, f"{pointer}/{escaped(name)}")
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from beside_schemas(value, f"{pointer}/{index}")
 
 
 def field_names(look: Look) -> Iterator[Told]:

@@ -23,6 +23,7 @@ from apis.gateway.counting import Counting
 from apis.gateway.decisions import Decisions
 from apis.gateway.exchange import PROBLEM, Exchange, Outside
 from apis.gateway.explaining import Explaining
+from apis.gateway.fields import FieldUses
 from apis.gateway.guard import (
     GONE,
     REFUSALS,
@@ -42,6 +43,7 @@ from apis.gateway.own import METRICS_PATH, Inside, Metrics, Own, Ready
 from apis.gateway.people import People
 from apis.gateway.requests import accepted
 from apis.gateway.responses import Checked
+from apis.gateway.routes import Route
 from apis.gateway.tokens import Tokens
 from apis.gateway.trust import Rings, Trust
 from apis.runtime.clock import Clock
@@ -75,14 +77,15 @@ class Edge(NamedTuple):
     metrics: Metrics | None = None
     rings: Rings | None = None
     """The keys of the issuers that are trusted; none are where there is nothing to fetch with."""
+    fields: FieldUses | None = None
 
 
 class Front:
     """All that follows from one policy; it is never changed, only replaced as a whole."""
 
     __slots__ = (
-        "admission", "clock", "decisions", "endings", "hosts", "outside", "overloaded", "own",
-        "pages", "policy",
+        "admission", "clock", "decisions", "endings", "fields", "hosts", "outside", "overloaded",
+        "own", "pages", "policy",
         "targets",
     )  # fmt: skip
 
@@ -93,6 +96,7 @@ class Front:
         self.policy = policy
         self.clock = edge.clock
         self.decisions = edge.decisions
+        self.fields = edge.fields
         self.targets = targets
         vendors = {api.vendor for api in policy.gateway.apis.values() if api.vendor}
         self.outside = Outside(edge.issuer, vendors)
@@ -105,6 +109,14 @@ class Front:
         self.admission = Admission(policy, edge.tokens, edge.oauth.api_keys, trust, counting)
         inside = Inside(Explaining(edge.decisions, policy.gateway), edge.metrics)
         self.own = Own(edge.tokens, edge.oauth, edge.people, edge.ready, inside)
+
+    def note(
+        self, route: Route, scope: Scope, headers: Mapping[bytes, bytes], exchange: Exchange
+    ) -> None:
+        """Remember which fields a call uses."""
+        if self.fields is not None and route.fields is not None:
+            who = exchange.client or "", route.target, route.operation
+            self.fields.note(route.fields, who, (scope["query_string"], exchange.said, headers))
 
     def away(self, target: str, error: ThroughlineError) -> Problem:
         """What is told of an API that is not ours: not where it runs, but whose it is."""
@@ -158,7 +170,7 @@ class Gateway:
         if SPANS.recorder is not None:
             SPANS.recorder.record(_span(exchange, scope, headers))
 
-    async def _serve(  # noqa: PLR0911 - each stage may refuse
+    async def _serve(  # noqa: C901, PLR0911 - each stage may refuse
         self,
         front: Front,
         scope: Scope,
@@ -196,6 +208,8 @@ class Gateway:
         if body is None:
             exchange.status = GONE
             return None
+        if route.fields is not None:
+            front.note(route, scope, headers, exchange)
         child[SCOPE_KEY] = front.admission.context(claims, exchange)
         answer: Send = exchange.answer
         if route.gives is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from apis.gateway.fields import Fields
 from apis.gateway.policy import MODES, Modes, Version
 from apis.gateway.requests import Rules, Takes, takes_of
 from apis.gateway.responses import Gives, gives_of
@@ -31,6 +32,8 @@ class Route(msgspec.Struct, frozen=True):
     gives: Gives | None = None
     """What it answers, where that is checked."""
     modes: Modes = MODES
+    fields: Fields | None = None
+    """What a caller may use of it beside the operation itself."""
 
 
 class Mount(msgspec.Struct, frozen=True):
@@ -95,12 +98,14 @@ def mount_of(  # noqa: PLR0917 - all of it was decided by the caller
             try:
                 takes = takes_of(schemas, template, method, rules)
                 gives = gives_of(schemas, template, method, rules)
+                fields = Fields(schemas, template, method)
             except ValueError as error:
                 found.append(f"{method.upper()} {template}: {error}")
-                takes, gives = Takes(rules), None
+                takes, gives, fields = Takes(rules), None, None
             methods[method.upper()] = Route(
-                name, scope or own, target, limits, takes, gives, rules.modes
-            )
+                name, scope or own, target, limits, takes, gives, rules.modes,
+                fields if fields and fields.noted else None,
+            )  # fmt: skip
         if None in shape:
             mount.shapes.setdefault(len(shape), []).append((shape, methods))
         else:

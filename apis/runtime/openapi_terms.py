@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -55,6 +56,12 @@ def with_terms(made: Document, terms: Terms) -> Document:
                 _mutation(operation)
     made["tags"] = [{"name": name, "description": told} for name, told in tags.items()]
     components = made["components"]
+    said = json.dumps(made["paths"])
+    components["responses"] = {
+        name: told
+        for name, told in components["responses"].items()
+        if f'"#/components/responses/{name}"' in said
+    }
     components["headers"] = {name: limit_header(told) for name, told in HEADERS.items()}
     if terms.scopes:
         components["securitySchemes"] = {OAUTH: security(sorted(set(terms.scopes.values())))}

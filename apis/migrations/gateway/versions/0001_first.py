@@ -14,9 +14,11 @@ def upgrade() -> None:
     api_keys()
     audit()
     codes()
+    consents()
     credential_uses()
     decision_counts()
     decisions()
+    field_uses()
     grants()
     jti()
     outbox()
@@ -82,6 +84,19 @@ def codes() -> None:
     )
 
 
+def consents() -> None:
+    op.create_table(
+        "consents",
+        sa.Column("client", sa.String(length=200), nullable=False),
+        sa.Column("target", sa.String(length=200), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("by", sa.String(length=200), nullable=False),
+        sa.Column("agreed_at", sa.Float(precision=53), nullable=False),
+        sa.PrimaryKeyConstraint("client", "target"),
+        schema="gateway",
+    )
+
+
 def credential_uses() -> None:
     op.create_table(
         "credential_uses",
@@ -140,6 +155,26 @@ def decisions() -> None:
         op.f("ix_gateway_decisions_request_id"),
         "decisions",
         ["request_id"],
+        unique=False,
+        schema="gateway",
+    )
+
+
+def field_uses() -> None:
+    op.create_table(
+        "field_uses",
+        sa.Column("client", sa.String(length=200), nullable=False),
+        sa.Column("target", sa.String(length=200), nullable=False),
+        sa.Column("operation", sa.String(length=200), nullable=False),
+        sa.Column("field", sa.String(length=400), nullable=False),
+        sa.Column("used_at", sa.Float(precision=53), nullable=False),
+        sa.PrimaryKeyConstraint("client", "target", "operation", "field"),
+        schema="gateway",
+    )
+    op.create_index(
+        op.f("ix_gateway_field_uses_used_at"),
+        "field_uses",
+        ["used_at"],
         unique=False,
         schema="gateway",
     )
