@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import msgspec
@@ -56,7 +57,11 @@ class Look:
         self.name = name
         self.document = document
         self.around = around or Around()
-        self.operations = [operation for _, operation in operations(document)]
+
+    @cached_property
+    def operations(self) -> list[Operation]:
+        """Its operations."""
+        return [operation for _, operation in operations(self.document)]
 
     @property
     def tier(self) -> str:
@@ -165,18 +170,28 @@ class Rule(NamedTuple):
     id: str
     remedy: str
     told: Callable[[Look], Iterator[Told]]
+    first: bool = False
+    """Whether the others cannot look at a document that breaks it."""
 
 
 def findings(look: Look, rules: Collection[Rule]) -> Iterator[Finding]:
     """Every place of the document that breaks one of the rules."""
-    ids = {each.pointer: each.told.get("operationId") for each in look.operations}
     for rule in rules:
-        for pointer, says in rule.told(look):
+        told = list(rule.told(look))
+        for pointer, says in told:
             yield Finding(
                 rule=rule.id,
                 document=look.name,
                 pointer=pointer,
                 says=says,
                 remedy=rule.remedy,
-                operation=ids.get("/".join(pointer.split("/")[:4])),
+                operation=None if rule.first else operation_at(look, pointer),
             )
+        if told and rule.first:
+            return
+
+
+def operation_at(look: Look, pointer: str) -> str | None:
+    """The operation that a place is in."""
+    ids = {each.pointer: each.told.get("operationId") for each in look.operations}
+    return ids.get("/".join(pointer.split("/")[:4]))

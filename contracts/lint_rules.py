@@ -297,7 +297,7 @@ def each_told(look: Look, schema: Document, pointer: str) -> bool:
 
 
 RULES = (
-    Rule("spec-valid", "make it a valid OpenAPI 3.1 document", spec_valid),
+    Rule("spec-valid", "make it a valid OpenAPI 3.1 document", spec_valid, first=True),
     Rule("examples-valid", "make the example a value of its schema", fields.examples_valid),
     Rule("operation-id", "give the handler an operation_id of its own in camelCase", operation_ids),
     Rule("info-complete", "say owner, audience, data_class and slo in gateway.yaml", info_complete),
