@@ -81,10 +81,9 @@ def uses(connection: Connection, days: int, now: datetime, policy: Gateway) -> l
     """Every use of the last days: operations as they were counted, fields as they were noted."""
     first = now - timedelta(days=days)
     rows: list[dict[str, Any]] = [*_operations(connection, int(first.timestamp() // DAY_S))]
-    rows += (
-        {**row, "last_on": _day(row.pop("used_at"))}
-        for row in used_since(connection, first.timestamp())
-    )
+    for row in used_since(connection, first.timestamp()):
+        used_at = row.pop("used_at")
+        rows.append(row | {"last_on": _day(used_at)})
     found = [Consumer(**(row | _people(policy, row["client"]))) for row in rows]
     return sorted(found, key=lambda it: (it.client, it.target, it.operation, it.field or ""))
 
