@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 from datetime import date
 from pathlib import Path
@@ -16,7 +17,7 @@ from contracts.schema_changes import schema_changes
 
 TODAY = date(2026, 11, 22)
 CASES = yaml.safe_load((Path(__file__).parent / "diff_cases.yaml").read_text("utf-8"))
-FORMS = {
+FORMS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "request": lambda told: {"requestBody": {"content": {"application/json": {"schema": told}}}},
     "response": lambda told: {
         "responses": {"200": {"content": {"application/json": {"schema": told}}}}

@@ -46,9 +46,9 @@ def asks(front: Front, gateway: int, client: str, target: str, **body: Any) -> N
     """A call of a client by one of the gateways."""
     url = f"http://127.0.0.1:{front.wires[gateway % len(front.wires)].port}/{target}"
     with httpx.Client(trust_env=False) as http:
-        given = {"json": body} if body else {}
+        headers = front.bearer(client)
         method = "POST" if body else "GET"
-        answer = http.request(method, url, headers=front.bearer(client), **given)
+        answer = http.request(method, url, headers=headers, json=body or None)
     assert answer.status_code == 200, answer.text
 
 
