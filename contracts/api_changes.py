@@ -100,8 +100,9 @@ class Apis:
     def _version(self) -> None:
         was, now = (each.get("info", {}) for each in (self.old, self.new))
         old, new = ({**it, "deprecated": it.get("x-status") == "deprecated"} for it in (was, now))
-        promise = Promise(old, new, GRACE[stability({}, self.new)] if promised(self.new) else 0)
-        deprecation(self.report, At("this version", "/info", "/info"), "api-version", promise)
+        at = At("this version", "/info", "/info")
+        self.report.grace = GRACE.get(stability({}, self.new), 0)
+        deprecation(self.report, at, "api-version", Promise(old, new))
 
     def _operation(self, was: Operation, now: Operation) -> None:
         at = at_of(was, now)
@@ -109,8 +110,8 @@ class Apis:
         if STABILITY.index(after) < STABILITY.index(before):
             says = f"{at.place} is {after}, not {before}"
             self.report.add("error", "api-stability-decreased", at, says, before, after)
-        promise = Promise(was.told, now.told, GRACE.get(after, 0))
-        deprecation(self.report, at, "api", promise)
+        self.report.grace = GRACE.get(after, 0)
+        deprecation(self.report, at, "api", Promise(was.told, now.told))
         ids = was.told.get("operationId"), now.told.get("operationId")
         if ids[0] != ids[1]:
             says = f"{at.place} is called {ids[1]}, not {ids[0]}"
@@ -161,7 +162,7 @@ class Apis:
                 says = f"{at.place} is written another way: {word}"
                 told = old.get(word), new.get(word)
                 self.report.add("error", "request-parameter-style-changed", at, says, word, *told)
-        deprecation(self.report, at, "request-parameter", Promise(old, new, GRACE["stable"]))
+        deprecation(self.report, at, "request-parameter", Promise(old, new))
         self.schemas.compare(old.get("schema"), new.get("schema"), into_schema(at))
         self._contents(old, new, at)
 
@@ -304,8 +305,3 @@ def into_schema(at: At) -> At:
 def passes(one: dict[str, list[str]], other: dict[str, list[str]]) -> bool:
     """Whether who meets the one requirement meets the other."""
     return all(name in one and set(scopes) <= set(one[name]) for name, scopes in other.items())
-
-
-def promised(document: Document) -> bool:
-    """Whether anything is promised of it at all."""
-    return stability({}, document) not in UNSTABLE

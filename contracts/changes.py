@@ -72,6 +72,8 @@ class Report:
         self.found: list[Change] = []
         self.lenient = False
         """Whether nothing is promised yet of what is compared now: all of it is said, no more."""
+        self.grace = GRACE["stable"]
+        """For how many days what is deprecated now is served at least."""
 
     def add(
         self, level: Level, rule: str, at: At, says: str, *told: Any, gone: bool = False
@@ -164,22 +166,21 @@ def gone(report: Report, at: At, node: Document, name: str, level: Level) -> Non
 
 
 class Promise(NamedTuple):
-    """A part of both documents that may be deprecated, and for how long it is served then."""
+    """A part of both documents that may be deprecated."""
 
     old: Document
     new: Document
-    grace: int
 
 
 def deprecation(report: Report, at: At, name: str, promise: Promise) -> None:
     """Hold what is deprecated against its grace: a sunset that is there, far enough, and kept."""
-    for rule, level, says in _deprecated(report.today, at.place, promise):
+    for rule, level, says in _deprecated(report, at.place, promise):
         told = promise.old.get("x-sunset"), promise.new.get("x-sunset")
         report.add(level, f"{name}-{rule}", at, says, *told)
 
 
-def _deprecated(today: date, place: str, promise: Promise) -> Iterator[tuple[str, Level, str]]:
-    old, new, grace = promise
+def _deprecated(report: Report, place: str, promise: Promise) -> Iterator[tuple[str, Level, str]]:
+    (old, new), today, grace = promise, report.today, report.grace
     was, now = bool(old.get("deprecated")), bool(new.get("deprecated"))
     before, after = sunset_of(old), sunset_of(new)
     if not now:

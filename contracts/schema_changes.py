@@ -12,7 +12,6 @@ from datetime import date
 from typing import Any, Literal, NamedTuple
 
 from contracts.changes import (
-    GRACE,
     At,
     Change,
     Direction,
@@ -217,7 +216,7 @@ class Schemas:
                 continue
             self._kept(name in needed, name in needs, inner)
             fresh, _ = resolved(self.new, now[name], inner.new)
-            promise = Promise(told, fresh, GRACE["stable"])
+            promise = Promise(told, fresh)
             deprecation(self.report, inner, inner.subject_name, promise)
             self.compare(schema, now[name], inner)
         for name in (each for each in now if each not in was):

@@ -24,6 +24,14 @@ SHOWN = 12
 """Clients of a change that are named in a line."""
 
 
+def _me() -> str:
+    """Who is signed in on this machine; a container may know nobody."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
 @click.group()
 def contracts() -> None:
     """What was promised to callers: rules, changes, approvals, and who uses what."""
@@ -81,7 +89,7 @@ def diff(old: str | None, new: str | None, *, as_json: bool) -> None:
 @contracts.command()
 @click.argument("fingerprint")
 @click.option("--reason", required=True, help="Why it may break callers all the same.")
-@click.option("--by", default=getpass.getuser, help="Who approves (who is signed in here).")
+@click.option("--by", default=_me, help="Who approves (who is signed in here).")
 def approve(fingerprint: str, reason: str, by: str) -> None:
     """Let exactly one breaking change be; who used what it takes away is kept with it."""
     from apis.console import contract_consumers as users  # noqa: PLC0415 - as above
@@ -161,7 +169,7 @@ def can_retire(target: str, *, as_json: bool) -> None:
 @click.argument("client")
 @click.argument("target")
 @click.option("--reason", required=True, help="Where and when the client wrote it.")
-@click.option("--by", default=getpass.getuser, help="Who records it (who is signed in here).")
+@click.option("--by", default=_me, help="Who records it (who is signed in here).")
 def consent(client: str, target: str, reason: str, by: str) -> None:
     """Keep that a client agreed in writing that a version goes."""
     from apis.console import contract_consumers as users  # noqa: PLC0415 - as above

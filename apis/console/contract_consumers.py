@@ -165,8 +165,10 @@ def consent(
 ) -> str:
     """Keep that a client agreed that a version goes."""
     known_target(settings, target)
-    if client not in policy_of(settings).clients:
-        raise NotFound("client.unknown", f"there is no client {client} in gateway.yaml")
+    seen = {each.client for each in consumers(settings, Wanted(target), now)}
+    if client not in seen | policy_of(settings).clients.keys():
+        told = f"there is no client {client} in gateway.yaml, and none called {target}"
+        raise NotFound("client.unknown", told)
     if not reason.strip():
         raise Rejected("consent.reason", "say where the client wrote that it agrees")
     row = {
