@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from apis.console.contract_commands import contracts
 from apis.runtime import log
 from apis.runtime.clock import Clock, simulated_clock_url
 from apis.runtime.pids import free_number, may_listen, pid_file
@@ -68,6 +69,9 @@ def run(part: str, parts: tuple[str, ...], *, port: int | None, worker: bool, ed
 def main() -> None:
     """Quote-to-cash for professional services: gateway, tiers and workers."""
     os.umask(0o077)  # what we write holds personal data and keys: it is ours alone
+
+
+main.add_command(contracts)
 
 
 @main.command()

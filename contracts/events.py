@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -17,6 +17,7 @@ from contracts.canonical.money import Money
 from contracts.canonical.party import Customer
 from contracts.canonical.project import Project, ProjectState
 from contracts.runs import RunState, RunStep, Waiting, WorkItem, WorkRecord
+from contracts.versions import current
 
 
 class DealWon(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,6 +174,10 @@ class WorkItemDecided(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Payload = type[msgspec.Struct]
+Category = Literal["step", "change"]
+"""A step of the business that was taken, or data that is another."""
+Mode = Literal["backward", "forward", "full"]
+"""What the next version keeps: new readers take old events, old readers new ones, or both."""
 
 
 class EventType(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,11 +189,22 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
     payload: Payload
     title: str
+    category: Category
+    mode: Mode = "backward"
 
 
-def _row(name: str, key: str, owner: str, payload: Payload) -> EventType:
-    title = (payload.__doc__ or "").splitlines()[0]
-    return EventType(type=name, version="1.0", key=key, owner=owner, payload=payload, title=title)
+def _row(
+    name: str, key: str, owner: str, payload: Payload, category: Category = "step"
+) -> EventType:
+    return EventType(
+        type=name,
+        version=current(name),
+        key=key,
+        owner=owner,
+        payload=payload,
+        title=(payload.__doc__ or "").splitlines()[0],
+        category=category,
+    )
 
 
 CATALOG: dict[str, EventType] = {
@@ -196,19 +212,19 @@ CATALOG: dict[str, EventType] = {
     for row in (
         _row("deal.won", "deal.external_id", "system", DealWon),
         _row("deal.lost", "deal.external_id", "system", DealLost),
-        _row("deal.changed", "deal.external_id", "system", DealChanged),
+        _row("deal.changed", "deal.external_id", "system", DealChanged, "change"),
         _row("customer.validated", "customer.id", "process", CustomerValidated),
         _row("contract.activated", "contract.id", "process", ContractActivated),
-        _row("contract.changed", "contract.id", "process", ContractChanged),
+        _row("contract.changed", "contract.id", "process", ContractChanged, "change"),
         _row("project.activated", "project.id", "process", ProjectActivated),
-        _row("project.changed", "id", "process", ProjectChanged),
+        _row("project.changed", "id", "process", ProjectChanged, "change"),
         _row("run.started", "run_id", "process", RunStarted),
         _row("run.progressed", "run_id", "process", RunProgressed),
         _row("run.ended", "run_id", "process", RunEnded),
         _row("exception.raised", "record.external_id", "system", ExceptionRaised),
-        _row("vendor.called", "key", "system", VendorCalled),
+        _row("vendor.called", "key", "system", VendorCalled, "change"),
         _row("work-item.opened", "item.id", "process", WorkItemOpened),
-        _row("work-item.changed", "item.id", "process", WorkItemChanged),
+        _row("work-item.changed", "item.id", "process", WorkItemChanged, "change"),
         _row("work-item.decided", "item.id", "process", WorkItemDecided),
     )
 }

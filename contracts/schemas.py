@@ -9,24 +9,23 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterable, Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from contracts import connections
+from contracts import asyncapi, connections
+from contracts.bounds import bounded
 from contracts.canonical import billing, contract, deal, party, project, resource, revenue, time
+from contracts.changes import Change
 from contracts.errors import Problem
 from contracts.events import CATALOG, Event
 from contracts.runs import Backfill, Plan, Run, RunPage, WorkItem, WorkItemPage
+from contracts.schema_changes import schema_changes
 from contracts.versions import current
 
 PUBLISHED = Path(__file__).parent / "published"
 MANIFEST = "manifest.json"
-NOTES = frozenset({"title", "description", "default", "examples"})
-"""Keywords that say something to people and nothing to a validator."""
 
 RECORDS: dict[str, type[msgspec.Struct]] = {
     "legal-entity": party.LegalEntity,
@@ -66,6 +65,9 @@ RECORDS: dict[str, type[msgspec.Struct]] = {
 }
 
 
+PAYLOADS = frozenset(row.payload for row in CATALOG.values())
+
+
 def contracts() -> dict[str, type[msgspec.Struct]]:
     """Every published contract: records by their name, event payloads by their type."""
     return RECORDS | {name: row.payload for name, row in CATALOG.items()}
@@ -74,7 +76,8 @@ def contracts() -> dict[str, type[msgspec.Struct]]:
 def schema(struct: type[msgspec.Struct]) -> dict[str, Any]:
     """The JSON Schema 2020-12 of a contract."""
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return dialect | msgspec.json.schema(struct)
+    told = msgspec.json.schema(struct)
+    return dialect | (bounded(told) if struct in PAYLOADS else told)
 
 
 def text_of(struct: type[msgspec.Struct]) -> str:
@@ -94,13 +97,16 @@ def publish(folder: Path = PUBLISHED, *, draft: bool = False) -> list[str]:
         if place in manifest and not draft:
             msg = f"{place} is published: give the contract its next version"
             raise ValueError(msg)
+        if found := breaking(folder, name):
+            msg = f"{place} breaks who holds to the version before: {found[0].says}"
+            raise ValueError(msg)
         (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / place).write_text(text, encoding="utf-8")
         manifest[place] = digest(text)
         written.append(place)
     told = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
     (folder / MANIFEST).write_text(told, encoding="utf-8")
-    return written
+    return written + asyncapi.write(folder)
 
 
 def manifest_of(folder: Path) -> dict[str, str]:
@@ -115,52 +121,32 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def breaking(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What a reader or writer of the old schema could trip over in the new one."""
-    was, now = old.get("$defs", {}), new.get("$defs", {})
-    removed = [f"{name}: removed" for name in was.keys() - now.keys()]
-    changed = (_changes(name, was[name], now[name]) for name in was.keys() & now.keys())
-    top = [] if _accepts(_bare(old), _bare(new)) else ["the contract itself: changed"]
-    return sorted(chain(removed, top, chain.from_iterable(changed)))
+def earlier(folder: Path, name: str, version: str) -> str | None:
+    """The published version before this one that promises to go on in it."""
+    told = [int(part) for part in version.split(".")]
+    found = [
+        [int(part) for part in file.stem.split(".")] for file in (folder / name).glob("*.json")
+    ]
+    before = [each for each in found if each < told and each[0] == told[0]]
+    return ".".join(map(str, max(before))) if before else None
 
 
-def _bare(whole: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in whole.items() if key not in ("$defs", "$schema")}
+def changes(folder: Path, name: str) -> list[Change]:
+    """What the code of today says differently from the version that was published before it."""
+    version = current(name)
+    before = earlier(folder, name, version)
+    if before is None:
+        return []
+    old = json.loads((folder / name / f"{before}.json").read_text("utf-8"))
+    row = CATALOG.get(name)
+    mode = row.mode if row else "backward"
+    new = json.loads(text_of(contracts()[name]))
+    return schema_changes(old, new, name=f"{name}/{version}", mode=mode)
 
 
-def _changes(name: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
-    was, now = old.get("properties", {}), new.get("properties", {})
-    for field, kind in was.items():
-        if field not in now:
-            yield f"{name}.{field}: removed"
-        elif not _accepts(kind, now[field]):
-            yield f"{name}.{field}: changed or narrowed"
-    for field in sorted(set(new.get("required", ())) - set(old.get("required", ()))):
-        yield f"{name}.{field}: required now"
-
-
-def _accepts(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    """Whether every value of the old form is one of the new form."""
-    return all(any(_fits(was, now) for now in _options(new)) for was in _options(old))
-
-
-def _options(kind: dict[str, Any]) -> Iterable[dict[str, Any]]:
-    options: Iterable[dict[str, Any]] = kind.get("anyOf", [kind])
-    return options
-
-
-def _fits(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    for word in (old.keys() | new.keys()) - NOTES:
-        was, now = old.get(word), new.get(word)
-        if word == "enum" and was is not None and now is not None:
-            if not set(was) <= set(now):
-                return False
-        elif word in ("items", "additionalProperties") and isinstance(was, dict):
-            if not isinstance(now, dict) or not _accepts(was, now):
-                return False
-        elif was != now:
-            return False
-    return True
+def breaking(folder: Path, name: str) -> list[Change]:
+    """What those who hold to the version before would trip over."""
+    return [change for change in changes(folder, name) if change.level == "error"]
 
 
 if __name__ == "__main__":

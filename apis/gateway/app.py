@@ -23,6 +23,7 @@ from apis.gateway.counting import Counting
 from apis.gateway.decisions import Decisions
 from apis.gateway.exchange import PROBLEM, Exchange, Outside
 from apis.gateway.explaining import Explaining
+from apis.gateway.fields import FieldUses
 from apis.gateway.guard import (
     GONE,
     REFUSALS,
@@ -43,6 +44,7 @@ from apis.gateway.own import METRICS_PATH, Inside, Metrics, Own, Ready
 from apis.gateway.people import People
 from apis.gateway.requests import accepted
 from apis.gateway.responses import Checked
+from apis.gateway.routes import Route
 from apis.gateway.tokens import Tokens
 from apis.gateway.trust import Rings, Trust
 from apis.runtime.clock import Clock
@@ -77,15 +79,15 @@ class Edge(NamedTuple):
     metrics: Metrics | None = None
     rings: Rings | None = None
     """The keys of the issuers that are trusted; none are where there is nothing to fetch with."""
+    fields: FieldUses | None = None
 
 
 class Front:
     """All that follows from one policy; it is never changed, only replaced as a whole."""
 
     __slots__ = (
-        "admission", "clock", "decisions", "endings", "hosts", "idempotency", "outside",
-        "overloaded", "own", "pages", "policy",
-        "targets",
+        "admission", "clock", "decisions", "endings", "fields", "hosts", "idempotency",
+        "outside", "overloaded", "own", "pages", "policy", "targets",
     )  # fmt: skip
 
     def __init__(self, policy: Policy, targets: Mapping[str, ASGIApp], edge: Edge) -> None:
@@ -96,6 +98,7 @@ class Front:
         self.clock = edge.clock
         self.decisions = edge.decisions
         self.idempotency = edge.idempotency
+        self.fields = edge.fields
         self.targets = targets
         vendors = {api.vendor for api in policy.gateway.apis.values() if api.vendor}
         self.outside = Outside(edge.issuer, vendors)
@@ -108,6 +111,14 @@ class Front:
         self.admission = Admission(policy, edge.tokens, edge.oauth.api_keys, trust, counting)
         inside = Inside(Explaining(edge.decisions, policy.gateway), edge.metrics)
         self.own = Own(edge.tokens, edge.oauth, edge.people, edge.ready, inside)
+
+    def note(
+        self, route: Route, scope: Scope, headers: Mapping[bytes, bytes], exchange: Exchange
+    ) -> None:
+        """Remember which fields a call uses."""
+        if self.fields is not None and route.fields is not None:
+            who = exchange.client or "", route.target, route.operation
+            self.fields.note(route.fields, who, (scope["query_string"], exchange.said, headers))
 
     def away(self, target: str, error: ThroughlineError) -> Problem:
         """What is told of an API that is not ours: not where it runs, but whose it is."""
@@ -161,7 +172,7 @@ class Gateway:
         if SPANS.recorder is not None:
             SPANS.recorder.record(_span(exchange, scope, headers))
 
-    async def _serve(  # noqa: C901, PLR0911 - each stage may refuse
+    async def _serve(  # noqa: C901, PLR0911, PLR0912 - each stage may refuse
         self,
         front: Front,
         scope: Scope,
@@ -199,6 +210,8 @@ class Gateway:
         if body is None:
             exchange.status = GONE
             return None
+        if route.fields is not None:
+            front.note(route, scope, headers, exchange)
         child[SCOPE_KEY] = front.admission.context(claims, exchange)
         if route.keyed is not None and (KEY in headers or route.keyed.required):
             body = await front.idempotency.begun(route.keyed, claims, child, body, exchange)

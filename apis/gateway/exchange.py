@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
 from math import ceil
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -156,7 +156,7 @@ class Exchange:
 
     __slots__ = (
         "at", "began", "client", "code", "decisions", "failing", "foreign", "head", "held",
-        "limits", "more", "operation", "outside", "request_id", "send", "state", "status",
+        "limits", "more", "operation", "outside", "request_id", "said", "send", "state", "status",
         "target", "trace_id", "traceparent",
     )  # fmt: skip
 
@@ -192,6 +192,8 @@ class Exchange:
         self.target: str | None = None
         self.operation: str | None = None
         self.foreign = False
+        self.said: Any = None
+        """The value of its body, where that is JSON."""
         self.decisions: list[Decision] = []
         self.limits = b""
         self.held: AbstractAsyncContextManager[None] | None = None

@@ -128,6 +128,13 @@ class Idempotency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     required: tuple[str, ...] = ()
 
 
+class Slo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How well an API is served: answered in a month, and how soon most answers come."""
+
+    availability: str = "99.5 %"
+    p95_ms: int = 1_000
+
+
 class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One API: what answers (`app`, `vendor` or `url`), its versions, what each scope opens."""
 
@@ -137,6 +144,9 @@ class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where an API that is not ours runs; `document` is its OpenAPI file."""
     document: str | None = None
     owner: str = ""
+    audience: Literal["internal", "partner"] = "internal"
+    data_class: Literal["public", "internal", "confidential", "restricted"] = "confidential"
+    slo: Slo = Slo()
     versions: dict[int, Version] = msgspec.field(default_factory=lambda: {1: Version()})
     scopes: dict[str, list[str] | str] = {}
     """Operation ids, or of an API that is not ours methods (`GET`) or `*` for all others."""

@@ -98,7 +98,7 @@ async def accepted(
     errors: list[FieldError] = []
     if mode != "off":
         errors = takes.parameters.errors(scope["path"], scope["query_string"], scope["headers"])
-    read = await _body(takes, headers, receive, errors)
+    read = await _body(takes, headers, receive, errors, exchange)
     if not errors or read is None or isinstance(read, Refusal):
         return read
     if mode == "enforce":
@@ -108,7 +108,11 @@ async def accepted(
 
 
 async def _body(
-    takes: Takes, headers: Headers, receive: Receive, errors: list[FieldError]
+    takes: Takes,
+    headers: Headers,
+    receive: Receive,
+    errors: list[FieldError],
+    exchange: Exchange,
 ) -> Receive | Refusal | None:
     """Read a body that is JSON, let others through; what is wrong with it joins the errors."""
     rules = takes.rules
@@ -127,18 +131,20 @@ async def _body(
     if not isinstance(body, bytes):
         return body
     if body:
-        refused = _json(takes, takes.kinds[found] if found else None, body, errors)
+        check = takes.kinds[found] if found else None
+        refused = _json(takes, check, body, errors, exchange)
     else:
         refused = _missing(takes, errors)
     return refused or replay(body, receive)
 
 
 def _json(
-    takes: Takes, check: Check | None, body: bytes, errors: list[FieldError]
+    takes: Takes, check: Check | None, body: bytes, errors: list[FieldError], exchange: Exchange
 ) -> Refusal | None:
     value, rules = json_value(body, takes.rules.sizes), takes.rules
     if isinstance(value, Refusal):
         return value
+    exchange.said = value
     if rules.modes.requests == "off":
         return None
     money = money_problems(value) if takes.money else []

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from apis.gateway.fields import Fields
 from apis.gateway.idempotency import Keyed, keyed_of
 from apis.gateway.policy import MODES, Modes, Version
 from apis.gateway.requests import Rules, Takes, takes_of
@@ -34,6 +35,8 @@ class Route(msgspec.Struct, frozen=True):
     modes: Modes = MODES
     keyed: Keyed | None = None
     """What it says of request keys; None where nothing is changed."""
+    fields: Fields | None = None
+    """What a caller may use of it beside the operation itself."""
 
 
 class Mount(msgspec.Struct, frozen=True):
@@ -98,12 +101,14 @@ def mount_of(  # noqa: PLR0917 - all of it was decided by the caller
             try:
                 takes = takes_of(schemas, template, method, rules)
                 gives = gives_of(schemas, template, method, rules)
+                fields = Fields(schemas, template, method)
             except ValueError as error:
                 found.append(f"{method.upper()} {template}: {error}")
-                takes, gives = Takes(rules), None
+                takes, gives, fields = Takes(rules), None, None
             methods[method.upper()] = Route(
                 name, scope or own, target, limits, takes, gives, rules.modes,
                 keyed_of(method, name in rules.keyed or takes.parameters.keyed),
+                fields if fields and fields.noted else None,
             )  # fmt: skip
         if None in shape:
             mount.shapes.setdefault(len(shape), []).append((shape, methods))

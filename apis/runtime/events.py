@@ -23,6 +23,7 @@ from sqlalchemy import (
     Text,
 )
 
+from apis.runtime.event_schemas import refuse_unregistered
 from apis.runtime.store import Store, find, insert_all_new, insert_new, new_row, table
 from contracts.events import Event
 
@@ -100,13 +101,19 @@ class Logged(msgspec.Struct, frozen=True):
 
 
 def publish(connection: Connection, tier: str, event: Event) -> bool:
-    """Announce in the caller's transaction; False if this event was announced before."""
+    """Announce in the caller's transaction; False if this event was announced before.
+
+    ThroughlineError for one that is not what its type is registered as.
+    """
+    refuse_unregistered(event)
     given = {"id": event.id, "body": msgspec.json.encode(event).decode()}
     return connection.execute(announcing(tier, connection.dialect.name), given).rowcount == 1
 
 
 def publish_all(connection: Connection, tier: str, events: Sequence[Event]) -> None:
     """`publish` of each, in order."""
+    for each in events:
+        refuse_unregistered(each)
     given = [{"id": each.id, "body": msgspec.json.encode(each).decode()} for each in events]
     if given:
         connection.execute(announcing(tier, connection.dialect.name), given)

@@ -27,6 +27,8 @@ ENGINE = table("runtime", "engine", Column("has", String(120), primary_key=True)
 """What the engine's own tables were brought to last."""
 OWNERS = (
     "apis.gateway.own",
+    "apis.gateway.fields",
+    "apis.gateway.consents",
     "apis.runtime.writes",
     "apis.runtime.restores",
     "apis.runtime.audit",

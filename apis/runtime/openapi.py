@@ -7,6 +7,7 @@ refuses to change what is; `--draft` rewrites documents that have not been relea
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,9 @@ import msgspec
 from litestar.handlers import HTTPRouteHandler
 
 from apis.gateway.policy import Api, load_gateway
+from apis.gateway.scopes import opening
 from apis.runtime.app import PROBLEM, App
+from apis.runtime.openapi_terms import Terms, limit_headers, with_terms
 from contracts.errors import Problem
 
 PUBLISHED = Path("contracts/published/openapi")
@@ -58,17 +61,18 @@ OF_BODIES = {
 """What only calls with a body meet."""
 
 
-def document(app: App, tier: str, api: str, major: int) -> Document:
+def document(app: App, tier: str, api: str, major: int, terms: Terms | None = None) -> Document:
     """What an app serves, under its public path; every refusal is a problem document."""
     made: Document = json.loads(msgspec.json.encode(app.litestar.openapi_schema.to_schema()))
     made["servers"] = [{"url": f"/{tier}/{api}/v{major}"}]
-    summaries = {each.operation_id: _sentence(each) for each in _handlers(app)}
+    told_of = {each.operation_id: _told(each) for each in _handlers(app)}
     for path, item in made["paths"].items():
         for method, operation in item.items():
             told = {status: r for status, r in operation["responses"].items() if status < "400"}
             operation["responses"] = told | refusals(method)
-            operation["summary"] = summaries.get(operation["operationId"], "")
-            if not operation["summary"]:
+            said = told_of.get(operation["operationId"], "")
+            operation["summary"], operation["description"] = said.partition("\n")[0], said
+            if not said:
                 msg = f"{method.upper()} {path} has no sentence that says what it is"
                 raise ValueError(msg)
     structs = {Problem, *_structs(app)}
@@ -76,7 +80,8 @@ def document(app: App, tier: str, api: str, major: int) -> Document:
     components = made.setdefault("components", {})
     components.setdefault("schemas", {}).update(contracts)
     components["responses"] = {told.name: response(told) for told in (ALWAYS | OF_BODIES).values()}
-    return {part: made[part] if part == "components" else _plain(made[part]) for part in made}
+    made = {part: made[part] if part == "components" else _plain(made[part]) for part in made}
+    return with_terms(made, terms or Terms())
 
 
 def refusals(method: str) -> Document:
@@ -88,9 +93,11 @@ def refusals(method: str) -> Document:
 def response(told: Told) -> Document:
     """A problem document (RFC 9457) and the headers that come with it."""
     text = {"schema": {"type": "string"}, "required": True}
+    headers = {name: dict(text) for name in ("X-Request-Id", told.header) if name}
+    limits = limit_headers() if told.header == "Retry-After" else {}
     return {
         "description": told.meaning,
-        "headers": {name: text for name in ("X-Request-Id", told.header) if name},
+        "headers": headers | limits,
         "content": {PROBLEM: {"schema": {"$ref": REFS.format(name="Problem")}}},
     }
 
@@ -121,13 +128,33 @@ def documents_of(apis: Mapping[str, Api]) -> dict[str, Document]:
         app: App
         if api.vendor:
             name, app = api.vendor, _loaded("system_apis.app:described")(api.vendor)
+            about = f"What {api.vendor} is asked for, whoever asks."
         elif api.app:
-            app = _loaded(api.app)(None)
+            app, about = _loaded(api.app)(None), _about(api.app)
         else:
             continue
-        for major in api.versions:
-            made[f"{tier}/{name}/v{major}"] = document(app, tier, name, major)
+        for major, version in api.versions.items():
+            plain = document(app, tier, name, major)
+            terms = Terms(about, api, version, scopes_of(tier, name, api, plain))
+            made[f"{tier}/{name}/v{major}"] = document(app, tier, name, major, terms)
     return made
+
+
+def scopes_of(tier: str, name: str, api: Api, made: Document) -> dict[str, str]:
+    """The scope that opens each operation; those of a system are named after its vendor."""
+    scopes = opening(api, made)
+    if tier == "system":
+        for item in made["paths"].values():
+            for method, operation in item.items():
+                action = "read" if method in {"get", "head"} else "write"
+                scopes.setdefault(operation["operationId"], f"{name}.{action}")
+    return scopes
+
+
+def _about(app: str) -> str:
+    """What the module of an app says it is."""
+    module = importlib.import_module(app.partition(":")[0])
+    return (module.__doc__ or "").strip().partition("\n")[0]
 
 
 def _handlers(app: App) -> Iterator[HTTPRouteHandler]:
@@ -137,8 +164,8 @@ def _handlers(app: App) -> Iterator[HTTPRouteHandler]:
                 yield handler
 
 
-def _sentence(handler: HTTPRouteHandler) -> str:
-    return (handler.fn.__doc__ or "").strip().partition("\n")[0]
+def _told(handler: HTTPRouteHandler) -> str:
+    return inspect.cleandoc(handler.fn.__doc__ or "")
 
 
 def _structs(app: App) -> Iterator[type[msgspec.Struct]]:

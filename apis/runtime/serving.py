@@ -16,6 +16,7 @@ from apis.gateway.client_authentication import ensure_clients, load_credentials
 from apis.gateway.compiled import compile_policy
 from apis.gateway.decisions import Decisions
 from apis.gateway.documents import foreign_documents, load_documents
+from apis.gateway.fields import FieldUses
 from apis.gateway.idempotency import Idempotency
 from apis.gateway.listeners import is_loopback, listener_problems
 from apis.gateway.oauth import AuthorizationServer
@@ -92,6 +93,9 @@ def edges(
     uses = Uses(store, clock)
     deployment.spawn(uses.go())
     deployment.closing.append(uses.close)
+    fields = FieldUses(store, clock)
+    deployment.spawn(fields.go())
+    deployment.closing.append(fields.close)
     ready = with_peers(deployment)
     idempotency = Idempotency(store, deployment.records, clock, settings.lease_s)
     deployment.spawn(idempotency.go())
@@ -117,6 +121,7 @@ def edges(
             idempotency=idempotency,
             metrics=metrics.text,
             rings=rings,
+            fields=fields,
         )
 
     return edge

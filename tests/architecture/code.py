@@ -19,6 +19,7 @@ MAY_ASK_REAL_TIME = {
     "apis/runtime/clients.py": "the deadline of a call in flight is real",
     "apis/runtime/tokens.py": "an internal token lives as long as a call in flight",
     "apis/gateway/uses.py": "what waits is written in real time",
+    "apis/gateway/fields.py": "as above",
     "apis/runtime/caller.py": "the deadline of a call in flight is real",
     "apis/runtime/leases.py": "leases hold against real processes",
     "apis/runtime/metrics.py": "the lag of the event loop is real",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from requests.adapters import HTTPAdapter
 from simple_salesforce import Salesforce
 
 ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
 COMMAND = (str(ROOT / ".venv/bin/python"), "-m", "apis.runtime.sandbox")
 READY_S = 30
 
@@ -87,6 +90,23 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 def netsuite_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     with opened("netsuite", tmp_path_factory.mktemp("home")) as sandbox:
         yield sandbox
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """Node.js of this environment, and a folder with what is written in JavaScript."""
+    folder = tmp_path_factory.mktemp("node")
+    for name in ("package.json", "package-lock.json", "spectral.yaml"):
+        shutil.copy(HERE / name, folder)
+    for program in HERE.glob("*.mjs"):
+        shutil.copy(program, folder)
+    paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
+    environment = {**os.environ, "PATH": os.pathsep.join(paths)}
+    command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--silent"]
+    subprocess.run(command, cwd=folder, env=environment, check=True, timeout=300)
+    found = shutil.which("node", path=environment["PATH"])
+    assert found
+    return found, folder
 
 
 def wait_for(port: int, running: subprocess.Popen[bytes]) -> None:

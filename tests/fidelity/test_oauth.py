@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,6 @@ import pytest
 import requests
 from conftest import READY_S, ROOT, wait_for
 
-HERE = Path(__file__).parent
 POLICY = """\
 version: 1
 plans: {{internal: {{rate: 6000/min}}}}
@@ -38,21 +35,6 @@ import json
 from joserfc.jwk import ECKey
 print(json.dumps(ECKey.generate_key("P-256", auto_kid=True).as_dict(private=True)))
 """
-
-
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """Node.js of this environment, and a folder in which openid-client is installed."""
-    folder = tmp_path_factory.mktemp("node")
-    for name in ("package.json", "package-lock.json", "openid_client.mjs"):
-        shutil.copy(HERE / name, folder)
-    paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
-    environment = {**os.environ, "PATH": os.pathsep.join(paths)}
-    command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--silent"]
-    subprocess.run(command, cwd=folder, env=environment, check=True, timeout=120)
-    program = shutil.which("node", path=environment["PATH"])
-    assert program
-    return program, folder
 
 
 @pytest.fixture(scope="module")

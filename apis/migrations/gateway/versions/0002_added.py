@@ -11,7 +11,42 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
+    consents()
+    field_uses()
     request_keys()
+
+
+def consents() -> None:
+    op.create_table(
+        "consents",
+        sa.Column("client", sa.String(length=200), nullable=False),
+        sa.Column("target", sa.String(length=200), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("by", sa.String(length=200), nullable=False),
+        sa.Column("agreed_at", sa.Float(precision=53), nullable=False),
+        sa.PrimaryKeyConstraint("client", "target"),
+        schema="gateway",
+    )
+
+
+def field_uses() -> None:
+    op.create_table(
+        "field_uses",
+        sa.Column("client", sa.String(length=200), nullable=False),
+        sa.Column("target", sa.String(length=200), nullable=False),
+        sa.Column("operation", sa.String(length=200), nullable=False),
+        sa.Column("field", sa.String(length=400), nullable=False),
+        sa.Column("used_at", sa.Float(precision=53), nullable=False),
+        sa.PrimaryKeyConstraint("client", "target", "operation", "field"),
+        schema="gateway",
+    )
+    op.create_index(
+        op.f("ix_gateway_field_uses_used_at"),
+        "field_uses",
+        ["used_at"],
+        unique=False,
+        schema="gateway",
+    )
 
 
 def request_keys() -> None:

@@ -1,0 +1,228 @@
+"""`throughline contracts ...`: what was promised to callers, and who would miss it."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import sys
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from apis.runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from apis.console.contract_consumers import Consumer
+    from apis.console.contract_diffs import Compared
+
+SHOWN = 12
+"""Clients of a change that are named in a line."""
+
+
+def _me() -> str:
+    """Who is signed in on this machine; a container may know nobody."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+@click.group()
+def contracts() -> None:
+    """What was promised to callers: rules, changes, approvals, and who uses what."""
+    if not Path("contracts/published").is_dir():
+        raise click.UsageError("there is no contracts/published here: go where the project is")
+
+
+@contracts.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+def check(*, as_json: bool) -> None:
+    """Whether all that is published is as generated, keeps the rules and breaks nobody."""
+    from apis.console.contract_checks import checked  # noqa: PLC0415 - only this command needs it
+    from apis.console.contract_diffs import compared  # noqa: PLC0415 - as above
+
+    found, gate = checked(_settings()), compared(_now().date())
+    if as_json:
+        _json({"findings": found, "refused": gate.refused, "stale": gate.stale})
+    else:
+        for each in found:
+            where = f"{each.document}{each.pointer and '#'}{each.pointer}"
+            click.echo(f"{where}: {each.rule}: {each.says}: {each.remedy}", err=True)
+        _gate(gate, err=True)
+    wrong = len(found) + len(gate.refused) + len(gate.stale)
+    if not as_json:
+        click.echo("nothing is wrong" if not wrong else f"{wrong} found")
+    sys.exit(1 if wrong else 0)
+
+
+@contracts.command()
+@click.argument("old", required=False)
+@click.argument("new", required=False)
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+def diff(old: str | None, new: str | None, *, as_json: bool) -> None:
+    """What changed: of two files, or of `<tier>/<api>/v<n>` (all, if none) since its release."""
+    from apis.console.contract_diffs import compared, of_files  # noqa: PLC0415 - as above
+
+    today = _now().date()
+    if old and new:
+        found = of_files(Path(old), Path(new), today)
+    else:
+        found = compared(today, *(each for each in (old,) if each))
+    if as_json:
+        approved = [each.fingerprint for each in found.changes if found.approved(each)]
+        stale = [each.fingerprint for each in found.stale]
+        _json({"changes": found.changes, "approved": approved, "stale": stale})
+    else:
+        for change in found.changes:
+            mark = " approved" if found.approved(change) else ""
+            click.echo(f"{change.level:5} {change.fingerprint}{mark}  {change.rule}")
+            click.echo(f"      {change.document}#{change.pointer}: {change.says}")
+        _gate(found)
+    sys.exit(1 if found.refused else 0)
+
+
+@contracts.command()
+@click.argument("fingerprint")
+@click.option("--reason", required=True, help="Why it may break callers all the same.")
+@click.option("--by", default=_me, help="Who approves (who is signed in here).")
+def approve(fingerprint: str, reason: str, by: str) -> None:
+    """Let exactly one breaking change be; who used what it takes away is kept with it."""
+    from apis.console import contract_consumers as users  # noqa: PLC0415 - as above
+    from apis.console import contract_diffs as diffs  # noqa: PLC0415 - as above
+
+    if not reason.strip():
+        raise click.UsageError("--reason says why")
+    now = _now()
+    change = diffs.breaking_change(now.date(), fingerprint)
+    consumers = users.affected(_settings(), change, now)
+    diffs.approve(
+        diffs.Approval(
+            fingerprint=fingerprint,
+            document=change.document,
+            rule=change.rule,
+            says=change.says,
+            by=by,
+            at=now,
+            reason=reason.strip(),
+            days=users.ACTIVE_DAYS,
+            consumers=consumers,
+        )
+    )
+    click.echo(f"{fingerprint} is approved: {change.says}")
+    click.echo(_who(consumers) or f"nobody used it in {users.ACTIVE_DAYS} days")
+
+
+@contracts.command()
+@click.argument("targets", nargs=-1)
+def release(targets: tuple[str, ...]) -> None:
+    """Keep documents as released, all if none is named; from then on they bind."""
+    from apis.console import contract_diffs as diffs  # noqa: PLC0415 - as above
+
+    for name in diffs.release(_now().date(), *targets):
+        click.echo(name)
+
+
+@contracts.command()
+@click.option("--api", help="An API or a version of it: experience/delivery/v1.")
+@click.option("--operation", help="An operation by its id.")
+@click.option("--field", help="A field: query:state, body:/lines/*/hours, or its last part.")
+@click.option("--days", type=click.IntRange(1, 3_660), default=90, help="How far back.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+def consumers(days: int, *, as_json: bool, **wanted: str | None) -> None:
+    """Which client used which operation and field of which version, last when."""
+    from apis.console import contract_consumers as users  # noqa: PLC0415 - as above
+
+    found = users.consumers(_settings(), users.Wanted(**wanted, days=days), _now())
+    if as_json:
+        _json(found)
+        return
+    _table(found)
+    clients = len({each.client for each in found})
+    click.echo(f"{clients} client{'s' * (clients != 1)} in {days} days")
+
+
+@contracts.command("can-retire")
+@click.argument("target")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+def can_retire(target: str, *, as_json: bool) -> None:
+    """Whether a version may go: nobody used it in 90 days, or who did agreed in writing."""
+    from apis.console import contract_consumers as users  # noqa: PLC0415 - as above
+
+    found = users.can_retire(_settings(), target, _now())
+    if as_json:
+        _json(msgspec.structs.asdict(found) | {"may_go": found.may_go})
+    else:
+        _table(found.uses)
+        for client in found.agreed:
+            click.echo(f"{client} agreed")
+        left = ", ".join(found.blocked_by)
+        click.echo(f"{target} may go" if found.may_go else f"{target} must stay: {left}")
+    sys.exit(0 if found.may_go else 1)
+
+
+@contracts.command()
+@click.argument("client")
+@click.argument("target")
+@click.option("--reason", required=True, help="Where and when the client wrote it.")
+@click.option("--by", default=_me, help="Who records it (who is signed in here).")
+def consent(client: str, target: str, reason: str, by: str) -> None:
+    """Keep that a client agreed in writing that a version goes."""
+    from apis.console import contract_consumers as users  # noqa: PLC0415 - as above
+
+    told = users.consent(_settings(), client, target, reason=reason, by=by, now=_now())
+    click.echo(told)
+
+
+def _settings() -> Settings:
+    try:
+        return Settings.from_env(os.environ)
+    except (ValueError, OSError) as error:
+        told = f"a setting of the environment cannot be used: {error}"
+        raise click.UsageError(told) from error
+
+
+def _now() -> datetime:
+    from apis.console.auditing import present  # noqa: PLC0415 - as above
+
+    return asyncio.run(present())
+
+
+def _json(value: Any) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+
+
+def _gate(found: Compared, *, err: bool = False) -> None:
+    for approval in found.stale:
+        told = f"the approval {approval.fingerprint} of {approval.document} is stale"
+        click.echo(f"{told}: {approval.says} is not there (any more)", err=err)
+    for change in found.refused:
+        told = f"{change.document}: {change.rule}: {change.says}"
+        click.echo(f"refused {change.fingerprint}: {told}", err=err)
+    if found.refused:
+        remedy = "make it compatible, give the API its next version, or have it approved:"
+        click.echo(f"{remedy} throughline contracts approve <fingerprint> --reason ...", err=err)
+
+
+def _who(found: Iterable[Consumer]) -> str:
+    clients = list(dict.fromkeys(each.client for each in found))
+    more = f" and {len(clients) - SHOWN} more" if len(clients) > SHOWN else ""
+    return f"used by {', '.join(clients[:SHOWN])}{more}" if clients else ""
+
+
+def _table(found: list[Consumer]) -> None:
+    from apis.console.terminal import console, table  # noqa: PLC0415 - as above
+
+    if not found:
+        return
+    shown = table("Client", "Owner", "Contact", "Version", "Operation", "Field", "Calls", "Last on")
+    for each in found:
+        calls = "" if each.calls is None else str(each.calls)
+        who = each.client, each.owner, each.contact
+        what = each.target, each.operation, each.field or ""
+        shown.add_row(*who, *what, calls, each.last_on.isoformat())
+    console(plain_width=240).print(shown)
