@@ -149,6 +149,11 @@ def _api_problems(name: str, api: Api) -> Iterator[Finding]:
     for major in api.versions:
         if major < 1:
             yield (*place_of(name), "versions", major), "a major version is 1 or more"
+    level = api.service_level
+    if level and not (0 < level.availability <= 100 and level.latency_ms > 0):  # noqa: PLR2004 - per cent
+        yield (*place_of(name), "service_level"), "per cent up to 100, and milliseconds over 0"
+    if name.startswith("system/") and api.audience != "internal":
+        yield (*place_of(name), "audience"), "a system API is internal: nobody outside calls it"
     if api.foreign:
         yield from _foreign_problems(name, api)
         return

@@ -113,6 +113,13 @@ class Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     document: str | None = None
 
 
+class ServiceLevel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What callers may count on: per cent of a month, and how soon 95 of 100 answers come."""
+
+    availability: float
+    latency_ms: int
+
+
 class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One API: what answers (`app`, `vendor` or `url`), its versions, what each scope opens."""
 
@@ -122,6 +129,12 @@ class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where an API that is not ours runs; `document` is its OpenAPI file."""
     document: str | None = None
     owner: str = ""
+    contact: str = ""
+    """Where its owner is reached: an address of mail, or of a page."""
+    audience: Literal["internal", "partner"] = "internal"
+    """Who is told of it in the portal: people who signed in, or everybody."""
+    data_class: Literal["public", "internal", "confidential", "personal"] = "internal"
+    service_level: ServiceLevel | None = None
     versions: dict[int, Version] = msgspec.field(default_factory=lambda: {1: Version()})
     scopes: dict[str, list[str] | str] = {}
     """Operation ids, or of an API that is not ours methods (`GET`) or `*` for all others."""
