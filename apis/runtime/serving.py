@@ -26,6 +26,7 @@ from apis.gateway.schemas import Schemas
 from apis.gateway.tokens import Tokens, signing_keys
 from apis.gateway.trust import Rings
 from apis.gateway.uses import Uses
+from apis.portal.app import Portal
 from apis.runtime import traces
 from apis.runtime.clients import Asgi, outgoing
 from apis.runtime.deployment import Deployment, reached
@@ -110,6 +111,7 @@ def edges(
             decisions=decisions,
             metrics=metrics.text,
             rings=rings,
+            portal=Portal,
         )
 
     return edge
