@@ -68,8 +68,6 @@ class ApiPage:
                 ("Owner", entry.api.owner or None),
                 ("Contact", contact_link(entry)),
                 ("Service level", level_words(entry)),
-                ("Data class", entry.api.data_class),
-                ("Audience", entry.api.audience),
                 ("Address", e("code", f"/{entry.name}/v{entry.releases[-1].major}")),
             ]
         )

@@ -77,7 +77,7 @@ class Examples:
 def number_of(own: Schema) -> float:
     """A number that fits: one, or the least that may be."""
     least = own.get("minimum", own.get("exclusiveMinimum", 0) + ("exclusiveMinimum" in own))
-    most: float = own.get("maximum", own.get("exclusiveMaximum", 1))
+    most: Any = own.get("maximum", own.get("exclusiveMaximum", 1))
     number: float = max(least, min(most, 1))
     return number
 

@@ -151,3 +151,27 @@ def _member(name: str, schema: Schema, document: Schema, depth: int, *, needed: 
         e("p", inline(str(own["description"]))) if own.get("description") else None,
         e("details", e("summary", "Members"), inner) if inner else None,
     )  # fmt: skip
+
+
+def schema_sections(document: Schema) -> Html | None:
+    """Every schema of a document by its name: where links to schemas lead."""
+    schemas = document.get("components", {}).get("schemas", {})
+    if not schemas:
+        return None
+    parts = []
+    for name, schema in schemas.items():
+        about = schema.get("description")
+        inner = members(schema, document, 1)
+        limits = [[", ", each] for each in bounds(schema)]
+        parts.append(
+            e(
+                "section",
+                e("h3", name),
+                e("p", inline(str(about))) if about else None,
+                inner or e("p", words(schema, document), limits),
+                class_="operation",
+                id=f"schema-{name}",
+                aria_label=name,
+            )
+        )
+    return joined([e("h2", "Schemas", id="schemas"), parts])
