@@ -18,6 +18,8 @@ NAMED = {
     "external_id": "0065e00000ABCDE", "code": "example", "state": "open",
 }  # fmt: skip
 TRIED = ("example", "1234.50", "1234.5", "0.25", "12", "EUR", "DE", "2026-01-31", "P1D", "a", "A1")
+EMPTY = (None, "", [], {})
+"""What says nothing as an example."""
 MOST_NESTED = 6
 
 
@@ -34,7 +36,7 @@ class Examples:
             seen = (*seen, schema["$ref"])
         own = followed(schema, self._document)
         for said in ("example", "const", "default"):
-            if own.get(said) is not None:
+            if own.get(said) not in EMPTY:
                 return own[said]
         if own.get("examples"):
             return own["examples"][0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from apis.gateway.policy import Client
+from apis.gateway.policy import OWN_SCOPES, Client
 from apis.portal.entries import Entry
 from apis.portal.markup import Html, e, joined
 
@@ -38,7 +38,7 @@ class Lineage:
             Edge(name, f"client/{client}")
             for name, entry in entries.items()
             for client, known in clients.items()
-            if known.scopes & entry.scopes
+            if known.scopes & (entry.scopes - OWN_SCOPES.keys())
         ]
 
     def used_by(self, name: str) -> list[str]:

@@ -64,7 +64,7 @@ def words(schema: Schema, document: Schema) -> Html:
     if several := own.get("anyOf") or own.get("oneOf"):
         told = [words(each, document) for each in several if isinstance(each, dict)]
         return joined([[Html(" or ") if n else None, each] for n, each in enumerate(told)])
-    kinds = own.get("type", "any value")
+    kinds = own.get("type") or ("a value" if "enum" in own or "const" in own else "any value")
     kinds = kinds if isinstance(kinds, list) else [kinds]
     return joined(
         [[" or " if n else None, _kind(kind, own, document)] for n, kind in enumerate(kinds)]
@@ -103,7 +103,7 @@ def bounds(own: Schema) -> Iterator[Child]:
             yield told.format(own[name])
     if "pattern" in own:
         yield ["as ", e("code", own["pattern"])]
-    if "default" in own and own["default"] not in ({}, []):
+    if "default" in own and own["default"] not in ({}, [], "", None):
         yield ["else ", e("code", _plain(own["default"]))]
     if own.get("deprecated"):
         yield e("strong", "deprecated")
