@@ -38,7 +38,7 @@ from apis.gateway.guard import (
 )
 from apis.gateway.oauth import AuthorizationServer
 from apis.gateway.overload import Load
-from apis.gateway.own import METRICS_PATH, Inside, Metrics, Own, Ready
+from apis.gateway.own import METRICS_PATH, Inside, Metrics, Own, Pages, Ready
 from apis.gateway.people import People
 from apis.gateway.requests import accepted
 from apis.gateway.responses import Checked
@@ -48,6 +48,7 @@ from apis.runtime.clock import Clock
 from apis.runtime.context import SCOPE_KEY, trace_id_of
 from apis.runtime.limits import Limiter
 from apis.runtime.permits import Permits
+from apis.runtime.store import Store
 from apis.runtime.traces import SPANS, Span
 from contracts.errors import Problem, ThroughlineError, problem_of
 
@@ -75,6 +76,10 @@ class Edge(NamedTuple):
     metrics: Metrics | None = None
     rings: Rings | None = None
     """The keys of the issuers that are trusted; none are where there is nothing to fetch with."""
+    portal: Callable[[Policy, Edge], Pages] | None = None
+    """Makes the pages for developers, where they are served."""
+    store: Store | None = None
+    """Where those who register themselves are kept."""
 
 
 class Front:
@@ -104,7 +109,8 @@ class Front:
         counting = Counting(policy, edge.limiter, edge.permits, edge.clock)
         self.admission = Admission(policy, edge.tokens, edge.oauth.api_keys, trust, counting)
         inside = Inside(Explaining(edge.decisions, policy.gateway), edge.metrics)
-        self.own = Own(edge.tokens, edge.oauth, edge.people, edge.ready, inside)
+        pages = edge.portal(policy, edge) if edge.portal else None
+        self.own = Own(edge.tokens, edge.oauth, edge.people, edge.ready, inside, pages=pages)
 
     def away(self, target: str, error: ThroughlineError) -> Problem:
         """What is told of an API that is not ours: not where it runs, but whose it is."""

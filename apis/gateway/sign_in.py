@@ -70,7 +70,7 @@ class SignIn:
         self._oauth = oauth
         self._people = people
         self._secure = secure
-        self._cookie = "__Host-throughline" if secure else "throughline"
+        self._cookie = cookie_name(secure=secure)
 
     async def authorize(
         self, exchange: Exchange, headers: dict[bytes, bytes], scope: Scope, receive: Receive
@@ -195,8 +195,18 @@ class SignIn:
         return None
 
     def _set(self, value: str, more: str = "") -> Header:
-        kept = f"{self._cookie}={value}; Path=/; HttpOnly; SameSite=Lax{more}"
-        return (b"set-cookie", (kept + "; Secure" * self._secure).encode())
+        return cookie_set(self._cookie, value, more, secure=self._secure)
+
+
+def cookie_name(*, secure: bool) -> str:
+    """What the cookie of a browser's session is called."""
+    return "__Host-throughline" if secure else "throughline"
+
+
+def cookie_set(name: str, value: str, more: str = "", *, secure: bool) -> Header:
+    """The header that gives a browser its session, for the browser alone."""
+    kept = f"{name}={value}; Path=/; HttpOnly; SameSite=Lax{more}"
+    return (b"set-cookie", (kept + "; Secure" * secure).encode())
 
 
 def _cookie(headers: Mapping[bytes, bytes], name: str) -> str:

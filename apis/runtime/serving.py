@@ -29,6 +29,7 @@ from apis.gateway.schemas import Schemas
 from apis.gateway.tokens import Tokens, signing_keys
 from apis.gateway.trust import Rings
 from apis.gateway.uses import Uses
+from apis.portal.app import Portal
 from apis.runtime import traces
 from apis.runtime.clients import Asgi, outgoing
 from apis.runtime.deployment import Deployment, reached
@@ -123,6 +124,8 @@ def edges(
             decisions=decisions,
             metrics=metrics.text,
             rings=rings,
+            portal=Portal,
+            store=store,
         )  # fmt: skip
 
     return edge
