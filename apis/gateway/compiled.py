@@ -63,6 +63,7 @@ def compile_policy(
     granted = set(OWN_SCOPES)
     for name, api in gateway.apis.items():
         found += _api_problems(name, api)
+        found += _unknown_uses(name, api, gateway)
         mounts |= _mounts(name, api, schemas, found)
         granted |= _scopes_of(name, api, mounts, found)
     for name, client in gateway.clients.items():
@@ -188,6 +189,12 @@ def _api_problems(name: str, api: Api) -> Iterator[Finding]:
     for scope, operations in api.scopes.items():
         if isinstance(operations, str):
             yield (*place_of(name), "scopes", scope), "a list of operations is expected"
+
+
+def _unknown_uses(name: str, api: Api, gateway: Gateway) -> Iterator[Finding]:
+    for other in api.uses:
+        if other not in gateway.apis or other == name:
+            yield (*place_of(name), "uses"), f"there is no other API {other}"
 
 
 def _foreign_problems(name: str, api: Api) -> Iterator[Finding]:

@@ -130,6 +130,10 @@ class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where an API that is not ours runs; `document` is its OpenAPI file."""
     document: str | None = None
     owner: str = ""
+    summary: str = ""
+    """What it is for, in one sentence."""
+    uses: tuple[str, ...] = ()
+    """The APIs it is built on, by call or by the events they announce: `<tier>/<api>`."""
     contact: str = ""
     """Where its owner is reached: an address of mail, or of a page."""
     audience: Literal["internal", "partner"] = "internal"

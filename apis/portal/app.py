@@ -10,16 +10,19 @@ from apis.gateway.exchange import Exchange
 from apis.gateway.guard import GONE, Header, Receive, Refusal, Scope, not_allowed
 from apis.gateway.pages import CSS, PALETTE
 from apis.gateway.sign_in import KEPT, Visit, cookie_name, cookie_set
+from apis.portal.api_page import ApiPage
 from apis.portal.asking import Asked, Page, Reply, Routes
+from apis.portal.changelog import read_changes
+from apis.portal.entries import entries_of
+from apis.portal.front_page import FrontPage
 from apis.portal.layout import (
     ICON_PATH,
     SCRIPT_PATH,
     STYLE_PATH,
     Visitor,
-    layout,
     page_headers,
 )
-from apis.portal.markup import a, e, joined
+from apis.portal.missing import nothing_here
 from apis.portal.signing_in import SigningIn
 
 ASSETS = Path(__file__).parent / "assets"
@@ -92,11 +95,14 @@ def _by_length(routes: Routes) -> Table:
     return table
 
 
-def routes_of(policy: Policy, edge: Edge) -> Routes:  # noqa: ARG001 - what pages are made of
+def routes_of(policy: Policy, edge: Edge) -> Routes:
     """Every page; each part of the portal brings its own."""
+    entries = entries_of(policy)
     secure = edge.issuer.startswith("https://")
     return {
         **SigningIn(edge.people, secure=secure).routes,
+        **FrontPage(entries).routes,
+        **ApiPage(policy, entries, read_changes()).routes,
         ("GET", STYLE_PATH): _file("portal.css", CSS, PALETTE),
         ("GET", SCRIPT_PATH): _file("try-it.js", SCRIPT),
         ("GET", ICON_PATH): _file("icon.svg", IMAGE),
@@ -111,10 +117,3 @@ def _file(name: str, kind: Header, before: bytes = b"") -> Page:
         return Reply(body, kind=kind, headers=(KEPT,))
 
     return page
-
-
-def nothing_here(asked: Asked) -> Reply:
-    """Say that there is no such page, or none for who asks."""
-    told = e("p", "It may have moved, or be shown only to people who signed in.")
-    body = joined([e("h1", "There is no such page"), told, e("p", a("/portal", "See all APIs"))])
-    return Reply(layout("There is no such page", body, who=asked.who), 404)

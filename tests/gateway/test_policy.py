@@ -58,6 +58,11 @@ WRONG = [
     ),
     (
         "vendor: salesforce",
+        "vendor: salesforce, uses: [process/order]",
+        "apis.system.salesforce.uses: there is no other API process/order",
+    ),
+    (
+        "vendor: salesforce",
         "vendor: salesforce, audience: partner",
         "apis.system.salesforce.audience: a system API is internal",
     ),
