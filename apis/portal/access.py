@@ -114,7 +114,11 @@ def approve(
     scopes = was.scopes | frozenset(wish.scopes.split())
     client = msgspec.structs.replace(was, plan=wish.plan, scopes=scopes, rows=rows or was.rows)
     put(connection, wish.client, client, stage=GRANTED, ends_at=None)
-    after = {"plan": client.plan, "scopes": sorted(scopes), "rows": msgspec.to_builtins(client.rows)}
+    after = {
+        "plan": client.plan,
+        "scopes": sorted(scopes),
+        "rows": msgspec.to_builtins(client.rows),
+    }
     by.told(connection, "application.granted", wish.client, **after)
     return True
 

@@ -28,15 +28,17 @@ from apis.portal.desk import (
 from apis.portal.first_call import first_call
 from apis.portal.markup import Child, Html, a, badge, button, card, e, facts, field, form, notice
 from apis.portal.newcomers import called
-from apis.portal.pages_of_one import no_such, secret_page
 from apis.portal.own_log import DAYS, Call, Use, first_good, use
+from apis.portal.pages_of_one import no_such, secret_page
 from apis.portal.use_parts import use_parts
 from apis.portal.wishes import wish_parts
-from apis.portal.words import plan_words, scope_told
+from apis.portal.words import plan_words, rows_words, scope_told
 
 NEW = f"{APPLICATIONS}/new"
 MOST_TITLE = 80
-ENOUGH = "You have as many applications as one person may have here. Delete one that you do not need."
+ENOUGH = (
+    "You have as many applications as one person may have here. Delete one that you do not need."
+)
 
 
 class Everything:
@@ -82,7 +84,11 @@ class ApplicationPages:
             more.append(a("/portal/approvals", words, class_="button plain"))
         greeting = e("p", f"Hello {who}. You sign in as ", e("code", name), ".", class_="lead")
         return shown(
-            asked, "My applications", greeting, cards if found else none, e("p", more, class_="acts")
+            asked,
+            "My applications",
+            greeting,
+            cards if found else none,
+            e("p", more, class_="acts"),
         )
 
     async def new(self, asked: Asked) -> Reply:
@@ -132,9 +138,11 @@ class ApplicationPages:
         client = within(application, desk.policy.gateway, desk.portal)
         parts: list[Child] = [trail((APPLICATIONS, "My applications")), _state(application, now)]
         if client is None or not application.live(now):
-            parts.append(notice("warn", e("p", "It cannot call any more: ", _why(application, now))))
+            parts.append(
+                notice("warn", e("p", "It cannot call any more: ", _why(application, now)))
+            )
         else:
-            parts += [_first(desk, found, client), _may(desk, application, client)]
+            parts += [_first(desk, found, client), _may(desk, client)]
             parts += credential_parts(asked.token, application.id, client, found.proofs)
             parts += await use_parts(desk, application.id, client, found.use)
         parts += wish_parts(desk, asked.token, application, client, found.wishes)
@@ -195,22 +203,20 @@ def _first(desk: Desk, found: Everything, client: Client) -> Html | None:
     if found.answered is not None:
         at = moment(found.answered.at)
         log = a(f"/portal/requests?client={name}", "see its calls")
-        return notice("good", e("p", f"{found.answered.operation} answered well on ", at, ": ", log, "."))
+        return notice(
+            "good", e("p", f"{found.answered.operation} answered well on ", at, ": ", log, ".")
+        )
     if call is None:
         return None
     link = a(call.page(name), "try it in the browser")
-    return notice("plain", e("p", "It was not answered yet. Call ", e("code", call.path), ", or ", link, "."))
+    return notice(
+        "plain", e("p", "It was not answered yet. Call ", e("code", call.path), ", or ", link, ".")
+    )
 
 
-def _may(desk: Desk, application: Application, client: Client) -> Html:
+def _may(desk: Desk, client: Client) -> Html:
     plan = desk.policy.gateway.plans[client.plan]
     words = plan_words(plan, desk.policy.limits[client.plan])
-    rows = client.rows
-    sees = [
-        ", ".join(each) if each else f"no {kind}'s"
-        for kind, each in (("customer", rows and rows.customers), ("entity", rows and rows.entities))
-        if each is not None
-    ]
     scopes = e("ul", [e("li", scope_told(each)) for each in sorted(client.scopes)])
     return e(
         "section",
@@ -219,7 +225,7 @@ def _may(desk: Desk, application: Application, client: Client) -> Html:
             ("Plan", client.plan),
             ("Limits", e("ul", [e("li", each) for each in words])),
             ("Scopes", scopes),
-            ("Records of", "; ".join(sees)),
+            ("Records of", rows_words(client.rows)),
         ]),
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Secrets, keys and API keys of an application: two at a time, so that one can replace the other."""
+"""Secrets, keys and API keys of an application: one can replace another while both are good."""
 
 from __future__ import annotations
 
@@ -128,7 +128,9 @@ def credential_parts(token: str, name: str, client: Client, proofs: Proofs) -> l
     ]
 
 
-def _pressed(token: str, to: str, words: str, action: str, which: str = "", kind: str = "plain") -> Html:
+def _pressed(
+    token: str, to: str, words: str, action: str, *, which: str = "", kind: str = "plain"
+) -> Html:
     what = e("input", type="hidden", name="which", value=which) if which else None
     return form(token, what, button(words, kind=kind, value=action), action=to)
 
@@ -137,14 +139,14 @@ def _secrets(token: str, to: str, secrets: list[Proof]) -> list[Child]:
     rows = [
         (
             e("code", each.id), moment(each.made_at), moment(each.used_at),
-            _pressed(token, to, f"Retire {each.id}", "retire-secret", each.id, "bad"),
+            _pressed(token, to, f"Retire {each.id}", "retire-secret", which=each.id, kind="bad"),
         )
         for each in secrets
     ]  # fmt: skip
     about = (
         "To replace a secret: make a second one, give it to your program, wait until only the new "
-        "one is used (what is shown may be a minute behind), then retire the old one. Nobody can get "
-        "a token with a retired secret a second later; tokens it got before end within minutes."
+        "one is used (what is shown may be a minute behind), then retire the old one. A second "
+        "later nobody gets a token with it; tokens that it got before end within minutes."
     )
     parts: list[Child] = [e("h3", "Client secrets"), e("p", about)]
     if rows:
@@ -175,7 +177,7 @@ def _api_keys(token: str, to: str, client: Client, keys: list[Proof]) -> Html:
     rows = [
         (
             e("code", each.id), moment(each.made_at), moment(each.ends_at), moment(each.used_at),
-            _pressed(token, to, f"Revoke {each.id}", "revoke-api-key", each.id, "bad"),
+            _pressed(token, to, f"Revoke {each.id}", "revoke-api-key", which=each.id, kind="bad"),
         )
         for each in keys
     ]  # fmt: skip
@@ -185,9 +187,8 @@ def _api_keys(token: str, to: str, client: Client, keys: list[Proof]) -> Html:
         e("p", "For tools that cannot do OAuth. A key is sent as ", e("code", "X-API-Key"),
           f" and opens: {scopes}."),
         table(heads, rows, caption="Live API keys, by their ids") if rows else None,
-        _pressed(token, to, "Make an API key", "new-api-key") if len(rows) < MOST_API_KEYS else None,
+        _pressed(token, to, "Make an API key", "new-api-key")
+        if len(rows) < MOST_API_KEYS else None,
     ]  # fmt: skip
     words = f"API keys ({len(rows)})"
     return e("details", e("summary", words), e("div", inside, class_="inside"), open=bool(rows))
-
-

@@ -147,7 +147,9 @@ def area(name: str, label: str, value: str = "", *, hint: str = "", error: str =
     )  # fmt: skip
 
 
-def box(name: str, value: str, label: Child, *, checked: bool = False, required: bool = False) -> Html:
+def box(
+    name: str, value: str, label: Child, *, checked: bool = False, required: bool = False
+) -> Html:
     """A box to tick."""
     mark = f"{name}-{value}"
     return e(

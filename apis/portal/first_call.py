@@ -53,7 +53,7 @@ def command(issuer: str, shown: Shown, call: FirstCall) -> str:
     return (
         f"TOKEN=$(curl -s -u '{shown.client}:{shown.secret}' \\\n"
         f"  -d grant_type=client_credentials {issuer}/oauth/token |\n"
-        "  sed 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/')\n"
+        '  sed \'s/.*"access_token":"\\([^"]*\\)".*/\\1/\')\n'
         f'curl -i -H "Authorization: Bearer $TOKEN" {issuer}{call.path}'
     )
 

@@ -48,7 +48,7 @@ def called(connection: Connection, name: str) -> tuple[str, str]:
 
 
 def names_of(connection: Connection, name: str, gateway: Gateway) -> frozenset[str]:
-    """All that tells two accounts of one person: their names, and the person they are said to be."""
+    """What tells two accounts of one person: their names, and who they are said to be."""
     row, person = find(connection, PEOPLE, name=name), gateway.people.get(name)
     more = (row.email if row else "", person.person if person and person.person else "")
     return frozenset(each.casefold() for each in (name, *more) if each)

@@ -16,7 +16,7 @@ from apis.gateway.exchange import Decision
 DAYS = 7
 PAGE = 50
 STATUSES = {"good": (200, 399), "refused": (400, 499), "failed": (500, 599)}
-_ALLOWED, _REFUSED = "allowed", "refused"
+_REFUSED = "refused"
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -98,13 +98,13 @@ def use(connection: Connection, client: str, now: float) -> Use:
     day: Counter[tuple[str, str]] = Counter()
     week: Counter[tuple[str, str]] = Counter()
     refused: Counter[tuple[str, str]] = Counter()
-    for row in connection.execute(sa.select(COUNTS).where(*of)):
-        called = row.target, row.operation
-        if row.policy == "limits" and row.outcome != _REFUSED:
-            week[called] += row.count
-            day[called] += row.count if row.day == today else 0
-        if row.outcome == _REFUSED:
-            refused[row.policy, row.rule] += row.count
+    for row in connection.execute(sa.select(COUNTS).where(*of)).mappings():
+        called = row["target"], row["operation"]
+        if row["policy"] == "limits" and row["outcome"] != _REFUSED:
+            week[called] += row["count"]
+            day[called] += row["count"] if row["day"] == today else 0
+        if row["outcome"] == _REFUSED:
+            refused[row["policy"], row["rule"]] += row["count"]
     each = {called: (day[called], week[called]) for called in sorted(week)}
     return Use(sum(day.values()), each, dict(refused.most_common()))
 

@@ -27,7 +27,12 @@ def secret_page(desk: Desk, asked: Asked, made: Shown, client: Client, *, title:
         lines = write(desk.edge.issuer, made, call)
         steps = [
             e("h2", "Try it now"),
-            e("p", "Paste this into a terminal. It ends with ", e("code", "200"), " and an answer."),
+            e(
+                "p",
+                "Paste this into a terminal. It ends with ",
+                e("code", "200"),
+                " and an answer.",
+            ),
             code(lines, label="Commands for a terminal"),
             e("p", "Or ", a(call.page(made.client), "try it in the browser"), "."),
         ]

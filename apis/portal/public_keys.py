@@ -12,35 +12,44 @@ MOST_KEYS = 4
 MOST_KID = 100
 SHORTEST_RSA = 2048
 PRIVATE = "This holds a private key. We do not keep it; make a new pair and paste the public part."
+SHAPE = "A JWK or a JWK set is needed: an object with `kty`, or with `keys`."
+COUNT = f"At least one key, and at most {MOST_KEYS}."
+NAMES = f"Each key has a kid of its own, of at most {MOST_KID} characters."
 KIND = "An EC key on P-256 or an RSA key of at least 2048 bits is needed."
+UNREADABLE = "This is no key that can be read."
+OURS = {PRIVATE, SHAPE, COUNT, NAMES, KIND}
 
 
 def keys_of(text: str) -> tuple[list[dict[str, Any]], str]:
     """The keys of a JWK or a JWK set (RFC 7517), each with a kid; and what is wrong with them."""
     try:
-        given = msgspec.json.decode(text)
+        return _kept(msgspec.json.decode(text)), ""
     except (msgspec.DecodeError, RecursionError):
         return [], "This is no JSON."
-    listed = given.get("keys", [given]) if isinstance(given, dict) else given
+    except (JoseError, TypeError, KeyError, AttributeError):
+        return [], UNREADABLE
+    except ValueError as error:
+        return [], str(error) if str(error) in OURS else UNREADABLE
+
+
+def _kept(given: Any) -> list[dict[str, Any]]:
+    listed = given.get("keys", [given]) if isinstance(given, dict) else None
     if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
-        return [], "A JWK or a JWK set is needed: an object with `kty`, or with `keys`."
+        raise ValueError(SHAPE)
     if not 1 <= len(listed) <= MOST_KEYS:
-        return [], f"At least one key, and at most {MOST_KEYS}."
-    try:
-        found = KeySet.import_key_set({"keys": listed}).keys
-    except (JoseError, ValueError, TypeError, KeyError, AttributeError):
-        return [], "This is no key that can be read."
-    if any(key.is_private or key.key_type == "oct" for key in found):
-        return [], PRIVATE
-    if not all(_usable(key) for key in found):
-        return [], KIND
+        raise ValueError(COUNT)
+    found: list[Any] = KeySet.import_key_set({"keys": listed}).keys
+    if any(key.key_type == "oct" or key.is_private for key in found):
+        raise ValueError(PRIVATE)
+    if not all(map(_usable, found)):
+        raise ValueError(KIND)
     kept = [{**key.as_dict(private=False), "kid": key.kid or key.thumbprint()} for key in found]
-    kids = [each["kid"] for each in kept]
-    if any(not (isinstance(kid, str) and 0 < len(kid) <= MOST_KID and kid.isprintable()) for kid in kids):
-        return [], f"A kid is a text of at most {MOST_KID} characters."
-    if len(set(kids)) != len(kids):
-        return [], "Two keys have the same kid."
-    return kept, ""
+    kids = {each["kid"] for each in kept}
+    if len(kids) != len(kept) or not all(
+        len(kid) <= MOST_KID and kid.isprintable() for kid in kids
+    ):
+        raise ValueError(NAMES)
+    return kept
 
 
 def _usable(key: Any) -> bool:

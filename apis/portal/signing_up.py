@@ -26,6 +26,7 @@ from apis.portal.newcomers import BY_ADDRESS, IN_ALL, join, name_for
 
 SHORTEST, LONGEST = 12, 1_000
 MOST_NAME, MOST_EMAIL = 100, 254
+SIGNED_IN = f"{SIGN_IN_PATH}?next={APPLICATIONS}"
 EMAIL = re.compile(r"[^@\s<>\"',;]+@[^@\s<>\"',;]+\.[^@\s<>\"',;.]+")
 CLOSED = "Nobody new is taken here now. Ask the owner of an API for a client."
 TERMS = (
@@ -56,8 +57,9 @@ class SigningUp:
     async def signed_up(self, asked: Asked) -> Reply | Refusal | None:
         """Take a newcomer, and sign them in."""
         given = await asked.form()
-        if not isinstance(given, dict):
-            return given
+        return await self._taken(asked, given) if isinstance(given, dict) else given
+
+    async def _taken(self, asked: Asked, given: Form) -> Reply:
         if not self._open:
             return _closed(asked)
         if not asked.visit.ours(given):
@@ -89,9 +91,7 @@ class SigningUp:
             return self._shown(asked, given, error=AGAIN, status=CONFLICT)
         secure = edge.issuer.startswith("https://")
         session = await edge.people.opened(name)
-        return sent_to(
-            APPLICATIONS, cookie_set(cookie_name(secure=secure), session, secure=secure)
-        )
+        return sent_to(APPLICATIONS, cookie_set(cookie_name(secure=secure), session, secure=secure))
 
     def _shown(
         self,
@@ -112,7 +112,7 @@ class SigningUp:
                   class_="lead"),
                 notice("bad", e("p", told)) if told else None,
                 form(asked.token, *_fields(asked, given, wrong), button("Sign up")),
-                e("p", "You have an account? ", a(f"{SIGN_IN_PATH}?next={APPLICATIONS}", "Sign in")),
+                e("p", "You have an account? ", a(SIGNED_IN, "Sign in")),
             ]
         )  # fmt: skip
         heading = f"Error: {title}" if told else title
@@ -162,5 +162,7 @@ def _mistakes(given: Form) -> dict[str, str]:
 
 
 def _closed(asked: Asked) -> Reply:
-    body = joined([e("h1", "Sign-up is closed"), e("p", CLOSED), e("p", a("/portal", "See all APIs"))])
+    body = joined(
+        [e("h1", "Sign-up is closed"), e("p", CLOSED), e("p", a("/portal", "See all APIs"))]
+    )
     return Reply(layout("Sign-up is closed", body, who=asked.who), FORBIDDEN)

@@ -44,7 +44,7 @@ from apis.portal.markup import (
 )
 from apis.portal.newcomers import called, names_of
 from apis.portal.pages_of_one import no_such
-from apis.portal.words import scope_told
+from apis.portal.words import rows_words, scope_told
 
 APPROVALS = "/portal/approvals"
 STATES: dict[str, Kind] = {
@@ -97,13 +97,23 @@ class WishPages:
         if plan not in desk.portal.plans or (api and api not in offered):
             wrong = "Choose one of the plans and APIs that are offered."
         if wrong:
-            return told(asked, WRONG, "This cannot be asked for", f"Reason: {wrong}" if not reason else wrong)
+            return told(
+                asked,
+                WRONG,
+                "This cannot be asked for",
+                f"Reason: {wrong}" if not reason else wrong,
+            )
         scopes = offered[api] if api else frozenset()
         done = await desk.store.write(
             access.ask, application.id, plan, scopes, reason=reason, by=desk.by(asked)
         )
         if not done:
-            return told(asked, CONFLICT, "Something is asked for already", "Wait for the decision, or withdraw it.")
+            return told(
+                asked,
+                CONFLICT,
+                "Something is asked for already",
+                "Wait for the decision, or withdraw it.",
+            )
         return sent_to(f"{APPLICATIONS}/{application.id}#access")
 
     async def _withdrawn(self, asked: Asked, given: Form, application: Application) -> Reply:
@@ -122,16 +132,19 @@ class WishPages:
         wishes = await self._desk.store.read(access.waiting)
         still = [each for each in wishes if each.state == OPEN]
         done = [each for each in wishes if each.state != OPEN]
-        waiting = [e("li", _card(each)) for each in still]
         return shown(
-            asked, "Requests for access", trail((APPLICATIONS, "My applications")),
-            e("ul", waiting, class_="cards") if waiting else e("p", "Nothing waits for a decision.", class_="lead"),
-            [e("h2", "Decided"), e("ul", [e("li", _card(each)) for each in done], class_="cards")] if done else None,
-        )  # fmt: skip
+            asked,
+            "Requests for access",
+            trail((APPLICATIONS, "My applications")),
+            _cards(still) if still else e("p", "Nothing waits for a decision.", class_="lead"),
+            [e("h2", "Decided"), _cards(done)] if done else None,
+        )
 
     def _not_theirs(self, asked: Asked) -> Reply:
         role = self._desk.portal.approver
-        return told(asked, FORBIDDEN, "This is not yours to see", f"The role {role} is needed for it.")
+        return told(
+            asked, FORBIDDEN, "This is not yours to see", f"The role {role} is needed for it."
+        )
 
     async def one(self, asked: Asked) -> Reply:
         """One of them, with all that a decision needs."""
@@ -174,13 +187,16 @@ class WishPages:
             return told(asked, FORBIDDEN, "This is your own", OWN)
         if side.wish.state != OPEN:
             return told(asked, CONFLICT, "Too late", DECIDED)
-        if given.get("action") == "approve":
-            return await self._approved(asked, given, side)
+        decide = self._approved if given.get("action") == "approve" else self._rejected
+        return await decide(asked, given, side)
+
+    async def _rejected(self, asked: Asked, given: Form, side: Side) -> Reply:
+        desk = self._desk
         answer, wrong = written(given, "answer", lines=True)
         if given.get("action") != "reject" or wrong:
             return self._shown(asked, side, "Say why you reject it: who asked is told.")
-        end = access.end, side.wish, "rejected", answer, desk.by(asked)
-        return _done(asked, done=await desk.store.write(*end))
+        wish, by = side.wish, desk.by(asked)
+        return _done(asked, done=await desk.store.write(access.end, wish, "rejected", answer, by))
 
     async def _approved(self, asked: Asked, given: Form, side: Side) -> Reply:
         desk, wish = self._desk, side.wish
@@ -238,12 +254,20 @@ def _offered(gateway: Gateway) -> dict[str, frozenset[str]]:
     return {n: scopes for n, scopes in found.items() if scopes and apis[n].audience == "partner"}
 
 
+def _cards(wishes: list[Wish]) -> Html:
+    return e("ul", [e("li", _card(each)) for each in wishes], class_="cards")
+
+
 def _card(wish: Wish) -> Html:
     return card(
         a(f"{APPROVALS}/{wish.id}", f"{wish.client}: plan {wish.plan}"),
         e("p", badge(wish.state, STATES[wish.state]), class_="badges"),
         e("p", wish.reason, class_="soft"),
-        facts([("Asked by", wish.person), ("Asked", moment(wish.asked_at)), ("Decided by", wish.decided_by)]),
+        facts([
+            ("Asked by", wish.person),
+            ("Asked", moment(wish.asked_at)),
+            ("Decided by", wish.decided_by),
+        ]),
         level=3,
     )  # fmt: skip
 
@@ -282,7 +306,9 @@ def wish_parts(
         back = None
         if wish.state == OPEN:
             which = e("input", type="hidden", name="which", value=wish.id)
-            back = form(token, which, button("Withdraw it", kind="plain", value="withdraw"), action=to)
+            back = form(
+                token, which, button("Withdraw it", kind="plain", value="withdraw"), action=to
+            )
         parts.append(wish_card(wish, back))
     return parts
 
@@ -298,27 +324,26 @@ def _asking(desk: Desk, token: str, to: str, client: Client | None) -> Html:
         e("p", f"A person with the role {desk.portal.approver} decides, and you see it here."),
         choice("plan", "Plan", [(each, each) for each in desk.portal.plans], held),
         choice("api", "Scopes of", [("", "no other API than now"), *apis]),
-        area("reason", "Why", hint="What you will do with it, for whom, and whose records you need."),
+        area(
+            "reason", "Why", hint="What you will do with it, for whom, and whose records you need."
+        ),
         button("Ask for it", value="ask"),
         action=to,
     )
-    return e("details", e("summary", "Ask for more than the sandbox"), e("div", inside, class_="inside"))
+    return e(
+        "details", e("summary", "Ask for more than the sandbox"), e("div", inside, class_="inside")
+    )
 
 
 def _deciding(token: str, wish: Wish, client: Client, wrong: str) -> Html:
-    rows = client.rows
-    now = "; ".join(
-        f"{kind}: {', '.join(each) or 'none'}"
-        for kind, each in (("customers", rows and rows.customers), ("entities", rows and rows.entities))
-        if each is not None
-    )
     return form(
         token,
         e("h2", "Decide"),
-        e("p", f"It sees records of {now}. Leave both fields empty to keep that."),
+        e("p", f"It sees records of {rows_words(client.rows)}. Two empty fields keep that."),
         field("customers", "Customers", hint="Ids with spaces between them."),
         field("entities", "Legal entities", hint="Ids with spaces between them."),
         area("answer", "Answer", hint="Who asked reads it. To reject, say why.", error=wrong),
-        e("p", button("Approve", value="approve"), " ", button("Reject", kind="bad", value="reject"), class_="acts"),
+        e("p", button("Approve", value="approve"), button("Reject", kind="bad", value="reject"),
+          class_="acts"),
         action=f"{APPROVALS}/{wish.id}",
     )  # fmt: skip

@@ -9,6 +9,7 @@ from apis.gateway.guard import REFUSALS
 from apis.gateway.pages import scope_words
 from apis.gateway.policy import Plan
 from apis.gateway.windows import Named
+from apis.runtime.context import Rows
 
 _SPANS = {1: "second", 60: "minute", 3600: "hour", 86_400: "day"}
 _TOLD = re.compile(r'"([^"]+)";r=(\d+);t=(\d+)')
@@ -67,3 +68,12 @@ def limits_words(told: str) -> list[str]:
 def scope_told(scope: str) -> str:
     """A scope as people say it, and as it is written."""
     return f"{scope_words(scope)} ({scope})"
+
+
+def rows_words(rows: Rows | None) -> str:
+    """Whose records a client sees."""
+    if rows is None:
+        return "everybody"
+    kinds = (("customer", rows.customers), ("legal entity", rows.entities))
+    told = [", ".join(ids) if ids else f"no {kind}" for kind, ids in kinds if ids is not None]
+    return "; ".join(told)
