@@ -8,6 +8,7 @@ from apis.gateway.compiled import Policy
 from apis.portal.asking import Asked, Reply, Routes
 from apis.portal.changelog import Change, inline, listed
 from apis.portal.entries import (
+    APIS,
     Entry,
     audience_badge,
     contact_link,
@@ -45,7 +46,7 @@ class ApiPage:
             return nothing_here(asked)
         body = joined(
             [
-                trail((entry.path, entry.title)),
+                trail(APIS, (entry.path, entry.title)),
                 e("h1", entry.title),
                 e("p", entry.summary, class_="lead") if entry.summary else None,
                 e("p", data_badge(entry), audience_badge(entry), class_="badges"),

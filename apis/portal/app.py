@@ -14,6 +14,7 @@ from apis.portal.api_page import ApiPage
 from apis.portal.asking import Asked, Page, Reply, Routes
 from apis.portal.changelog import read_changes
 from apis.portal.entries import entries_of
+from apis.portal.events_page import EventsPage
 from apis.portal.front_page import FrontPage
 from apis.portal.layout import (
     ICON_PATH,
@@ -23,6 +24,9 @@ from apis.portal.layout import (
     page_headers,
 )
 from apis.portal.missing import nothing_here
+from apis.portal.problem_pages import ProblemPages
+from apis.portal.problems import Problems
+from apis.portal.reference import Reference
 from apis.portal.self_service import self_service
 from apis.portal.signing_in import SigningIn
 
@@ -105,6 +109,9 @@ def routes_of(policy: Policy, edge: Edge) -> Routes:
         **self_service(policy, edge),
         **FrontPage(entries).routes,
         **ApiPage(policy, entries, read_changes()).routes,
+        **Reference(entries, edge.issuer).routes,
+        **ProblemPages(Problems(edge.issuer)).routes,
+        **EventsPage().routes,
         ("GET", STYLE_PATH): _file("portal.css", CSS, PALETTE),
         ("GET", SCRIPT_PATH): _file("try-it.js", SCRIPT),
         ("GET", ICON_PATH): _file("icon.svg", IMAGE),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, Literal
 
@@ -153,12 +152,10 @@ def contact_link(entry: Entry) -> Child:
     return a(f"mailto:{contact}", contact) if "@" in contact else contact
 
 
+APIS = (ROOT, "APIs")
+
+
 def trail(*steps: tuple[str, str]) -> Html:
-    """The way to this page, from the front of the portal."""
-    links = [e("li", a(to, words)) for to, words in (("/portal", "APIs"), *steps)]
+    """The way to this page: addresses and what they are called."""
+    links = [e("li", a(to, words)) for to, words in steps]
     return e("nav", e("ol", links), class_="trail", aria_label="Breadcrumb")
-
-
-def titles(names: Iterable[str], entries: dict[str, Entry]) -> list[tuple[str, str]]:
-    """Page and title of each API."""
-    return [(entries[name].path, entries[name].title) for name in names if name in entries]
