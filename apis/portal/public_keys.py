@@ -10,7 +10,8 @@ from joserfc.jwk import ECKey, KeySet, RSAKey
 
 MOST_KEYS = 4
 MOST_KID = 100
-SHORTEST_RSA = 2048
+SHORTEST_N = 342
+"""2048 bits of an RSA modulus in base64url."""
 PRIVATE = "This holds a private key. We do not keep it; make a new pair and paste the public part."
 SHAPE = "A JWK or a JWK set is needed: an object with `kty`, or with `keys`."
 COUNT = f"At least one key, and at most {MOST_KEYS}."
@@ -38,6 +39,10 @@ def _kept(given: Any) -> list[dict[str, Any]]:
         raise ValueError(SHAPE)
     if not 1 <= len(listed) <= MOST_KEYS:
         raise ValueError(COUNT)
+    if any(
+        each.get("kty") == "RSA" and len(str(each.get("n", ""))) < SHORTEST_N for each in listed
+    ):
+        raise ValueError(KIND)
     found: list[Any] = KeySet.import_key_set({"keys": listed}).keys
     if any(key.key_type == "oct" or key.is_private for key in found):
         raise ValueError(PRIVATE)
@@ -53,6 +58,4 @@ def _kept(given: Any) -> list[dict[str, Any]]:
 
 
 def _usable(key: Any) -> bool:
-    if isinstance(key, ECKey):
-        return key.curve_name == "P-256"
-    return isinstance(key, RSAKey) and key.public_key.key_size >= SHORTEST_RSA
+    return isinstance(key, RSAKey) or (isinstance(key, ECKey) and key.curve_name == "P-256")
