@@ -1,4 +1,4 @@
-"""A deployment and Debian's Chromium in front of it: what people see, checked wherever they look."""
+"""A deployment with Debian's Chromium in front of it: what people see is checked as they look."""
 
 from __future__ import annotations
 
@@ -9,21 +9,32 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.request import urlopen
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 READY_S = 60
-DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+DESKTOP: ViewportSize = {"width": 1280, "height": 900}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-INSTALL = ["apt-get", "-q", "-y", "--no-install-recommends", "install", "chromium", "fonts-dejavu-core"]
+INSTALL = [
+    "apt-get",
+    "-q",
+    "-y",
+    "--no-install-recommends",
+    "install",
+    "chromium",
+    "fonts-dejavu-core",
+]
 AUDIT = "async () => (await axe.run()).violations.filter(v => ['serious', 'critical'].includes(v.impact))"
 OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
@@ -35,7 +46,7 @@ def chromium() -> str:
             return found
     if os.geteuid() or not shutil.which("apt-get"):
         raise RuntimeError("Chromium: none on PATH; install it (Debian: apt-get install chromium)")
-    for command in (["apt-get", "-q", "update"], INSTALL):
+    for command in (["apt-get", "-q", "update"], [*INSTALL, *PACKAGES]):
         subprocess.run(command, check=True, capture_output=True)
     return chromium()
 
@@ -50,8 +61,11 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
+Sizes = tuple[ViewportSize, ...]
+
+
 class House(NamedTuple):
-    """Throughline as `throughline up` starts it, with the shipped policy; where its client lives."""
+    """Throughline as `throughline up` starts it, with the shipped policy, and a client of it."""
 
     url: str
     home: Path
@@ -65,7 +79,9 @@ class House(NamedTuple):
 @contextmanager
 def house(home: Path) -> Iterator[House]:
     """The whole deployment in one process on SQLite; no vendor answers, which no page needs."""
-    port, back = free_port(), f"http://127.0.0.1:{free_port()}/back"
+    port, portal = free_port(), HTTPServer(("127.0.0.1", 0), Back)
+    threading.Thread(target=portal.serve_forever, daemon=True).start()
+    back = f"http://127.0.0.1:{portal.server_port}/back"
     policy = (ROOT / "gateway.yaml").read_text().replace("http://127.0.0.1:8400/back", back)
     (home / "gateway.yaml").write_text(policy)
     url = f"http://127.0.0.1:{port}"
@@ -81,8 +97,24 @@ def house(home: Path) -> Iterator[House]:
         ready(f"{url}/readyz", running, home / "up.log")
         yield House(url, home, back)
     finally:
+        portal.shutdown()
+        portal.server_close()
         running.terminate()
         running.wait(READY_S)
+
+
+class Back(BaseHTTPRequestHandler):
+    """Where a client waits for who signed in."""
+
+    def do_GET(self) -> None:
+        """Say that they came back."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain")
+        self.end_headers()
+        self.wfile.write(b"back")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
 
 
 def ready(url: str, running: subprocess.Popen[bytes], log: Path) -> None:
@@ -118,14 +150,17 @@ def packages(folder: Path) -> Path:
 class Person:
     """Somebody at a browser; what their console says and what axe finds is kept."""
 
-    def __init__(self, house: House, opened: Browser, axe: str, **options: Any) -> None:
+    def __init__(
+        self, house: House, opened: Browser, axe: str = "", *, sizes: Sizes = (), **options: Any
+    ) -> None:
         self.house = house
+        self.sizes = sizes
         self.context: BrowserContext = opened.new_context(base_url=house.url, **options)
-        self.context.add_init_script(axe)  # not by the page: its policy would not have it
+        if axe:
+            self.context.add_init_script(axe)  # not by the page: its policy would not have it
         self.context.set_default_timeout(15_000)
         self.page: Page = self.context.new_page()
         self.wrong: list[str] = []
-        self.audited: list[str] = []
         self.page.on("console", self._said)
         self.page.on("pageerror", lambda error: self.wrong.append(f"{self.page.url}: {error}"))
 
@@ -139,13 +174,15 @@ class Person:
         return self.looks()
 
     def looks(self) -> Page:
-        """The page that is shown, as axe sees it, and whether it fits the window."""
-        self.audited.append(self.page.url)
-        for found in self.page.evaluate(AUDIT):
-            nodes = "; ".join(each["html"][:160] for each in found["nodes"][:3])
-            self.wrong.append(f"{self.page.url}: {found['id']}: {nodes}")
-        if (wider := self.page.evaluate(OVERFLOW)) > 0:
-            self.wrong.append(f"{self.page.url}: {wider} px wider than the window")
+        """The page that is shown, as axe sees it, and whether it fits each window."""
+        for size in self.sizes:
+            self.page.set_viewport_size(size)
+            at = f"{self.page.url} at {size['width']}"
+            for found in self.page.evaluate(AUDIT):
+                nodes = "; ".join(each["html"][:160] for each in found["nodes"][:3])
+                self.wrong.append(f"{at}: {found['id']}: {nodes}")
+            if (wider := self.page.evaluate(OVERFLOW)) > 0:
+                self.wrong.append(f"{at}: {wider} px wider than the window")
         return self.page
 
     def presses(self, name: str) -> Page:

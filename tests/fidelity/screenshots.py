@@ -16,7 +16,6 @@ from tests.fidelity.browser import DESKTOP, PHONE, ROOT, House, Person, browser,
 
 IMAGES = ROOT / "docs/images"
 WIDTHS = {"desktop": DESKTOP, "phone": PHONE}
-NO_AXE = "window.axe = { run: async () => ({ violations: [] }) }"
 
 
 def taken(person: Person, name: str, width: str) -> None:
@@ -26,7 +25,7 @@ def taken(person: Person, name: str, width: str) -> None:
 
 def pictures(opened: Browser, built: House, width: str) -> None:
     """A newcomer's way, and what who decides sees of it."""
-    ada = Person(built, opened, NO_AXE, viewport=WIDTHS[width])
+    ada = Person(built, opened, viewport=WIDTHS[width])
     ada.opens("/portal")
     taken(ada, "apis", width)
     ada.opens("/portal/apis/experience/delivery/v1")
@@ -53,7 +52,7 @@ def pictures(opened: Browser, built: House, width: str) -> None:
     with ada.page.expect_navigation():
         ada.page.locator("tbody tr").filter(has_text="422").get_by_role("link").click()
     taken(ada, "call", width)
-    owner = Person(built, opened, NO_AXE, viewport=WIDTHS[width])
+    owner = Person(built, opened, viewport=WIDTHS[width])
     owner.signs_in("demo-owner", built.password("demo-owner"), "/portal/approvals")
     taken(owner, "approvals", width)
     with owner.page.expect_navigation():
