@@ -130,6 +130,8 @@ class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where an API that is not ours runs; `document` is its OpenAPI file."""
     document: str | None = None
     owner: str = ""
+    title: str = ""
+    """What it is called in the portal, where its document does not say it well."""
     summary: str = ""
     """What it is for, in one sentence."""
     uses: tuple[str, ...] = ()

@@ -68,8 +68,6 @@ class ApiPage:
                 ("Owner", entry.api.owner or None),
                 ("Contact", contact_link(entry)),
                 ("Service level", level_words(entry)),
-                ("Data class", entry.api.data_class),
-                ("Audience", entry.api.audience),
                 ("Address", e("code", f"/{entry.name}/v{entry.releases[-1].major}")),
             ]
         )
@@ -89,7 +87,7 @@ class ApiPage:
             " with an application of yours.",
         )  # fmt: skip
         heads = ("Scope", "Operations it opens")
-        return joined([e("h2", "Access"), how, table(heads, rows, caption="Scopes")])
+        return joined([e("h2", "Access", id="access"), how, table(heads, rows, caption="Scopes")])
 
     def _around(self, entry: Entry) -> Html:
         used, users = self._lineage.used_by(entry.name), self._lineage.users_of(entry.name)
@@ -102,7 +100,9 @@ class ApiPage:
             ("Clients that may call it", ", ".join(sorted(clients)) or "none"),
             ("Plans of these clients", named(self._plan(each) for each in plans) or "none"),
         ]
-        return joined([e("h2", "Dependants"), self._lineage.picture(entry.name), facts(told)])
+        return joined(
+            [e("h2", "Dependants", id="dependants"), self._lineage.picture(entry.name), facts(told)]
+        )
 
     def _links(self, names: list[str]) -> Html:
         return named(a(self._entries[each].path, self._entries[each].title) for each in names)

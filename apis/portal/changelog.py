@@ -14,7 +14,7 @@ RELEASE = re.compile(r"^## (.+)$")
 SUBJECT = re.compile(r"^### (.+)$")
 KIND = re.compile(r"^#### (.+)$")
 OF_AN_API = re.compile(r"(\w+/[\w-]+) v(\d+)")
-INLINE = re.compile(r"`([^`]+)`|\[([^\]]+)\]\((https?://[^)\s]+)\)|\*\*([^*]+)\*\*")
+INLINE = re.compile(r"`([^`]+)`|\[([^\]]+)\]\((https?://[^)\s]+)\)|\*{1,2}([^*]+)\*{1,2}")
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -79,6 +79,8 @@ class Entry(msgspec.Struct, frozen=True, dict=True):
     def title(self) -> str:
         """What it is called: a connection by its own name."""
         own = self.name.partition("/")[2]
+        if self.api.title:
+            return self.api.title
         if self.tier == "system" and not self.api.foreign:
             return own.replace("-", " ").capitalize()
         return str(self.info.get("title") or own)
@@ -140,6 +142,12 @@ def level_words(entry: Entry) -> str | None:
     if level is None:
         return None
     return f"{level.availability:g} % of a month, 95 of 100 answers within {level.latency_ms} ms"
+
+
+def level_figures(entry: Entry) -> str | None:
+    """The same in figures alone."""
+    level = entry.api.service_level
+    return f"{level.availability:g} %, {level.latency_ms} ms" if level else None
 
 
 def contact_link(entry: Entry) -> Child:

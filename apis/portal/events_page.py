@@ -12,11 +12,12 @@ import msgspec
 
 from apis.gateway.guard import JSON, Refusal
 from apis.portal.asking import Asked, Reply, Routes
+from apis.portal.changelog import inline
 from apis.portal.examples import Examples
 from apis.portal.layout import ROOT, SIGN_IN_PATH, layout
 from apis.portal.markup import Html, a, badge, code, e, facts, joined, notice
 from apis.portal.missing import nothing_here
-from apis.portal.shapes import members
+from apis.portal.shapes import members, schema_sections
 from apis.runtime.deployment import loaded
 from apis.runtime.worker import PROJECTIONS
 from contracts.events import CATALOG, EventType
@@ -62,6 +63,7 @@ class EventsPage:
             "the ordering key are read in order; readers start where they left off."
         )
         known = self._file.is_file()
+        found, document = schemas()
         links = [
             e("li", a(f"#{name}", e("code", name)), " ", badge(row.version))
             for name, row in CATALOG.items()
@@ -72,19 +74,22 @@ class EventsPage:
                 e("p", lead, class_="lead"),
                 e("p", a(ASYNCAPI, "asyncapi.json")) if known else None,
                 e("nav", e("ul", links), class_="contents", aria_label="Types of events"),
-                [self._event(row) for row in CATALOG.values()],
+                [
+                    self._event(row, schema, document)
+                    for row, schema in zip(CATALOG.values(), found, strict=True)
+                ],
+                schema_sections(document),
             ]
         )
 
     @staticmethod
-    def _event(row: EventType) -> Html:
-        schema, document = schema_of(row)
+    def _event(row: EventType, schema: dict[str, Any], document: dict[str, Any]) -> Html:
         example = Examples(document, whole=True).of(schema)
         readers = [name for name, types in readers_of().items() if row.type in types]
         return e(
             "section",
             e("h2", row.type, class_="mono"),
-            e("p", row.title),
+            e("p", inline(row.title)),
             facts(
                 [
                     ("Version", row.version),
@@ -105,10 +110,11 @@ def _folded(title: str, inside: Html | None) -> Html:
     return e("details", e("summary", title), e("div", inside, class_="inside"))
 
 
-def schema_of(row: EventType) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The schema of a payload, and the document its references lead into."""
-    (schema,), held = msgspec.json.schema_components([row.payload], ref_template=NAMES)
-    return schema, {"components": {"schemas": held}}
+def schemas() -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The schema of each payload, and the document their references lead into."""
+    payloads = [row.payload for row in CATALOG.values()]
+    found, held = msgspec.json.schema_components(payloads, ref_template=NAMES)
+    return list(found), {"components": {"schemas": held}}
 
 
 def readers_of() -> Mapping[str, Collection[str]]:

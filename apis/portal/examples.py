@@ -18,6 +18,8 @@ NAMED = {
     "external_id": "0065e00000ABCDE", "code": "example", "state": "open",
 }  # fmt: skip
 TRIED = ("example", "1234.50", "1234.5", "0.25", "12", "EUR", "DE", "2026-01-31", "P1D", "a", "A1")
+EMPTY = (None, "", [], {})
+"""What says nothing as an example."""
 MOST_NESTED = 6
 
 
@@ -34,7 +36,7 @@ class Examples:
             seen = (*seen, schema["$ref"])
         own = followed(schema, self._document)
         for said in ("example", "const", "default"):
-            if own.get(said) is not None:
+            if own.get(said) not in EMPTY:
                 return own[said]
         if own.get("examples"):
             return own["examples"][0]
@@ -77,7 +79,7 @@ class Examples:
 def number_of(own: Schema) -> float:
     """A number that fits: one, or the least that may be."""
     least = own.get("minimum", own.get("exclusiveMinimum", 0) + ("exclusiveMinimum" in own))
-    most: float = own.get("maximum", own.get("exclusiveMaximum", 1))
+    most: Any = own.get("maximum", own.get("exclusiveMaximum", 1))
     number: float = max(least, min(most, 1))
     return number
 

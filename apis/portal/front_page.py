@@ -8,7 +8,7 @@ from apis.portal.entries import (
     Entry,
     audience_badge,
     data_badge,
-    level_words,
+    level_figures,
     version_badges,
 )
 from apis.portal.layout import ROOT, SIGN_IN_PATH, layout
@@ -110,5 +110,5 @@ def _card(entry: Entry) -> Html:
         e("p", entry.summary, class_="soft") if entry.summary else None,
         version_badges(entry),
         e("p", data_badge(entry), audience_badge(entry), class_="badges"),
-        facts([("Owner", entry.api.owner or None), ("Service level", level_words(entry))]),
+        facts([("Owner", entry.api.owner or None), ("Service level", level_figures(entry))]),
     )

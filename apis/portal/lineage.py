@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from apis.gateway.policy import Client
+from apis.gateway.policy import OWN_SCOPES, Client
 from apis.portal.entries import Entry
 from apis.portal.markup import Html, e, joined
 
@@ -38,7 +38,7 @@ class Lineage:
             Edge(name, f"client/{client}")
             for name, entry in entries.items()
             for client, known in clients.items()
-            if known.scopes & entry.scopes
+            if known.scopes & (entry.scopes - OWN_SCOPES.keys())
         ]
 
     def used_by(self, name: str) -> list[str]:
@@ -50,15 +50,13 @@ class Lineage:
         return [edge.user for edge in self._edges if edge.used == name]
 
     def around(self, name: str) -> list[Edge]:
-        """The edges on every way through an API."""
+        """What an API stands on, down to the systems; who stands on it; the clients it has."""
         below, above = self._reached(name, down=True), self._reached(name, down=False)
-        ways = [
+        return [
             edge
             for edge in self._edges
-            if {*edge} <= below or {*edge} <= above
-        ]  # fmt: skip
-        own = {edge.user for edge in ways if edge.used == name}
-        return [edge for edge in ways if not edge.user.startswith("client/") or edge.user in own]
+            if {*edge} <= below or ({*edge} <= above and (edge.used == name or _is_api(edge.user)))
+        ]
 
     def _reached(self, name: str, *, down: bool) -> set[str]:
         found, left = {name}, [name]
@@ -78,26 +76,44 @@ class Lineage:
         """An API and what is around it, from the systems on the left to the clients."""
         edges = self.around(name)
         nodes = {name, *(node for edge in edges for node in edge)}
-        columns = [(head, sorted(n for n in nodes if n.split("/")[0] == head)) for head in COLUMNS]
-        columns = [(head, held) for head, held in columns if held]
-        tallest = max(len(held) for _, held in columns)
-        at: dict[str, tuple[int, int]] = {}
-        for x, (_, held) in enumerate(columns):
-            down = TOP + (tallest - len(held)) * DOWN // 2
-            at |= {node: (x * ACROSS + 1, down + y * DOWN) for y, node in enumerate(held)}
-        width, height = (len(columns) - 1) * ACROSS + WIDE + 2, TOP + tallest * DOWN
+        at = _places(nodes, name)
+        width = max(x for x, _ in at.values()) + WIDE + 2
+        height = max(y for _, y in at.values()) + DOWN
         parts = [_line(at[edge.used], at[edge.user]) for edge in edges]
         parts += [_box(at[node], self.title(node), here=node == name) for node in sorted(nodes)]
-        heads = [
-            e("text", HEADS[head], x=x * ACROSS + 1, y=14, class_="column")
-            for x, (head, _) in enumerate(columns)
-        ]
+        starts = {node.split("/")[0]: x for node, (x, _) in at.items()}
+        heads = [e("text", HEADS[tier], x=x, y=14, class_="column") for tier, x in starts.items()]
         told = f"{self.title(name)} between what it uses and who uses it; told in words below"
         svg = e(
             "svg", _tip(), heads, parts, xmlns="http://www.w3.org/2000/svg", role="img",
             aria_label=told, viewBox=f"0 0 {width} {height}", width=width, height=height,
         )  # fmt: skip
         return e("div", svg, class_="picture", tabindex="0", role="region", aria_label="Lineage")
+
+
+def _is_api(name: str) -> bool:
+    return not name.startswith("client/")
+
+
+def _places(nodes: set[str], here: str) -> dict[str, tuple[int, int]]:
+    """Where each node stands: a column per tier; clients below the APIs that lines would cross."""
+    columns = {tier: sorted(n for n in nodes if n.split("/")[0] == tier) for tier in COLUMNS}
+    tiers = [tier for tier in COLUMNS if columns[tier]]
+    own = tiers.index(here.split("/", maxsplit=1)[0])
+    over = max((len(columns[tier]) for tier in tiers[own + 1 :] if tier != "client"), default=0)
+    clients = len(columns["client"])
+    low = over if clients else 0
+    middle = low + clients / 2 if clients else over / 2
+    middle = max(middle, *(len(columns[tier]) / 2 for tier in tiers[: own + 1]))
+    at = {}
+    for x, tier in enumerate(tiers):
+        held = columns[tier]
+        first = middle - len(held) / 2
+        if x > own and low:
+            first = low if tier == "client" else 0
+        for n, node in enumerate(held):
+            at[node] = (x * ACROSS + 1, TOP + round((first + n) * DOWN))
+    return at
 
 
 def _tip() -> Html:
@@ -115,10 +131,9 @@ def _line(start: tuple[int, int], end: tuple[int, int]) -> Html:
     if x1 == x2:  # two of one tier: around the right side, one above the other
         out = x1 + WIDE
         way = f"M{out} {y1}C{out + 36} {y1} {out + 36} {y2} {out + 2} {y2}"
-    else:
-        x1 += WIDE
-        half = (x2 - x1) // 2
-        way = f"M{x1} {y1}C{x1 + half} {y1} {x2 - half} {y2} {x2} {y2}"
+    else:  # it bends in the first gap, and goes straight on
+        x1, bend = x1 + WIDE, ACROSS - WIDE
+        way = f"M{x1} {y1}C{x1 + bend * 0.6:g} {y1} {x1 + bend * 0.4:g} {y2} {x1 + bend} {y2}H{x2}"
     return e("path", d=way, class_="edge", marker_end="url(#tip)")
 
 

@@ -18,7 +18,7 @@ class Html(str):
 Child = str | int | float | None | Iterable["Child"]
 """Text (escaped), markup (`Html`), nothing, or several of these."""
 Attribute = str | int | bool | None
-VOID = frozenset({"br", "hr", "img", "input", "link", "meta", "use", "path", "rect", "circle"})
+VOID = frozenset({"br", "hr", "img", "input", "link", "meta"})
 
 
 def e(tag: str, *children: Child, **attributes: Attribute) -> Html:

@@ -85,9 +85,10 @@ class Problems:
 
     @property
     def codes(self) -> list[str]:
-        """Every code and family of codes, by the alphabet."""
+        """Every code by the alphabet, then the families of codes."""
         known = table()
-        return sorted({*REFUSALS, *known.tokens, *known.problems})
+        every = {*REFUSALS, *known.tokens, *known.problems}
+        return sorted(every, key=lambda code: ("*" in code, code))
 
     def of(self, code: str) -> Told | None:
         """What a code means, by itself or by the family it belongs to."""

@@ -19,7 +19,7 @@ from apis.portal.markup import Child, Html, Kind, a, badge, code, e, facts, join
 from apis.portal.missing import nothing_here
 from apis.portal.operations import Answer, Operation, operations_of
 from apis.portal.samples import samples
-from apis.portal.shapes import bounds, members, words
+from apis.portal.shapes import bounds, members, schema_sections, words
 
 FAILED = "4", "5", "d"
 """How the statuses of errors begin (`default` too)."""
@@ -85,12 +85,13 @@ class Reference:
                 e("p", entry.summary, class_="lead") if entry.summary else None,
                 e("p", state_words(release), class_="badges"),
                 _leaving(release),
-                _about(entry, release, self._issuer),
+                e("p", e("span", f"{self._issuer}/{release.mount.target}"), class_="address"),
+                _about(entry, release),
                 e("h2", "Operations", id="operations"),
                 _contents(operations),
                 console(self._issuer, entry.scopes),
                 [_operation(each, entry, release, self._issuer) for each in operations],
-                _schemas(release),
+                schema_sections(release.document),
             ]
         )
 
@@ -105,12 +106,11 @@ def _leaving(release: Release) -> Html | None:
     return notice("warn", e("p", f"This version is deprecated since {version.since}{ends}.", next_))
 
 
-def _about(entry: Entry, release: Release, issuer: str) -> Html:
+def _about(entry: Entry, release: Release) -> Html:
     here = f"{entry.path}/{release.name}"
     changes = f"{entry.path}#changelog-{release.name}"
     return facts(
         [
-            ("Address", e("code", f"{issuer}/{release.mount.target}")),
             ("Release", release.number or None),
             ("Owner", entry.api.owner or None),
             ("Contact", contact_link(entry)),
@@ -257,26 +257,3 @@ def _samples(each: Operation, issuer: str) -> Html:
         for language, lines in samples(each, issuer)
     ]
     return _folded("Code samples", *parts)
-
-
-def _schemas(release: Release) -> Html | None:
-    schemas = release.document.get("components", {}).get("schemas", {})
-    if not schemas:
-        return None
-    parts = []
-    for name, schema in schemas.items():
-        about = schema.get("description") if isinstance(schema, dict) else None
-        inner = members(schema, release.document, 1)
-        limits = [[", ", each] for each in bounds(schema)]
-        parts.append(
-            e(
-                "section",
-                e("h3", name),
-                e("p", inline(str(about))) if about else None,
-                inner or e("p", words(schema, release.document), limits),
-                class_="operation",
-                id=f"schema-{name}",
-                aria_label=name,
-            )
-        )
-    return joined([e("h2", "Schemas", id="schemas"), parts])

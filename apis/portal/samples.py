@@ -10,7 +10,7 @@ from apis.portal.operations import Operation
 
 
 def samples(operation: Operation, issuer: str) -> Iterator[tuple[str, str]]:
-    """The language and the lines; the token stands in the variable THROUGHLINE_TOKEN."""
+    """The language and the lines; the token stands in the variable TOKEN."""
     yield "curl", curl(operation, issuer)
     yield "Python (httpx)", python(operation, issuer)
     yield "JavaScript (fetch)", javascript(operation, issuer)
@@ -25,7 +25,7 @@ def curl(operation: Operation, issuer: str) -> str:
     """For a shell."""
     lines = [
         f"curl -sS -X {operation.method} '{issuer}{operation.address()}'",
-        '-H "Authorization: Bearer $THROUGHLINE_TOKEN"',
+        '-H "Authorization: Bearer $TOKEN"',
     ]
     if _with_key(operation):
         lines.append('-H "Idempotency-Key: $(uuidgen)"')
@@ -38,7 +38,7 @@ def curl(operation: Operation, issuer: str) -> str:
 def python(operation: Operation, issuer: str) -> str:
     """For Python."""
     with_key, with_body = _with_key(operation), operation.body is not None
-    headers = ['"Authorization": f"Bearer {os.environ[\'THROUGHLINE_TOKEN\']}"']
+    headers = ['"Authorization": f"Bearer {os.environ[\'TOKEN\']}"']
     headers += ['"Idempotency-Key": str(uuid.uuid4())'] if with_key else []
     lines = ["import os", *["import uuid"] * with_key, "", "import httpx", ""]
     if with_body:
@@ -57,7 +57,7 @@ def python(operation: Operation, issuer: str) -> str:
 
 def javascript(operation: Operation, issuer: str) -> str:
     """For JavaScript."""
-    headers = ["Authorization: `Bearer ${process.env.THROUGHLINE_TOKEN}`"]
+    headers = ["Authorization: `Bearer ${process.env.TOKEN}`"]
     if _with_key(operation):
         headers.append('"Idempotency-Key": crypto.randomUUID()')
     if operation.body is not None:

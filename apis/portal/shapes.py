@@ -64,7 +64,7 @@ def words(schema: Schema, document: Schema) -> Html:
     if several := own.get("anyOf") or own.get("oneOf"):
         told = [words(each, document) for each in several if isinstance(each, dict)]
         return joined([[Html(" or ") if n else None, each] for n, each in enumerate(told)])
-    kinds = own.get("type", "any value")
+    kinds = own.get("type") or ("a value" if "enum" in own or "const" in own else "any value")
     kinds = kinds if isinstance(kinds, list) else [kinds]
     return joined(
         [[" or " if n else None, _kind(kind, own, document)] for n, kind in enumerate(kinds)]
@@ -103,7 +103,7 @@ def bounds(own: Schema) -> Iterator[Child]:
             yield told.format(own[name])
     if "pattern" in own:
         yield ["as ", e("code", own["pattern"])]
-    if "default" in own and own["default"] not in ({}, []):
+    if "default" in own and own["default"] not in ({}, [], "", None):
         yield ["else ", e("code", _plain(own["default"]))]
     if own.get("deprecated"):
         yield e("strong", "deprecated")
@@ -151,3 +151,27 @@ def _member(name: str, schema: Schema, document: Schema, depth: int, *, needed: 
         e("p", inline(str(own["description"]))) if own.get("description") else None,
         e("details", e("summary", "Members"), inner) if inner else None,
     )  # fmt: skip
+
+
+def schema_sections(document: Schema) -> Html | None:
+    """Every schema of a document by its name: where links to schemas lead."""
+    schemas = document.get("components", {}).get("schemas", {})
+    if not schemas:
+        return None
+    parts = []
+    for name, schema in schemas.items():
+        about = schema.get("description")
+        inner = members(schema, document, 1)
+        limits = [[", ", each] for each in bounds(schema)]
+        parts.append(
+            e(
+                "section",
+                e("h3", name),
+                e("p", inline(str(about))) if about else None,
+                inner or e("p", words(schema, document), limits),
+                class_="operation",
+                id=f"schema-{name}",
+                aria_label=name,
+            )
+        )
+    return joined([e("h2", "Schemas", id="schemas"), parts])

@@ -13,12 +13,17 @@ from apis.runtime.store import Store
 from tests.gateway.bench import Bench
 from tests.portal.estate import POLICY, Host, Hosts, Visitor, clock, migrated
 
+PEOPLE = """\
+  ann: {password: "home:people.json"}
+  bob: {password: "home:people.json", rows: {customers: [C-1]}}
+"""
 SHIPPED = Path("gateway.yaml").read_text("utf-8")
+DEMO = next(line for line in SHIPPED.splitlines(keepends=True) if "demo-person:" in line)
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    text = SHIPPED.replace("demo-person: {", 'ann: {password: "home:people.json"}\n  bob: {', 1)
+    text = SHIPPED.replace(DEMO, PEOPLE, 1)
     bench = Bench(tmp_path, text, load_documents(Path("contracts/published/openapi")))
     bench.edge = bench.edge._replace(portal=Portal)
     bench.serve()
