@@ -48,6 +48,7 @@ from apis.runtime.clock import Clock
 from apis.runtime.context import SCOPE_KEY, trace_id_of
 from apis.runtime.limits import Limiter
 from apis.runtime.permits import Permits
+from apis.runtime.store import Store
 from apis.runtime.traces import SPANS, Span
 from contracts.errors import Problem, ThroughlineError, problem_of
 
@@ -77,6 +78,8 @@ class Edge(NamedTuple):
     """The keys of the issuers that are trusted; none are where there is nothing to fetch with."""
     portal: Callable[[Policy, Edge], Pages] | None = None
     """Makes the pages for developers, where they are served."""
+    store: Store | None = None
+    """Where those who register themselves are kept."""
 
 
 class Front:

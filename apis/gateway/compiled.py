@@ -12,6 +12,7 @@ from apis.gateway.balancers import balancer_problems
 from apis.gateway.issuers import HOST, issuer_findings, parted, secure
 from apis.gateway.listeners import listener_problems
 from apis.gateway.policy import (
+    CATALOG,
     MODES,
     NAMED,
     OWN_SCOPES,
@@ -70,6 +71,7 @@ def compile_policy(
         found += _redirect_problems(("clients", name), client)
     for name, person in gateway.people.items():
         found += _person_problems(("people", name), person, gateway)
+    found += _portal_problems(gateway, granted)
     if found:
         found.sort(key=lambda each: gateway.lines.of(each[0]))
         raise PolicyError([gateway.lines.told(*each) for each in found])
@@ -144,6 +146,26 @@ def _client_problems(
     for scope in sorted(client.scopes & opened) if client.rows else ():
         told = f"{scope} opens all of a system: no client with rows may have it"
         yield (*place, "scopes"), told
+
+
+def _portal_problems(gateway: Gateway, granted: set[str]) -> Iterator[Finding]:
+    """What a newcomer would get and must not, or cannot; and who would decide."""
+    if (portal := gateway.portal) is None:
+        return
+    place: Place = ("portal", "sandbox")
+    sandbox = portal.sandbox
+    as_client = Client(plan=sandbox.plan, scopes=sandbox.scopes, rows=sandbox.rows)
+    yield from _client_problems(place, as_client, gateway, granted)
+    for scope in sorted(sandbox.scopes & (OWN_SCOPES.keys() - {CATALOG})):
+        yield (*place, "scopes"), f"{scope} is not for newcomers"
+    for name in ("days", "most"):
+        if getattr(sandbox, name) < 1:
+            yield (*place, name), "at least 1"
+    for index, plan in enumerate(portal.plans):
+        if plan not in gateway.plans:
+            yield ("portal", "plans", index), f"there is no plan {plan}"
+    if not any(portal.approver in person.roles for person in gateway.people.values()):
+        yield ("portal", "approver"), f"nobody who signs in has the role {portal.approver}"
 
 
 def _api_problems(name: str, api: Api) -> Iterator[Finding]:

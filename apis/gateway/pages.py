@@ -132,6 +132,18 @@ def consent_page(client: str, redirect: str, scopes: list[str], person: str, tok
     return page(f"Allow {client}?", body)
 
 
+def guest_page(client: str, person: str, token: str) -> bytes:
+    """Say that who registered themselves may use the portal, and nothing acts for them."""
+    body = (
+        f"<h1>{escape(client)} cannot act for you</h1>\n"
+        f'<p class="error" role="alert">{escape(person)} is an account of the developer portal. '
+        "It opens the portal only.</p>\n"
+        f'<form method="post">\n{_hidden(token)}'
+        '<button name="action" value="sign-out">Sign in as somebody else</button>\n</form>'
+    )
+    return page("Not this account", body)
+
+
 def sign_out_page(person: str | None, token: str) -> bytes:
     """Say who is signed in, and let them go."""
     if person is None:

@@ -18,8 +18,9 @@ from apis.runtime.typed_yaml import Lines, Place, read_yaml
 from contracts.errors import Misconfigured
 
 FILE = "gateway.yaml"
+CATALOG = "catalog.read"
 OWN_SCOPES = {
-    "catalog.read": ["getCatalog", "getCatalogDocument"],
+    CATALOG: ["getCatalog", "getCatalogDocument"],
     "decisions.read": ["listDecisions", "getDecision"],
     "tokens.introspect": ["introspectToken"],
     "metrics.read": ["getMetrics"],
@@ -161,6 +162,27 @@ class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return [file for file in named if file]
 
 
+class Sandbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All that an application gets at once: for so many days, and so many of them per person."""
+
+    plan: str
+    scopes: frozenset[str]
+    rows: ClientRows
+    days: int = 30
+    most: int = 5
+
+
+class Portal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may register themselves and what they get; without it nothing that is registered acts."""
+
+    sandbox: Sandbox
+    approver: str
+    """The role whose people decide on what is asked for."""
+    plans: tuple[str, ...] = ()
+    """What may be asked for; the scopes are those of the APIs whose audience is `partner`."""
+    sign_up: Literal["open", "closed"] = "closed"
+
+
 class Recording(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long decisions are kept: each one, and how many there were of each kind."""
 
@@ -183,8 +205,15 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     issuers: dict[str, Issuer] = {}
     people: dict[str, Person] = {}
     apis: dict[str, Api]
+    portal: Portal | None = None
     decisions: Recording = Recording()
     lines: Lines
+
+    @property
+    def asked_for(self) -> frozenset[str]:
+        """The scopes that may be asked for in the portal."""
+        shown = (api.scopes for api in self.apis.values() if api.audience == "partner")
+        return frozenset().union(*shown) - (OWN_SCOPES.keys() - {CATALOG})
 
     @property
     def own(self) -> dict[str, Api]:
@@ -204,6 +233,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     clients: dict[str, Client]
     apis: _Tiers
     people: dict[str, Person] = {}
+    portal: Portal | None = None
     hosts: tuple[str, ...] = ()
     balancers: tuple[str, ...] = ()
     signing: str | None = None
@@ -242,6 +272,7 @@ def load_gateway(text: str, name: str = FILE) -> Gateway:
         issuers=file.issuers,
         people=file.people,
         apis=apis,
+        portal=file.portal,
         decisions=file.decisions,
         lines=lines,
     )

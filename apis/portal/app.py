@@ -27,6 +27,7 @@ from apis.portal.missing import nothing_here
 from apis.portal.problem_pages import ProblemPages
 from apis.portal.problems import Problems
 from apis.portal.reference import Reference
+from apis.portal.self_service import self_service
 from apis.portal.signing_in import SigningIn
 
 ASSETS = Path(__file__).parent / "assets"
@@ -104,7 +105,8 @@ def routes_of(policy: Policy, edge: Edge) -> Routes:
     entries = entries_of(policy)
     secure = edge.issuer.startswith("https://")
     return {
-        **SigningIn(edge.people, secure=secure).routes,
+        **SigningIn(edge.people, secure=secure, sign_up=_takes_newcomers(policy)).routes,
+        **self_service(policy, edge),
         **FrontPage(entries).routes,
         **ApiPage(policy, entries, read_changes()).routes,
         **Reference(entries, edge.issuer).routes,
@@ -114,6 +116,11 @@ def routes_of(policy: Policy, edge: Edge) -> Routes:
         ("GET", SCRIPT_PATH): _file("try-it.js", SCRIPT),
         ("GET", ICON_PATH): _file("icon.svg", IMAGE),
     }
+
+
+def _takes_newcomers(policy: Policy) -> bool:
+    portal = policy.gateway.portal
+    return portal is not None and portal.sign_up == "open"
 
 
 def _file(name: str, kind: Header, before: bytes = b"") -> Page:

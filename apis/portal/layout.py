@@ -12,6 +12,7 @@ STYLE_PATH = f"{ROOT}/portal.css"
 SCRIPT_PATH = f"{ROOT}/try-it.js"
 ICON_PATH = f"{ROOT}/icon.svg"
 SIGN_IN_PATH = f"{ROOT}/sign-in"
+SIGN_UP_PATH = f"{ROOT}/sign-up"
 SIGN_OUT_PATH = "/oauth/sign-out"
 Place = Literal["apis", "events", "problems", "applications", "sign-in", ""]
 PLACES: tuple[tuple[Place, str, str], ...] = (

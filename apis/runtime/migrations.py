@@ -27,6 +27,7 @@ ENGINE = table("runtime", "engine", Column("has", String(120), primary_key=True)
 """What the engine's own tables were brought to last."""
 OWNERS = (
     "apis.gateway.own",
+    "apis.portal.app",
     "apis.runtime.writes",
     "apis.runtime.audit",
     "process_apis.starts",

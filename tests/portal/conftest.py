@@ -9,7 +9,9 @@ import pytest
 
 from apis.gateway.documents import load_documents
 from apis.portal.app import Portal
+from apis.runtime.store import Store
 from tests.gateway.bench import Bench
+from tests.portal.estate import POLICY, Host, Hosts, Visitor, clock, migrated
 
 PEOPLE = """\
   ann: {password: "home:people.json"}
@@ -27,3 +29,30 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     bench.serve()
     yield bench
     bench.store.close()
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    store = migrated(store_url)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def opens(store: Store, tmp_path: Path) -> Hosts:
+    time = clock()
+
+    def opened(text: str = POLICY) -> Host:
+        return Host(tmp_path, store, time, text)
+
+    return opened
+
+
+@pytest.fixture
+def hosts(opens: Hosts) -> tuple[Host, Host]:
+    return opens(), opens()
+
+
+@pytest.fixture
+def ada(hosts: tuple[Host, Host]) -> Visitor:
+    return Visitor(*hosts)

@@ -121,6 +121,8 @@ async function fetchToken(event) {
 
 if (console_) {
   console_.hidden = false;
+  const client = new URLSearchParams(location.search).get("client_id");
+  if (client) document.getElementById("client-id").value = client;
   document.getElementById("token-form").addEventListener("submit", fetchToken);
   for (const each of document.querySelectorAll("details.try")) each.hidden = false;
   for (const form of document.querySelectorAll("form.trial")) form.addEventListener("submit", send);

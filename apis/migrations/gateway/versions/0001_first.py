@@ -11,6 +11,7 @@ down_revision = None
 
 
 def upgrade() -> None:
+    access_requests()
     api_keys()
     audit()
     codes()
@@ -21,8 +22,45 @@ def upgrade() -> None:
     jti()
     outbox()
     refresh_tokens()
+    registered_changes()
+    registered_clients()
+    registered_people()
+    registered_secrets()
     revocations()
     sessions()
+
+
+def access_requests() -> None:
+    op.create_table(
+        "access_requests",
+        sa.Column("id", sa.String(length=16), nullable=False),
+        sa.Column("client", sa.String(length=200), nullable=False),
+        sa.Column("person", sa.String(length=200), nullable=False),
+        sa.Column("plan", sa.String(length=200), nullable=False),
+        sa.Column("scopes", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(length=20), nullable=False),
+        sa.Column("asked_at", sa.Float(), nullable=False),
+        sa.Column("decided_at", sa.Float(), nullable=True),
+        sa.Column("decided_by", sa.String(length=200), nullable=True),
+        sa.Column("answer", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        schema="gateway",
+    )
+    op.create_index(
+        op.f("ix_gateway_access_requests_client"),
+        "access_requests",
+        ["client"],
+        unique=False,
+        schema="gateway",
+    )
+    op.create_index(
+        op.f("ix_gateway_access_requests_state"),
+        "access_requests",
+        ["state"],
+        unique=False,
+        schema="gateway",
+    )
 
 
 def api_keys() -> None:
@@ -137,6 +175,13 @@ def decisions() -> None:
         op.f("ix_gateway_decisions_at"), "decisions", ["at"], unique=False, schema="gateway"
     )
     op.create_index(
+        "ix_gateway_decisions_client_at",
+        "decisions",
+        ["client", "at"],
+        unique=False,
+        schema="gateway",
+    )
+    op.create_index(
         op.f("ix_gateway_decisions_request_id"),
         "decisions",
         ["request_id"],
@@ -210,6 +255,73 @@ def refresh_tokens() -> None:
         op.f("ix_gateway_refresh_tokens_expires_at"),
         "refresh_tokens",
         ["expires_at"],
+        unique=False,
+        schema="gateway",
+    )
+
+
+def registered_changes() -> None:
+    op.create_table(
+        "registered_changes",
+        sa.Column("of", sa.String(length=20), nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("of"),
+        schema="gateway",
+    )
+
+
+def registered_clients() -> None:
+    op.create_table(
+        "registered_clients",
+        sa.Column("id", sa.String(length=200), nullable=False),
+        sa.Column("owner", sa.String(length=200), nullable=False),
+        sa.Column("title", sa.String(length=200), nullable=False),
+        sa.Column("purpose", sa.Text(), nullable=False),
+        sa.Column("stage", sa.String(length=20), nullable=False),
+        sa.Column("client", sa.Text(), nullable=False),
+        sa.Column("made_at", sa.Float(), nullable=False),
+        sa.Column("ends_at", sa.Float(), nullable=True),
+        sa.Column("deleted_at", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+        schema="gateway",
+    )
+    op.create_index(
+        op.f("ix_gateway_registered_clients_owner"),
+        "registered_clients",
+        ["owner"],
+        unique=False,
+        schema="gateway",
+    )
+
+
+def registered_people() -> None:
+    op.create_table(
+        "registered_people",
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("called", sa.String(length=200), nullable=False),
+        sa.Column("email", sa.String(length=320), nullable=False),
+        sa.Column("password", sa.Text(), nullable=False),
+        sa.Column("joined_at", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+        schema="gateway",
+    )
+
+
+def registered_secrets() -> None:
+    op.create_table(
+        "registered_secrets",
+        sa.Column("id", sa.String(length=16), nullable=False),
+        sa.Column("client", sa.String(length=200), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("made_at", sa.Float(), nullable=False),
+        sa.Column("retired_at", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+        schema="gateway",
+    )
+    op.create_index(
+        op.f("ix_gateway_registered_secrets_client"),
+        "registered_secrets",
+        ["client"],
         unique=False,
         schema="gateway",
     )
