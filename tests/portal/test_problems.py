@@ -38,10 +38,6 @@ def test_every_code_has_a_cause_and_a_remedy(code: str) -> None:
     assert told.owner
 
 
-def test_the_table_tells_of_nothing_that_is_not_refused() -> None:
-    assert not table().gateway.keys() - REFUSALS.keys()
-
-
 @pytest.mark.parametrize("code", ["rate-limited", "customer.credit-hold", "vendor.rejected"])
 async def test_the_type_of_a_problem_leads_to_its_page(bench: Bench, code: str) -> None:
     page = await bench.http.get(f"/problems/{code}", headers={"accept": "text/html"})
