@@ -103,12 +103,13 @@ class Entry(msgspec.Struct, frozen=True, dict=True):
 
 
 def entries_of(policy: Policy) -> dict[str, Entry]:
-    """Every API of the policy that has a version."""
+    """Every API of the policy with the versions that it has a place for."""
     found = {}
     for name, api in policy.gateway.apis.items():
-        majors = sorted(api.versions)
-        releases = tuple(Release(major, policy.mounts[f"{name}/v{major}"]) for major in majors)
-        found[name] = Entry(name, api, releases)
+        places = {major: policy.mounts.get(f"{name}/v{major}") for major in sorted(api.versions)}
+        releases = tuple(Release(major, mount) for major, mount in places.items() if mount)
+        if releases:
+            found[name] = Entry(name, api, releases)
     return found
 
 

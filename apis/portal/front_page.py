@@ -27,7 +27,6 @@ from apis.portal.markup import (
     notice,
 )
 
-STATES = (("", "Any state"), ("current", "Current"), ("deprecated", "Deprecated"))
 MOST_WORDS = 200
 
 
@@ -48,7 +47,7 @@ class FrontPage:
         tier, state = asked.query.get("tier", ""), asked.query.get("state", "")
         seen = [each for each in self._entries.values() if each.seen_by(asked.who)]
         fitting = [each for each in seen if _fits(each, words.lower(), tier, state)]
-        body = joined([_intro(asked), _search(words, tier, state), _found(seen, fitting)])
+        body = joined([_intro(asked), _search(seen, words, tier, state), _found(seen, fitting)])
         return Reply(layout("APIs", body, who=asked.who, current="apis"))
 
 
@@ -78,13 +77,15 @@ def _intro(asked: Asked) -> Html:
     return joined(told)
 
 
-def _search(words: str, tier: str, state: str) -> Html:
+def _search(seen: list[Entry], words: str, tier: str, state: str) -> Html:
     tiers = [("", "Any tier"), *((name, words) for name, words in TIERS.items())]
+    there = {release.policy.status for each in seen for release in each.releases} | {"deprecated"}
+    states = [("", "Any state"), *((each, each.capitalize()) for each in sorted(there))]
     row = e(
         "div",
         field("q", "Search", words, type="search", maxlength=MOST_WORDS, autocomplete="off"),
         choice("tier", "Tier", tiers, tier),
-        choice("state", "State of a version", STATES, state),
+        choice("state", "State of a version", states, state),
         button("Search"),
         class_="row",
     )
