@@ -47,7 +47,7 @@ def console(issuer: str, scopes: Iterable[str]) -> Html:
 
 def trial(operation: Operation) -> Html:
     """The form that calls one operation; its answer appears below it."""
-    at = operation.id.replace(" ", "-").replace("/", "-")
+    at = operation.anchor
     fields: list[Child] = [
         field(
             f"try-{at}-{n}", f"{each.name} ({each.place})",

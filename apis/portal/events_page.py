@@ -102,7 +102,6 @@ class EventsPage:
             _folded("Example", code(json.dumps(example, indent=2), label=f"Example of {row.type}")),
             class_="operation",
             id=row.type,
-            aria_label=row.type,
         )
 
 

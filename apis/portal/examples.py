@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import ceil
 from typing import Any
 
 from apis.portal.shapes import Schema, choices, followed
@@ -14,11 +15,14 @@ SAMPLES = {
 }  # fmt: skip
 NAMED = {
     "currency": "EUR", "country": "DE", "amount": "1234.50", "entity": "DE", "email":
-    "person@example.com", "name": "Example", "system": "salesforce", "connection": "salesforce",
+    "person@example.com", "name": "Example", "system": "crm", "connection": "crm",
     "external_id": "0065e00000ABCDE", "code": "example", "state": "open",
 }  # fmt: skip
-TRIED = ("example", "1234.50", "1234.5", "0.25", "12", "EUR", "DE", "2026-01-31", "P1D", "a", "A1")
-EMPTY = (None, "", [], {})
+TRIED = (
+    "example", "1234.50", "1234.5", "0.25", "12", "EUR", "DE", "2026-01-31", "P1D", "a", "A1",
+    "AB", "person@example.com", "https://example.com/", "123456",
+)  # fmt: skip
+EMPTY: tuple[Any, ...] = (None, "", [], {})
 """What says nothing as an example."""
 MOST_NESTED = 6
 
@@ -80,8 +84,9 @@ def number_of(own: Schema) -> float:
     """A number that fits: one, or the least that may be."""
     least = own.get("minimum", own.get("exclusiveMinimum", 0) + ("exclusiveMinimum" in own))
     most: Any = own.get("maximum", own.get("exclusiveMaximum", 1))
+    step = own.get("multipleOf", 1 if own.get("type") == "integer" else None)
     number: float = max(least, min(most, 1))
-    return number
+    return step * ceil(number / step) if step else number
 
 
 def text_of(own: Schema, name: str) -> str:

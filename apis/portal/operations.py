@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -13,6 +14,7 @@ from apis.gateway.shapes import METHODS
 from apis.portal.examples import Examples
 from apis.portal.shapes import followed
 
+NOT_IN_IDS = re.compile("[^A-Za-z0-9_.-]+")
 JSON_TYPE = "application/json"
 
 
@@ -57,6 +59,11 @@ class Operation(msgspec.Struct, frozen=True):
     def id(self) -> str:
         """What it is called."""
         return self.route.operation
+
+    @property
+    def anchor(self) -> str:
+        """Where it is on the page."""
+        return NOT_IN_IDS.sub("-", self.id).strip("-")
 
     def address(self) -> str:
         """Path and query with values for what is required."""

@@ -127,7 +127,12 @@ def _sizes(sizes: Sizes) -> str:
 
 def _contents(operations: list[Operation]) -> Html:
     links = [
-        e("li", badge(each.method, KINDS.get(each.method, "plain")), " ", a(f"#{each.id}", each.id))
+        e(
+            "li",
+            badge(each.method, KINDS.get(each.method, "plain")),
+            " ",
+            a(f"#{each.anchor}", each.id),
+        )
         for each in operations
     ]
     return e("nav", e("ul", links), class_="contents", aria_label="Operations")
@@ -138,7 +143,7 @@ def _operation(each: Operation, entry: Entry, release: Release, issuer: str) -> 
     own = f"{limit}, beside those of the client's plan" if limit else "those of the client's plan"
     address = e(
         "p",
-        badge(each.method, KINDS.get(each.method, "plain")),
+        _method(each),
         e("span", each.path),
         class_="address",
     )
@@ -156,9 +161,12 @@ def _operation(each: Operation, entry: Entry, release: Release, issuer: str) -> 
         _samples(each, issuer),
         trial(each),
         class_="operation",
-        id=each.id,
-        aria_label=each.id,
+        id=each.anchor,
     )
+
+
+def _method(each: Operation) -> Html:
+    return badge(each.method, KINDS.get(each.method, "plain"))
 
 
 def _again(each: Operation) -> str:

@@ -171,7 +171,6 @@ def schema_sections(document: Schema) -> Html | None:
                 inner or e("p", words(schema, document), limits),
                 class_="operation",
                 id=f"schema-{name}",
-                aria_label=name,
             )
         )
     return joined([e("h2", "Schemas", id="schemas"), parts])

@@ -25,7 +25,7 @@ DEMO = next(line for line in SHIPPED.splitlines(keepends=True) if "demo-person:"
 def bench(tmp_path: Path) -> Iterator[Bench]:
     text = SHIPPED.replace(DEMO, PEOPLE, 1)
     bench = Bench(tmp_path, text, load_documents(Path("contracts/published/openapi")))
-    bench.edge = bench.edge._replace(portal=Portal)
+    bench.edge = bench.edge._replace(portal=Portal, store=bench.store)
     bench.serve()
     yield bench
     bench.store.close()
