@@ -70,7 +70,8 @@ class Examples:
     def _object(self, own: Schema, seen: tuple[str, ...]) -> dict[str, Any]:
         needed = set(own.get("required", ()))
         made = {}
-        for name, held in own.get("properties", {}).items():
+        for name, schema in own.get("properties", {}).items():
+            held = schema if isinstance(schema, dict) else {}  # `true` is any value
             again = _leads_to(held) & set(seen)
             if name in needed or (self._whole and not again and len(seen) < MOST_NESTED):
                 made[name] = self.of(held, name, seen)

@@ -12,6 +12,8 @@ from apis.portal.markup import Child, Html, a, e, joined
 Schema = dict[str, Any]
 DEPTH = 2
 """How many levels are shown where they are used; deeper ones are links."""
+MOST_TOGETHER = 8
+"""How deep `allOf` is followed."""
 BOUNDS = {
     "minLength": "at least {} characters",
     "maxLength": "at most {} characters",
@@ -36,7 +38,7 @@ def named_schema(schema: Schema) -> str:
     return str(schema.get("$ref", "")).rpartition("/")[2]
 
 
-def followed(schema: Any, document: Schema) -> Schema:
+def followed(schema: Any, document: Schema, deep: int = MOST_TOGETHER) -> Schema:
     """The schema itself, or the one its `$ref` leads to, with what stands beside it."""
     seen: set[str] = set()
     while isinstance(schema, dict) and "$ref" in schema and schema["$ref"] not in seen:
@@ -47,7 +49,23 @@ def followed(schema: Any, document: Schema) -> Schema:
             part = part.replace("~1", "/").replace("~0", "~")  # noqa: PLW2901 - RFC 6901
             at = at.get(part, {}) if isinstance(at, dict) else {}
         schema = at | beside if isinstance(at, dict) else {}
-    return schema if isinstance(schema, dict) and "$ref" not in schema else {}
+    own = schema if isinstance(schema, dict) and "$ref" not in schema else {}
+    return _together(own, document, deep) if own.get("allOf") and deep else own
+
+
+def _together(own: Schema, document: Schema, deep: int) -> Schema:
+    """One schema of all those that must hold at once."""
+    whole = {name: held for name, held in own.items() if name != "allOf"}
+    for each in own["allOf"]:
+        part = followed(each, document, deep - 1)
+        properties = part.get("properties", {}) | whole.get("properties", {})
+        required = [*part.get("required", []), *whole.get("required", [])]
+        whole = part | whole
+        if properties:
+            whole["properties"] = properties
+        if required:
+            whole["required"] = required
+    return whole
 
 
 def choices(schema: Schema) -> list[Schema]:

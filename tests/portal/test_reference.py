@@ -21,7 +21,7 @@ from apis.portal.examples import Examples
 from apis.portal.lineage import Edge, Lineage
 from apis.portal.operations import Operation, operations_of
 from apis.portal.samples import curl, javascript, python
-from apis.portal.shapes import members
+from apis.portal.shapes import bounds, members, words
 from tests.gateway.bench import HERE, ISSUER, Bench
 from tests.gateway.portal import Browser
 from tests.gateway.test_foreign import POLICY
@@ -109,6 +109,41 @@ def test_a_schema_that_leads_back_to_itself_ends(*, whole: bool) -> None:
     assert "next" in str(members(node, LOOP))
     assert members({"$ref": "#/components/schemas/Itself"}, LOOP) is None
     Examples(LOOP, whole=whole).of({"$ref": "#/components/schemas/Itself"})
+
+
+ODD: list[dict[str, Any]] = [
+    {},
+    {"type": "object", "properties": {"any": True, "none": False}, "required": ["any"]},
+    {"type": "array"},
+    {"type": "array", "items": True},
+    {"type": ["object", "null"], "additionalProperties": True},
+    {"type": "object", "additionalProperties": {"type": "array", "items": {}}},
+    {"$ref": "#/components/schemas/Nowhere"},
+    {"anyOf": [True, {"type": "null"}]},
+    {"oneOf": [{"type": "null"}]},
+    {"enum": [None, 1, "<b>"]},
+    {"const": False},
+    {"type": "string", "pattern": "^Z{3}$", "minLength": 3},
+    {"type": "integer", "maximum": -5},
+    {"properties": {"a": {"allOf": [{"type": "string"}]}}},
+]
+
+
+@pytest.mark.parametrize("schema", ODD, ids=str)
+def test_an_odd_schema_of_somebody_else_is_shown_too(schema: dict[str, Any]) -> None:
+    shown = f"{words(schema, LOOP)}{members(schema, LOOP)}{[*bounds(schema)]}"
+
+    assert "<b>" not in shown
+    for whole in (True, False):
+        json.dumps(Examples(LOOP, whole=whole).of(schema))
+
+
+def test_what_must_hold_at_once_is_shown_as_one() -> None:
+    named = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
+    both = {"allOf": [named, {"required": ["on"], "properties": {"on": {"format": "date"}}}]}
+
+    assert Examples({}, whole=False).of(both).keys() == {"name", "on"}
+    assert str(members(both, {})).count("required") == 2
 
 
 async def seen(bench: Bench, person: str, path: str) -> httpx.Response:
