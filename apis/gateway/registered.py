@@ -148,6 +148,20 @@ def within(application: Application, gateway: Gateway, portal: Portal) -> Client
     )  # fmt: skip
 
 
+def joined(gateway: Gateway, known: Snapshot, now: float) -> Gateway:
+    """A policy with the registered clients that act under it; PolicyError where a name is taken."""
+    if mistakes := list(_twice(gateway, known)):
+        raise PolicyError([gateway.lines.told(*each) for each in mistakes])
+    if gateway.portal is None:
+        return gateway
+    found = dict(gateway.clients)
+    for each in known.applications:
+        client = within(each, gateway, gateway.portal) if each.live(now) else None
+        if client is not None:
+            found[each.id] = _with_secrets(client, known.secrets.get(each.id, {}))
+    return msgspec.structs.replace(gateway, clients=found)
+
+
 class Registry:
     """What this worker knows of them; it takes what changed several times a second."""
 
@@ -159,16 +173,10 @@ class Registry:
 
     def joined(self, gateway: Gateway) -> Gateway:
         """The policy with the registered clients in it; PolicyError where a name is taken."""
-        now, found = self._clock.timestamp(), dict(gateway.clients)
-        if mistakes := list(_twice(gateway, self._known)):
-            raise PolicyError([gateway.lines.told(*each) for each in mistakes])
-        live = [each for each in self._known.applications if each.live(now)]
-        self._ends = min((each.ends_at or inf for each in live), default=inf)
-        for each in live if gateway.portal else ():
-            client = within(each, gateway, gateway.portal) if gateway.portal else None
-            if client is not None:
-                found[each.id] = _with_secrets(client, self._known.secrets.get(each.id, {}))
-        return msgspec.structs.replace(gateway, clients=found)
+        now, known = self._clock.timestamp(), self._known
+        ends = (each.ends_at for each in known.applications if each.ends_at and each.live(now))
+        self._ends = min(ends, default=inf)
+        return joined(gateway, known, now)
 
     def proofs(self, gateway: Gateway, credentials: Credentials) -> Credentials:
         """The credentials of the file's clients, with those of the registered ones of `joined`."""

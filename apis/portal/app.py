@@ -107,7 +107,7 @@ def routes_of(policy: Policy, edge: Edge) -> Routes:
     return {
         **SigningIn(edge.people, secure=secure, sign_up=_takes_newcomers(policy)).routes,
         **self_service(policy, edge),
-        **FrontPage(entries).routes,
+        **FrontPage(entries, sign_up=_takes_newcomers(policy)).routes,
         **ApiPage(policy, entries, read_changes()).routes,
         **Reference(entries, edge.issuer).routes,
         **ProblemPages(Problems(edge.issuer)).routes,

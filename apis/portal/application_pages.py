@@ -22,9 +22,9 @@ from apis.portal.desk import (
     moment,
     shown,
     told,
-    trail,
     written,
 )
+from apis.portal.entries import trail
 from apis.portal.first_call import first_call
 from apis.portal.markup import Child, Html, a, badge, button, card, e, facts, field, form, notice
 from apis.portal.newcomers import called
@@ -99,7 +99,7 @@ class ApplicationPages:
         sandbox = self._desk.portal.sandbox
         title = "Error: New application" if any(wrong.values()) else "New application"
         return shown(
-            asked, title, trail((APPLICATIONS, "My applications")),
+            asked, title,
             e("p", f"It can call in the sandbox at once, for {sandbox.days} days.", class_="lead"),
             form(
                 asked.token,
@@ -110,6 +110,7 @@ class ApplicationPages:
                      error=wrong.get("purpose", ""), hint="A sentence is enough."),
                 button("Make it"),
             ),
+            back=trail((APPLICATIONS, "My applications")),
             status=WRONG if any(wrong.values()) else 200,
         )  # fmt: skip
 
@@ -136,7 +137,7 @@ class ApplicationPages:
             return no_such(asked)
         application = found.application
         client = within(application, desk.policy.gateway, desk.portal)
-        parts: list[Child] = [trail((APPLICATIONS, "My applications")), _state(application, now)]
+        parts: list[Child] = [_state(application, now)]
         if client is None or not application.live(now):
             parts.append(
                 notice("warn", e("p", "It cannot call any more: ", _why(application, now)))
@@ -147,7 +148,8 @@ class ApplicationPages:
             parts += await use_parts(desk, application.id, client, found.use)
         parts += wish_parts(desk, asked.token, application, client, found.wishes)
         parts.append(_deleting(asked.token, application))
-        return shown(asked, application.title, *parts)
+        back = trail((APPLICATIONS, "My applications"))
+        return shown(asked, application.title, *parts, back=back)
 
 
 def _all_of(connection: Connection, name: str) -> tuple[list[Application], str]:

@@ -10,7 +10,7 @@ from apis.gateway.registered import Application, within
 from apis.portal import access, applications
 from apis.portal.applications import MOST_API_KEYS, MOST_SECRETS, By, Proof, Proofs, Shown
 from apis.portal.asking import Asked, Reply, Routes, sent_to
-from apis.portal.desk import APPLICATIONS, CONFLICT, WRONG, Desk, Form, area, moment, told
+from apis.portal.desk import APPLICATIONS, CONFLICT, WRONG, Desk, Form, area, brief, told
 from apis.portal.markup import Child, Html, button, e, form, table
 from apis.portal.pages_of_one import no_such, secret_page
 from apis.portal.public_keys import keys_of
@@ -138,7 +138,7 @@ def _pressed(
 def _secrets(token: str, to: str, secrets: list[Proof]) -> list[Child]:
     rows = [
         (
-            e("code", each.id), moment(each.made_at), moment(each.used_at),
+            e("code", each.id), brief(each.made_at), brief(each.used_at),
             _pressed(token, to, f"Retire {each.id}", "retire-secret", which=each.id, kind="bad"),
         )
         for each in secrets
@@ -151,7 +151,7 @@ def _secrets(token: str, to: str, secrets: list[Proof]) -> list[Child]:
     parts: list[Child] = [e("h3", "Client secrets"), e("p", about)]
     if rows:
         heads = ("Secret", "Made", "Last used", "")
-        parts.append(table(heads, rows, caption="Live secrets, by their ids"))
+        parts.append(table(heads, rows, caption="Live secrets, by their ids; times are UTC"))
     else:
         parts.append(e("p", "There is none."))
     if len(secrets) < MOST_SECRETS:
@@ -161,10 +161,10 @@ def _secrets(token: str, to: str, secrets: list[Proof]) -> list[Child]:
 
 
 def _public_keys(token: str, to: str, keys: dict[str, float | None]) -> Html:
-    rows = [(e("code", kid), moment(used)) for kid, used in keys.items()]
+    rows = [(e("code", kid), brief(used)) for kid, used in keys.items()]
     hint = "A JWK or a JWK set with public keys, EC on P-256 or RSA. It replaces those there are."
     inside = [
-        table(("Key", "Last used"), rows, caption="Public keys, by kid") if rows else None,
+        table(("Key", "Last used"), rows, caption="By kid; times are UTC") if rows else None,
         _pressed(token, to, "Remove all keys", "remove-keys", kind="bad") if rows else None,
         form(token, area("keys", "Public keys", hint=hint),
              button("Keep these keys", kind="plain", value="set-keys"), action=to),
@@ -176,7 +176,7 @@ def _public_keys(token: str, to: str, keys: dict[str, float | None]) -> Html:
 def _api_keys(token: str, to: str, client: Client, keys: list[Proof]) -> Html:
     rows = [
         (
-            e("code", each.id), moment(each.made_at), moment(each.ends_at), moment(each.used_at),
+            e("code", each.id), brief(each.made_at), brief(each.ends_at), brief(each.used_at),
             _pressed(token, to, f"Revoke {each.id}", "revoke-api-key", which=each.id, kind="bad"),
         )
         for each in keys
@@ -186,7 +186,7 @@ def _api_keys(token: str, to: str, client: Client, keys: list[Proof]) -> Html:
     inside = [
         e("p", "For tools that cannot do OAuth. A key is sent as ", e("code", "X-API-Key"),
           f" and opens: {scopes}."),
-        table(heads, rows, caption="Live API keys, by their ids") if rows else None,
+        table(heads, rows, caption="Live API keys, by their ids; times are UTC") if rows else None,
         _pressed(token, to, "Make an API key", "new-api-key")
         if len(rows) < MOST_API_KEYS else None,
     ]  # fmt: skip

@@ -105,18 +105,10 @@ def told(asked: Asked, status: int, title: str, text: str) -> Reply:
     return shown(asked, title, notice("bad", e("p", text)), back, status=status)
 
 
-def shown(asked: Asked, title: str, *parts: Child, status: int = 200) -> Reply:
-    """A page of self-service."""
-    body = joined([e("h1", title), *parts])
+def shown(asked: Asked, title: str, *parts: Child, back: Child = None, status: int = 200) -> Reply:
+    """A page of self-service; `back` is the way up from it."""
+    body = joined([back, e("h1", title), *parts])
     return Reply(layout(title, body, who=asked.who, current="applications"), status)
-
-
-def trail(*links: tuple[str, str]) -> Html:
-    """The way back."""
-    return e(
-        "nav", e("ol", [e("li", a(to, words)) for to, words in links]), class_="trail",
-        aria_label="The way back",
-    )  # fmt: skip
 
 
 def written(form: Form, name: str, most: int = TEXT, *, lines: bool = False) -> tuple[str, str]:
@@ -167,6 +159,14 @@ def moment(seconds: float | None, otherwise: str = "never") -> Html | str:
         return otherwise
     at = datetime.fromtimestamp(seconds, UTC)
     return e("time", f"{at:%d %b %Y, %H:%M:%S} UTC", datetime=at.isoformat(timespec="seconds"))
+
+
+def brief(seconds: float | None) -> Html | str:
+    """The same in a column, which says that it is UTC."""
+    if seconds is None:
+        return "never"
+    at = datetime.fromtimestamp(seconds, UTC)
+    return e("time", f"{at:%d %b %H:%M:%S}", datetime=at.isoformat(timespec="seconds"))
 
 
 def day(seconds: float) -> Html:

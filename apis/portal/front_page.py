@@ -11,7 +11,7 @@ from apis.portal.entries import (
     level_figures,
     version_badges,
 )
-from apis.portal.layout import ROOT, SIGN_IN_PATH, layout
+from apis.portal.layout import ROOT, SIGN_IN_PATH, SIGN_UP_PATH, layout
 from apis.portal.markup import (
     Child,
     Html,
@@ -33,8 +33,10 @@ MOST_WORDS = 200
 class FrontPage:
     """The list of APIs."""
 
-    def __init__(self, entries: dict[str, Entry]) -> None:
+    def __init__(self, entries: dict[str, Entry], *, sign_up: bool = False) -> None:
         self._entries = entries
+        self._sign_up = sign_up
+        """Whether newcomers are taken."""
 
     @property
     def routes(self) -> Routes:
@@ -47,7 +49,13 @@ class FrontPage:
         tier, state = asked.query.get("tier", ""), asked.query.get("state", "")
         seen = [each for each in self._entries.values() if each.seen_by(asked.who)]
         fitting = [each for each in seen if _fits(each, words.lower(), tier, state)]
-        body = joined([_intro(asked), _search(seen, words, tier, state), _found(seen, fitting)])
+        body = joined(
+            [
+                _intro(asked, sign_up=self._sign_up),
+                _search(seen, words, tier, state),
+                _found(seen, fitting),
+            ]
+        )
         return Reply(layout("APIs", body, who=asked.who, current="apis"))
 
 
@@ -61,12 +69,15 @@ def _fits(entry: Entry, words: str, tier: str, state: str) -> bool:
     )
 
 
-def _intro(asked: Asked) -> Html:
+def _intro(asked: Asked, *, sign_up: bool) -> Html:
     lead = (
         "Find an API, read what it takes and answers, try it here, and follow its changes. "
         "One gateway stands in front of all of them: one token, one form of errors."
     )
     told: list[Child] = [e("h1", "APIs of this gateway"), e("p", lead, class_="lead")]
+    if sign_up and asked.who.name is None:
+        begin = a(SIGN_UP_PATH, "Sign up", class_="button")
+        told.append(e("p", begin, " A sandbox credential of your own, at once.", class_="acts"))
     if not asked.who.internal:
         more: tuple[Child, ...] = (
             "You see the APIs for partners. People of the firm see all of them when they ",

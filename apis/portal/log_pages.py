@@ -10,7 +10,8 @@ from sqlalchemy import Connection
 from apis.gateway.guard import Refusal
 from apis.portal.applications import DAY_S, mine
 from apis.portal.asking import Asked, Reply, Routes
-from apis.portal.desk import APPLICATIONS, Desk, moment, shown, told, trail
+from apis.portal.desk import APPLICATIONS, Desk, brief, moment, shown, told
+from apis.portal.entries import trail
 from apis.portal.markup import Child, Html, Kind, a, badge, button, choice, e, facts, form, table
 from apis.portal.own_log import DAYS, PAGE, Call, Wanted, call, calls, operations
 from apis.portal.words import decision_words, limits_words
@@ -50,11 +51,12 @@ class LogPages:
         titles, listed, named = found
         nothing = "No call fits." if any(query.values()) else "There were no calls in seven days."
         return shown(
-            asked, "My calls", trail((APPLICATIONS, "My applications")),
+            asked, "My calls",
             e("p", "Calls of the last seven days, the latest first.", class_="lead"),
             _filter(titles, named, query),
             _rows(titles, listed[:PAGE]) if listed else e("p", nothing),
             _older(query, listed),
+            back=trail((APPLICATIONS, "My applications")),
         )  # fmt: skip
 
     async def one(self, asked: Asked) -> Reply | Refusal | None:
@@ -66,8 +68,8 @@ class LogPages:
         if not told_of:
             return told(asked, 404, "There is no such call", UNKNOWN)
         return shown(
-            asked, "One call", trail((APPLICATIONS, "My applications"), (LOG, "My calls")),
-            [_whole(titles, each) for each in told_of],
+            asked, "One call", [_whole(titles, each) for each in told_of],
+            back=trail((APPLICATIONS, "My applications"), (LOG, "My calls")),
         )  # fmt: skip
 
 
@@ -127,7 +129,7 @@ def _status(each: Call) -> Html:
 def _rows(titles: dict[str, str], listed: list[Call]) -> Html:
     rows = [
         (
-            a(f"{LOG}/{each.request_id}", moment(each.at)),
+            a(f"{LOG}/{each.request_id}", brief(each.at)),
             _status(each),
             each.operation or "a token",
             each.code or "",
@@ -137,7 +139,7 @@ def _rows(titles: dict[str, str], listed: list[Call]) -> Html:
         for each in listed
     ]
     heads = ("When", "Status", "Operation", "Code", "Application", "Took")
-    return table(heads, rows, caption="Calls")
+    return table(heads, rows, caption="Calls, in UTC")
 
 
 def _older(query: dict[str, str], listed: list[Call]) -> Child:

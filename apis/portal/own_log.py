@@ -76,8 +76,8 @@ def call(connection: Connection, request_id: str, wanted: Wanted) -> list[Call]:
 
 def operations(connection: Connection, wanted: Wanted) -> list[str]:
     """The operations that were called."""
-    of = DECISIONS.c.client.in_(list(wanted.clients)), DECISIONS.c.at >= wanted.since
-    named = sa.select(DECISIONS.c.operation).where(*of, DECISIONS.c.operation.is_not(None))
+    of = COUNTS.c.client.in_(list(wanted.clients)), COUNTS.c.day >= int(wanted.since // DAY_S)
+    named = sa.select(COUNTS.c.operation).where(*of, COUNTS.c.operation != "")
     return sorted(connection.execute(named.distinct()).scalars())
 
 

@@ -6,7 +6,8 @@ from apis.gateway.api_keys import PREFIX
 from apis.gateway.policy import Client
 from apis.portal.applications import Shown
 from apis.portal.asking import Asked, Reply
-from apis.portal.desk import APPLICATIONS, Desk, shown, told, trail
+from apis.portal.desk import APPLICATIONS, Desk, shown, told
+from apis.portal.entries import trail
 from apis.portal.first_call import command, first_call, key_command
 from apis.portal.markup import Child, a, code, e, facts, notice
 
@@ -37,9 +38,10 @@ def secret_page(desk: Desk, asked: Asked, made: Shown, client: Client, *, title:
             e("p", "Or ", a(call.page(made.client), "try it in the browser"), "."),
         ]
     return shown(
-        asked, title, trail((APPLICATIONS, "My applications")),
+        asked, title,
         notice("warn", e("p", f"The {what.lower()} is shown this one time. Keep it now.")),
         facts([("Client id", e("code", made.client)), (what, e("code", made.secret))]),
         *steps,
         e("p", a(f"{APPLICATIONS}/{made.client}", "Go to the application", class_="button plain")),
+        back=trail((APPLICATIONS, "My applications")),
     )  # fmt: skip

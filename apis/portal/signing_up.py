@@ -137,7 +137,7 @@ def _fields(asked: Asked, given: Form, wrong: dict[str, str]) -> list[Any]:
               autocomplete="new-password", minlength=SHORTEST, maxlength=LONGEST, required=True),
         e("fieldset", e("legend", "Terms"), e("ul", [e("li", each) for each in TERMS]),
           e("p", wrong["terms"], class_="wrong") if "terms" in wrong else None,
-          box("terms", "accepted", "I accept these terms", required=True)),
+          box("terms", "accepted", "I accept these terms", required=True), class_="terms"),
     ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apis.gateway.decisions import DAY_S
 from apis.gateway.policy import Client
 from apis.portal.desk import Desk
 from apis.portal.markup import Child, e, table
@@ -14,8 +15,10 @@ async def use_parts(desk: Desk, name: str, client: Client, use: Use) -> list[Chi
     parts: list[Child] = [e("h2", "Use")]
     for window in desk.policy.limits[client.plan]:
         if window.limit.quota:
-            began = desk.now // window.limit.window * window.limit.window
-            used = await desk.store.read(admitted, name, began)
+            used = use.today
+            if window.limit.window != DAY_S:
+                began = desk.now // window.limit.window * window.limit.window
+                used = await desk.store.read(admitted, name, began)
             left = max(0, window.limit.tokens - used)
             words = f"{left:,} of {window.limit.tokens:,} calls are left"
             parts.append(e("p", e("strong", words), f" until the {window.name} begins anew."))

@@ -24,9 +24,9 @@ from apis.portal.desk import (
     moment,
     shown,
     told,
-    trail,
     written,
 )
+from apis.portal.entries import trail
 from apis.portal.markup import (
     Child,
     Html,
@@ -135,9 +135,9 @@ class WishPages:
         return shown(
             asked,
             "Requests for access",
-            trail((APPLICATIONS, "My applications")),
             _cards(still) if still else e("p", "Nothing waits for a decision.", class_="lead"),
             [e("h2", "Decided"), _cards(done)] if done else None,
+            back=trail((APPLICATIONS, "My applications")),
         )
 
     def _not_theirs(self, asked: Asked) -> Reply:
@@ -168,11 +168,11 @@ class WishPages:
         email = a(f"mailto:{side.email}", side.email) if side.email else "not known"
         return shown(
             asked, f"Access for {application.title if application else wish.client}",
-            trail((APPLICATIONS, "My applications"), (APPROVALS, "Requests for access")),
             notice("bad", e("p", wrong)) if wrong else None,
             facts([("Asked by", f"{side.called} ({wish.person})"), ("E-mail, not checked", email)]),
             e("p", application.purpose, class_="soft") if application else gone,
             wish_card(wish), decide, status=WRONG if wrong else 200,
+            back=trail((APPLICATIONS, "My applications"), (APPROVALS, "Requests for access")),
         )  # fmt: skip
 
     async def decided(self, asked: Asked, given: Form) -> Reply | Refusal | None:

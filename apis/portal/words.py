@@ -60,9 +60,16 @@ def limit_words(rule: str) -> str:
 def limits_words(told: str) -> list[str]:
     """The `RateLimit` field of an answer."""
     return [
-        f"{name}: {int(left):,} left, full again in {seconds} s"
+        f"{name}: {int(left):,} left, full again in {_span(int(seconds))}"
         for name, left, seconds in _TOLD.findall(told)
     ]
+
+
+def _span(seconds: int) -> str:
+    for length, unit in ((3600, "hour"), (60, "minute")):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}s"
+    return f"{seconds} s"
 
 
 def scope_told(scope: str) -> str:

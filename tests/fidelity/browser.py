@@ -26,16 +26,10 @@ READY_S = 60
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-INSTALL = [
-    "apt-get",
-    "-q",
-    "-y",
-    "--no-install-recommends",
-    "install",
-    "chromium",
-    "fonts-dejavu-core",
-]
-AUDIT = "async () => (await axe.run()).violations.filter(v => ['serious', 'critical'].includes(v.impact))"
+INSTALL = ["apt-get", "-q", "-y", "--no-install-recommends", "install"]
+PACKAGES = ["chromium", "fonts-dejavu-core"]
+AUDIT = """async () => (await axe.run()).violations
+  .filter(found => ['serious', 'critical'].includes(found.impact))"""
 OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 

@@ -27,11 +27,9 @@ def pictures(opened: Browser, built: House, width: str) -> None:
     """A newcomer's way, and what who decides sees of it."""
     ada = Person(built, opened, viewport=WIDTHS[width])
     ada.opens("/portal")
-    taken(ada, "apis", width)
+    taken(ada, "front", width)
     ada.opens("/portal/apis/experience/delivery/v1")
     ada.page.screenshot(path=IMAGES / f"portal-reference-{width}.png")
-    ada.opens("/problems/rate-limited")
-    taken(ada, "problem", width)
     ada.opens("/portal/sign-up")
     taken(ada, "sign-up", width)
     ada.signs_up("Ada")
