@@ -76,7 +76,7 @@ class Desk(NamedTuple):
             if not asked.visit.ours(form):
                 return told(asked, FORBIDDEN, "Please try again", AGAIN)
             counted = self.edge.limiter.take
-            verdict = await counted(f"portal:{asked.who.name}", CHANGES, self.now)
+            verdict = await counted(f"portal form:{asked.who.name}", CHANGES, self.now)
             if not verdict.allowed:
                 return too_many(asked, verdict.retry_after)
             return await page(asked, form)
