@@ -16,7 +16,7 @@ CAMEL = re.compile(r"[a-z][a-zA-Z0-9]*")
 SCOPE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\.[a-z]+")
 FAILED = re.compile(r"[45](\d\d|XX)|default")
 AUDIENCES = ("internal", "partner")
-CLASSES = ("public", "internal", "confidential", "restricted")
+CLASSES = ("public", "internal", "confidential", "personal")
 TOTALS = {"total", "count", "total_count", "total_items", "total_pages"}
 TRACES = {"stack", "stacktrace", "stack_trace", "exception", "backtrace"}
 PROBLEM = "application/problem+json"
@@ -56,8 +56,8 @@ def info_complete(look: Look) -> Iterator[Told]:
     if info.get("x-data-class") not in CLASSES:
         yield "/info/x-data-class", f"the data class is one of {', '.join(CLASSES)}"
     slo = info.get("x-slo")
-    if not isinstance(slo, dict) or not slo.keys() >= {"availability", "p95_ms"}:
-        yield "/info/x-slo", "availability and p95_ms are expected"
+    if not isinstance(slo, dict) or not slo.keys() >= {"availability", "latency_ms"}:
+        yield "/info/x-slo", "availability and latency_ms are expected"
 
 
 def semantic_version(look: Look) -> Iterator[Told]:

@@ -92,6 +92,8 @@ def idle(gateway: Gateway) -> Iterator[Finding]:
     """Plans and dates of the policy that make no difference."""
     used = {client.plan for client in gateway.clients.values()}
     used |= {issuer.plan for issuer in gateway.issuers.values()}
+    if gateway.portal is not None:
+        used |= {gateway.portal.sandbox.plan, *gateway.portal.plans}
     for name, plan in gateway.plans.items():
         if name not in used:
             yield ("plans", name), "it never applies: no client has this plan"

@@ -15,6 +15,7 @@ from apis.console.terminal import at, console, table
 from apis.gateway import api_keys
 from apis.gateway.client_authentication import public_keys
 from apis.gateway.policy import Client
+from apis.gateway.registered import NO_SECRET, joined, snapshot
 from apis.gateway.uses import last_uses
 from apis.runtime.clock import Clock
 from apis.runtime.deployment import policy_of
@@ -54,13 +55,16 @@ def show_clients(settings: Settings, *, as_json: bool) -> int:
 
 
 def known_clients(settings: Settings) -> list[Known]:
-    """Every client of the policy, and what the database knows of its credentials."""
-    policy, now = policy_of(settings), Clock().timestamp()
-    found = stored(settings, lambda each: (api_keys.listed(each), last_uses(each)))
+    """Every client of the policy and of the portal, and what is known of its credentials."""
+    now = Clock().timestamp()
+    *found, registered = stored(
+        settings, lambda each: (api_keys.listed(each), last_uses(each), snapshot(each))
+    )
+    policy = joined(policy_of(settings), registered, now)
     return [
         Known(
             name, client.plan, sorted(client.scopes), list(client.roles),
-            list(credentials(settings, name, client, found, now)),
+            list(credentials(settings, name, client, (found[0], found[1]), now)),
         )
         for name, client in policy.clients.items()
     ]  # fmt: skip
@@ -88,7 +92,8 @@ def credentials(
 
 def _own(settings: Settings, client: Client) -> Iterator[tuple[Literal["secret", "key"], str]]:
     for reference in client.secrets:
-        yield "secret", reference
+        if reference != NO_SECRET:
+            yield "secret", reference
     if client.keys is None:
         return
     try:

@@ -40,7 +40,7 @@ from apis.gateway.guard import (
 from apis.gateway.idempotency import KEY, Idempotency
 from apis.gateway.oauth import AuthorizationServer
 from apis.gateway.overload import Load
-from apis.gateway.own import METRICS_PATH, Inside, Metrics, Own, Ready
+from apis.gateway.own import METRICS_PATH, Inside, Metrics, Own, Pages, Ready
 from apis.gateway.people import People
 from apis.gateway.requests import accepted
 from apis.gateway.responses import Checked
@@ -51,6 +51,7 @@ from apis.runtime.clock import Clock
 from apis.runtime.context import SCOPE_KEY, trace_id_of
 from apis.runtime.limits import Limiter
 from apis.runtime.permits import Permits
+from apis.runtime.store import Store
 from apis.runtime.traces import SPANS, Span
 from contracts.errors import Problem, ThroughlineError, problem_of
 
@@ -80,6 +81,10 @@ class Edge(NamedTuple):
     rings: Rings | None = None
     """The keys of the issuers that are trusted; none are where there is nothing to fetch with."""
     fields: FieldUses | None = None
+    portal: Callable[[Policy, Edge], Pages] | None = None
+    """Makes the pages for developers, where they are served."""
+    store: Store | None = None
+    """Where those who register themselves are kept."""
 
 
 class Front:
@@ -110,7 +115,8 @@ class Front:
         counting = Counting(policy, edge.limiter, edge.permits, edge.clock)
         self.admission = Admission(policy, edge.tokens, edge.oauth.api_keys, trust, counting)
         inside = Inside(Explaining(edge.decisions, policy.gateway), edge.metrics)
-        self.own = Own(edge.tokens, edge.oauth, edge.people, edge.ready, inside)
+        pages = edge.portal(policy, edge) if edge.portal else None
+        self.own = Own(edge.tokens, edge.oauth, edge.people, edge.ready, inside, pages=pages)
 
     def note(
         self, route: Route, scope: Scope, headers: Mapping[bytes, bytes], exchange: Exchange

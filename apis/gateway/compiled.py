@@ -12,6 +12,7 @@ from apis.gateway.balancers import balancer_problems
 from apis.gateway.issuers import HOST, issuer_findings, parted, secure
 from apis.gateway.listeners import listener_problems
 from apis.gateway.policy import (
+    CATALOG,
     MODES,
     NAMED,
     OWN_SCOPES,
@@ -62,6 +63,7 @@ def compile_policy(
     granted = set(OWN_SCOPES)
     for name, api in gateway.apis.items():
         found += _api_problems(name, api)
+        found += _unknown_uses(name, api, gateway)
         mounts |= _mounts(name, api, schemas, found)
         granted |= _scopes_of(name, api, mounts, found)
     for name, client in gateway.clients.items():
@@ -69,6 +71,7 @@ def compile_policy(
         found += _redirect_problems(("clients", name), client)
     for name, person in gateway.people.items():
         found += _person_problems(("people", name), person, gateway)
+    found += _portal_problems(gateway, granted)
     if found:
         found.sort(key=lambda each: gateway.lines.of(each[0]))
         raise PolicyError([gateway.lines.told(*each) for each in found])
@@ -145,10 +148,35 @@ def _client_problems(
         yield (*place, "scopes"), told
 
 
+def _portal_problems(gateway: Gateway, granted: set[str]) -> Iterator[Finding]:
+    """What a newcomer would get and must not, or cannot; and who would decide."""
+    if (portal := gateway.portal) is None:
+        return
+    place: Place = ("portal", "sandbox")
+    sandbox = portal.sandbox
+    as_client = Client(plan=sandbox.plan, scopes=sandbox.scopes, rows=sandbox.rows)
+    yield from _client_problems(place, as_client, gateway, granted)
+    for scope in sorted(sandbox.scopes & (OWN_SCOPES.keys() - {CATALOG})):
+        yield (*place, "scopes"), f"{scope} is not for newcomers"
+    for name in ("days", "most"):
+        if getattr(sandbox, name) < 1:
+            yield (*place, name), "at least 1"
+    for index, plan in enumerate(portal.plans):
+        if plan not in gateway.plans:
+            yield ("portal", "plans", index), f"there is no plan {plan}"
+    if not any(portal.approver in person.roles for person in gateway.people.values()):
+        yield ("portal", "approver"), f"nobody who signs in has the role {portal.approver}"
+
+
 def _api_problems(name: str, api: Api) -> Iterator[Finding]:
     for major in api.versions:
         if major < 1:
             yield (*place_of(name), "versions", major), "a major version is 1 or more"
+    level = api.service_level
+    if level and not (0 < level.availability <= 100 and level.latency_ms > 0):  # noqa: PLR2004 - per cent
+        yield (*place_of(name), "service_level"), "per cent up to 100, and milliseconds over 0"
+    if name.startswith("system/") and api.audience != "internal":
+        yield (*place_of(name), "audience"), "a system API is internal: nobody outside calls it"
     if api.foreign:
         yield from _foreign_problems(name, api)
         return
@@ -161,6 +189,12 @@ def _api_problems(name: str, api: Api) -> Iterator[Finding]:
     for scope, operations in api.scopes.items():
         if isinstance(operations, str):
             yield (*place_of(name), "scopes", scope), "a list of operations is expected"
+
+
+def _unknown_uses(name: str, api: Api, gateway: Gateway) -> Iterator[Finding]:
+    for other in api.uses:
+        if other not in gateway.apis or other == name:
+            yield (*place_of(name), "uses"), f"there is no other API {other}"
 
 
 def _foreign_problems(name: str, api: Api) -> Iterator[Finding]:

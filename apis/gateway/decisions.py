@@ -54,6 +54,8 @@ DECISIONS = table(
     Column("decided", sa.Text, nullable=False),
     Column("limits", sa.Text, nullable=False),
 )
+sa.Index("ix_gateway_decisions_client_at", DECISIONS.c.client, DECISIONS.c.at)
+"""For the calls of one client, which their owner looks at."""
 COUNTS = table(
     "gateway",
     "decision_counts",

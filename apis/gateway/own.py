@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -47,11 +47,22 @@ _COUNTS = Route("listDecisions", "decisions.read", "decisions")
 _DECISION = Route("getDecision", "decisions.read", "decisions")
 _METRICS = Route("getMetrics", "metrics.read", "metrics")
 METRICS_PATH = "/metrics"
+PAGES = ("/portal", "/problems")
+"""Where the pages for developers are."""
 EXPOSITION: Header = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 _NOT_FOUND = Refusal("not-found")
 _UNKNOWN = Refusal("request-unknown")
 OAUTH = frozenset({AUTHORIZE_PATH, TOKEN_PATH, INTROSPECT_PATH, REVOKE_PATH})
 """Addresses that say what is wrong with a query in words of their own."""
+
+
+class Pages(Protocol):
+    """The pages for developers."""
+
+    async def serve(
+        self, exchange: Exchange, headers: dict[bytes, bytes], scope: Scope, receive: Receive
+    ) -> Refusal | None:
+        """Answer one request for a page."""
 
 
 class Inside(NamedTuple):
@@ -71,7 +82,10 @@ class Own:
         people: People,
         ready: Ready,
         inside: Inside,
+        *,
+        pages: Pages | None = None,
     ) -> None:
+        self._pages = pages
         self._inside = inside
         self._tokens = tokens
         self._oauth = oauth
@@ -98,7 +112,7 @@ class Own:
         for method, path in self._public:
             self._methods.setdefault(path, []).append(method)
 
-    async def serve(
+    async def serve(  # noqa: PLR0911 - each kind of address has its answer
         self,
         scope: Scope,
         headers: dict[bytes, bytes],
@@ -108,6 +122,8 @@ class Own:
     ) -> Refusal | None:
         """Answer, or say why not; `behind` are who lets in and the pages that need a token."""
         method, path = scope["method"], scope["path"]
+        if self._pages is not None and path.startswith(PAGES):
+            return await self._pages.serve(exchange, headers, scope, receive)
         more = None if path in OAUTH else query_refusal(scope["query_string"], {})
         if serve := self._public.get((method, path)):
             return more or await serve(exchange, headers, scope, receive)

@@ -11,11 +11,16 @@ STYLE_PATH = "/oauth/style.css"
 HTML: Header = (b"content-type", b"text/html; charset=utf-8")
 CSS: Header = (b"content-type", b"text/css; charset=utf-8")
 VERBS = {"read": "See", "write": "Change", "start": "Start", "decide": "Decide on"}
-STYLE = b"""\
+PALETTE = b"""\
 :root { color-scheme: light dark; --ink: #1a2233; --soft: #55607a; --line: #ccd3e0;
   --paper: #fff; --ground: #eef1f6; --mark: #1d4ed8; --bad: #b3261e; --bad-ground: #fdecea }
 @media (prefers-color-scheme: dark) { :root { --ink: #e8ecf5; --soft: #a5b0c8; --line: #3a455c;
   --paper: #182033; --ground: #0e1420; --mark: #7ea2ff; --bad: #ff9d94; --bad-ground: #3a1d1d } }
+"""
+"""The colours of these pages and of the portal."""
+STYLE = (
+    PALETTE
+    + b"""\
 * { box-sizing: border-box }
 body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 1rem;
   background: var(--ground); color: var(--ink);
@@ -54,6 +59,7 @@ li { padding: .625rem 0; border-bottom: 1px solid var(--line) }
 @media (max-width: 30rem) { body { padding: 0; background: var(--paper); place-items: start }
   main { padding: 1.5rem; border: 0; border-radius: 0; box-shadow: none } }
 """
+)
 
 
 def page_headers(redirect: str = "", *, secure: bool) -> list[Header]:
@@ -124,6 +130,18 @@ def consent_page(client: str, redirect: str, scopes: list[str], person: str, tok
         '<button class="link" name="action" value="sign-out">Not you?</button></p>\n</form>'
     )
     return page(f"Allow {client}?", body)
+
+
+def guest_page(client: str, person: str, token: str) -> bytes:
+    """Say that who registered themselves may use the portal, and nothing acts for them."""
+    body = (
+        f"<h1>{escape(client)} cannot act for you</h1>\n"
+        f'<p class="error" role="alert">{escape(person)} is an account of the developer portal. '
+        "It opens the portal only.</p>\n"
+        f'<form method="post">\n{_hidden(token)}'
+        '<button name="action" value="sign-out">Sign in as somebody else</button>\n</form>'
+    )
+    return page("Not this account", body)
 
 
 def sign_out_page(person: str | None, token: str) -> bytes:

@@ -23,6 +23,7 @@ from apis.gateway.balancers import caller_of
 from apis.gateway.grants import digest
 from apis.gateway.guard import Scope
 from apis.gateway.policy import Gateway, Person, PolicyError
+from apis.gateway.registered import PEOPLE
 from apis.gateway.tokens import read_secret, write_private
 from apis.runtime.clock import Clock
 from apis.runtime.limits import Limit, Limiter
@@ -104,17 +105,25 @@ class People:
         limiter: Limiter,
         clock: Clock,
         balancers: Iterable[str] = (),
+        *,
+        registered: bool = False,
     ) -> None:
         self._passwords = passwords
+        self._registered = registered
+        """Whether those who registered themselves sign in as well."""
         self._store = store
         self._limiter = limiter
         self._clock = clock
         self._balancers = [ip_network(each) for each in balancers]
         self._turns = asyncio.Semaphore(AT_ONCE)
 
+    def address(self, scope: Scope) -> str:
+        """Where a request comes from."""
+        return caller_of(scope, self._balancers)
+
     async def wait(self, name: str, scope: Scope) -> float:
         """Count an attempt; the seconds to wait where there were too many of them."""
-        now, address = self._clock.timestamp(), caller_of(scope, self._balancers)
+        now, address = self._clock.timestamp(), self.address(scope)
         for kind, value, limit in (
             ("both", f"{address} {name}", BY_BOTH),
             ("address", address, BY_ADDRESS),
@@ -127,9 +136,9 @@ class People:
 
     async def right(self, name: str, password: str) -> bool:
         """Whether this is their password; nobody's takes as long to check."""
-        if not self._passwords:
+        if not (self._passwords or self._registered):
             return False
-        known = self._passwords.get(name)
+        known = await self._password(name)
         given = password[:MOST_PASSWORD].encode("utf-8", "surrogatepass")
         async with self._turns:  # each costs 19 MiB and a core for some time
             right = await asyncio.to_thread(_verified, given, known or _nobody())
@@ -139,7 +148,8 @@ class People:
         """A session for this person: what their browser keeps."""
         session = secrets.token_urlsafe(32)
         now = self._clock.timestamp()
-        row = {"digest": digest(session), "person": name, "password": self._fingerprint(name)}
+        mark = _fingerprint(await self._password(name) or "")
+        row = {"digest": digest(session), "person": name, "password": mark}
         await self._store.write(_open, row, now)
         return session
 
@@ -148,16 +158,30 @@ class People:
         row = await self._store.read(find, SESSIONS, digest=digest(session)) if session else None
         if row is None or row.expires_at <= self._clock.timestamp():
             return None
-        known = row.person in self._passwords
-        same = known and hmac.compare_digest(row.password, self._fingerprint(row.person))
+        known = await self._password(row.person)
+        same = known is not None and hmac.compare_digest(row.password, _fingerprint(known))
         return str(row.person) if same else None
 
     async def close(self, session: str) -> None:
         """End a session."""
         await self._store.write(_close, digest(session))
 
-    def _fingerprint(self, name: str) -> str:
-        return sha256(self._passwords[name].encode()).hexdigest()
+    async def hashed(self, password: str) -> str:
+        """What to keep of a new password; it waits for its turn as a check does."""
+        async with self._turns:
+            return await asyncio.to_thread(hashed, password)
+
+    async def _password(self, name: str) -> str | None:
+        """What is kept of a person's password: by the policy, else by themselves."""
+        known = self._passwords.get(name)
+        if known is None and self._registered and name.isprintable():
+            row = await self._store.read(find, PEOPLE, name=name)
+            known = row.password if row else None
+        return known
+
+
+def _fingerprint(password: str) -> str:
+    return sha256(password.encode()).hexdigest()
 
 
 @cache

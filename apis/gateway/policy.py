@@ -18,8 +18,9 @@ from apis.runtime.typed_yaml import Lines, Place, read_yaml
 from contracts.errors import Misconfigured
 
 FILE = "gateway.yaml"
+CATALOG = "catalog.read"
 OWN_SCOPES = {
-    "catalog.read": ["getCatalog", "getCatalogDocument"],
+    CATALOG: ["getCatalog", "getCatalogDocument"],
     "decisions.read": ["listDecisions", "getDecision"],
     "tokens.introspect": ["introspectToken"],
     "metrics.read": ["getMetrics"],
@@ -128,11 +129,11 @@ class Idempotency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     required: tuple[str, ...] = ()
 
 
-class Slo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How well an API is served: answered in a month, and how soon most answers come."""
+class ServiceLevel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What callers may count on: per cent of a month, and how soon 95 of 100 answers come."""
 
-    availability: str = "99.5 %"
-    p95_ms: int = 1_000
+    availability: float
+    latency_ms: int
 
 
 class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -144,9 +145,18 @@ class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where an API that is not ours runs; `document` is its OpenAPI file."""
     document: str | None = None
     owner: str = ""
+    title: str = ""
+    """What it is called in the portal, where its document does not say it well."""
+    summary: str = ""
+    """What it is for, in one sentence."""
+    uses: tuple[str, ...] = ()
+    """The APIs it is built on, by call or by the events they announce: `<tier>/<api>`."""
+    contact: str = ""
+    """Where its owner is reached: an address of mail, or of a page."""
     audience: Literal["internal", "partner"] = "internal"
-    data_class: Literal["public", "internal", "confidential", "restricted"] = "confidential"
-    slo: Slo = Slo()
+    """Who is told of it in the portal: people who signed in, or everybody."""
+    data_class: Literal["public", "internal", "confidential", "personal"] = "internal"
+    service_level: ServiceLevel | None = None
     versions: dict[int, Version] = msgspec.field(default_factory=lambda: {1: Version()})
     scopes: dict[str, list[str] | str] = {}
     """Operation ids, or of an API that is not ours methods (`GET`) or `*` for all others."""
@@ -166,6 +176,27 @@ class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The files that describe it, where it is not ours."""
         named = [self.document, *(version.document for version in self.versions.values())]
         return [file for file in named if file]
+
+
+class Sandbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All that an application gets at once: for so many days, and so many of them per person."""
+
+    plan: str
+    scopes: frozenset[str]
+    rows: ClientRows
+    days: int = 30
+    most: int = 5
+
+
+class Portal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may register themselves and what they get; without it nothing that is registered acts."""
+
+    sandbox: Sandbox
+    approver: str
+    """The role whose people decide on what is asked for."""
+    plans: tuple[str, ...] = ()
+    """What may be asked for; the scopes are those of the APIs whose audience is `partner`."""
+    sign_up: Literal["open", "closed"] = "closed"
 
 
 class Recording(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -190,8 +221,15 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     issuers: dict[str, Issuer] = {}
     people: dict[str, Person] = {}
     apis: dict[str, Api]
+    portal: Portal | None = None
     decisions: Recording = Recording()
     lines: Lines
+
+    @property
+    def asked_for(self) -> frozenset[str]:
+        """The scopes that may be asked for in the portal."""
+        shown = (api.scopes for api in self.apis.values() if api.audience == "partner")
+        return frozenset().union(*shown) - (OWN_SCOPES.keys() - {CATALOG})
 
     @property
     def own(self) -> dict[str, Api]:
@@ -211,6 +249,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     clients: dict[str, Client]
     apis: _Tiers
     people: dict[str, Person] = {}
+    portal: Portal | None = None
     hosts: tuple[str, ...] = ()
     balancers: tuple[str, ...] = ()
     signing: str | None = None
@@ -249,6 +288,7 @@ def load_gateway(text: str, name: str = FILE) -> Gateway:
         issuers=file.issuers,
         people=file.people,
         apis=apis,
+        portal=file.portal,
         decisions=file.decisions,
         lines=lines,
     )

@@ -28,6 +28,7 @@ from apis.gateway.pages import (
     STYLE,
     consent_page,
     error_page,
+    guest_page,
     page_headers,
     sign_in_page,
     sign_out_page,
@@ -69,7 +70,7 @@ class SignIn:
         self._oauth = oauth
         self._people = people
         self._secure = secure
-        self._cookie = "__Host-throughline" if secure else "throughline"
+        self._cookie = cookie_name(secure=secure)
 
     async def authorize(
         self, exchange: Exchange, headers: dict[bytes, bytes], scope: Scope, receive: Receive
@@ -101,7 +102,7 @@ class SignIn:
             return await self._signed_in(visit, asked, form, here, scope)
         if action == "sign-out":
             return await self._signed_out(visit, here)
-        if visit.person is None or action not in {"allow", "deny"}:
+        if visit.person not in self._oauth.gateway.people or action not in {"allow", "deny"}:
             return await self._asking(visit, asked)
         answer = await self._oauth.decide(asked, visit.person if action == "allow" else None)
         return await self._sent(visit, answer.location)
@@ -172,6 +173,8 @@ class SignIn:
         redirect = asked.fields["redirect_uri"]
         if visit.person is None or error:
             body = sign_in_page(asked.client, visit.token, name, error)
+        elif visit.person not in self._oauth.gateway.people:
+            body, status = guest_page(asked.client, visit.person, visit.token), 403
         else:
             who = (asked.scopes, visit.person, visit.token)
             body = consent_page(asked.client, redirect, *who)
@@ -192,8 +195,18 @@ class SignIn:
         return None
 
     def _set(self, value: str, more: str = "") -> Header:
-        kept = f"{self._cookie}={value}; Path=/; HttpOnly; SameSite=Lax{more}"
-        return (b"set-cookie", (kept + "; Secure" * self._secure).encode())
+        return cookie_set(self._cookie, value, more, secure=self._secure)
+
+
+def cookie_name(*, secure: bool) -> str:
+    """What the cookie of a browser's session is called."""
+    return "__Host-throughline" if secure else "throughline"
+
+
+def cookie_set(name: str, value: str, more: str = "", *, secure: bool) -> Header:
+    """The header that gives a browser its session, for the browser alone."""
+    kept = f"{name}={value}; Path=/; HttpOnly; SameSite=Lax{more}"
+    return (b"set-cookie", (kept + "; Secure" * secure).encode())
 
 
 def _cookie(headers: Mapping[bytes, bytes], name: str) -> str:

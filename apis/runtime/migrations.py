@@ -29,6 +29,7 @@ OWNERS = (
     "apis.gateway.own",
     "apis.gateway.fields",
     "apis.gateway.consents",
+    "apis.portal.app",
     "apis.runtime.writes",
     "apis.runtime.restores",
     "apis.runtime.audit",

@@ -77,7 +77,7 @@ def info_of(terms: Terms, info: Document) -> Document:
         "x-owner": api.owner,
         "x-audience": api.audience,
         "x-data-class": api.data_class,
-        "x-slo": msgspec.to_builtins(api.slo),
+        "x-slo": msgspec.to_builtins(api.service_level),
     }
     if version.status == "deprecated":
         days = {"x-since": version.since, "x-sunset": version.sunset}

@@ -67,6 +67,10 @@ class Reloading:
         self._policy = policy
         log.info("policy.taken", file=str(self._file), clients=len(policy.clients))
 
+    def again(self) -> None:
+        """Serve by the same file, since what is registered beside it changed."""
+        self._gateway.use(self._front(self._policy))
+
     def _read(self) -> Policy:
         """The file as it is now; a file that it names is looked at from now on, refused or not."""
         policy = load_gateway(self._file.read_text("utf-8"), self._file.name)

@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from apis.gateway.app import Edge, Front, Gateway, Log
 from apis.gateway.client_authentication import ensure_clients, load_credentials
 from apis.gateway.compiled import compile_policy
@@ -23,11 +25,13 @@ from apis.gateway.oauth import AuthorizationServer
 from apis.gateway.people import People, ensure_people, load_passwords
 from apis.gateway.policy import Gateway as Policy
 from apis.gateway.policy import PolicyError
+from apis.gateway.registered import Registry
 from apis.gateway.revocations import Revocations
 from apis.gateway.schemas import Schemas
 from apis.gateway.tokens import Tokens, signing_keys
 from apis.gateway.trust import Rings
 from apis.gateway.uses import Uses
+from apis.portal.app import Portal
 from apis.runtime import traces
 from apis.runtime.clients import Asgi, outgoing
 from apis.runtime.deployment import Deployment, reached
@@ -63,24 +67,31 @@ def gateway(deployment: Deployment, metrics: Metrics) -> Gateway:
         lines.write(line)
         metrics.seen(line)
 
-    around = edges(deployment, write, decisions, metrics)
+    registry = Registry(deployment.store, deployment.clock)
+    around = edges(deployment, write, decisions, metrics, registry)
 
     def front(policy: Policy) -> Front:
         named = foreign_documents(policy, settings.gateway.parent)
         compiled = compile_policy(policy, load_documents(DOCUMENTS) | named, schemas)
-        front = Front(compiled, deployment.mounts(policy), around(policy))
+        joined = msgspec.structs.replace(compiled, gateway=registry.joined(policy))
+        front = Front(joined, deployment.mounts(policy), around(policy, joined.gateway))
         decisions.recording = policy.decisions
         return front
 
     served = Gateway(front(deployment.gateway), write)
     reloading = Reloading(served, deployment.gateway, settings.home, settings.gateway, front)
     deployment.spawn(reloading.go())
+    deployment.spawn(registry.go(reloading.again))
     return served
 
 
 def edges(
-    deployment: Deployment, write: Log, decisions: Decisions, metrics: Metrics
-) -> Callable[[Policy], Edge]:
+    deployment: Deployment,
+    write: Log,
+    decisions: Decisions,
+    metrics: Metrics,
+    registry: Registry,
+) -> Callable[[Policy, Policy], Edge]:
     """What the gateway stands on, by its policy; what it remembers outlives a policy."""
     settings, store, clock = deployment.settings, deployment.store, deployment.clock
     keys = signing_keys(deployment.gateway.signing, settings.home)
@@ -101,11 +112,11 @@ def edges(
     deployment.spawn(idempotency.go())
     permits = cache(deployment.permits)  # a policy read anew finds those that are held
 
-    def edge(policy: Policy) -> Edge:
+    def edge(policy: Policy, joined: Policy) -> Edge:
         ensure_clients(settings.home, policy)
         tokens.use(signing_keys(policy.signing, settings.home))
         ensure_people(settings.home, policy)
-        credentials = load_credentials(policy, settings.home)
+        credentials = registry.proofs(joined, load_credentials(policy, settings.home))
         passwords = load_passwords(policy, settings.home)
         return Edge(
             issuer=settings.issuer,
@@ -113,8 +124,11 @@ def edges(
             limiter=deployment.limiter,
             permits=permits,
             tokens=tokens,
-            oauth=AuthorizationServer(policy, credentials, tokens, store, uses),
-            people=People(passwords, store, deployment.limiter, clock, policy.balancers),
+            oauth=AuthorizationServer(joined, credentials, tokens, store, uses),
+            people=People(
+                passwords, store, deployment.limiter, clock, policy.balancers,
+                registered=policy.portal is not None,
+            ),
             ready=ready,
             log=write,
             decisions=decisions,
@@ -122,7 +136,9 @@ def edges(
             metrics=metrics.text,
             rings=rings,
             fields=fields,
-        )
+            portal=Portal,
+            store=store,
+        )  # fmt: skip
 
     return edge
 

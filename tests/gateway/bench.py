@@ -39,8 +39,8 @@ GATEWAY = (HERE / "gateway.yaml").read_text("utf-8")
 ISSUER = "http://127.0.0.1:8080"
 PASSWORD = "correct horse"
 HASH = hashed(PASSWORD)
-PEOPLE = json.dumps({name: {"password_hash": HASH} for name in ("ann", "bob")})
 LEASE_S = 10.0
+PEOPLE = json.dumps({name: {"password_hash": HASH} for name in ("ann", "bob", "demo-owner")})
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 

@@ -56,6 +56,21 @@ WRONG = [
         "vendor: salesforce, scopes: {catalog.read: [abouts]}",
         "apis.system.salesforce.scopes.catalog.read: operation abouts is not in",
     ),
+    (
+        "vendor: salesforce",
+        "vendor: salesforce, uses: [process/order]",
+        "apis.system.salesforce.uses: there is no other API process/order",
+    ),
+    (
+        "vendor: salesforce",
+        "vendor: salesforce, audience: partner",
+        "apis.system.salesforce.audience: a system API is internal",
+    ),
+    (
+        "vendor: salesforce",
+        "vendor: salesforce, service_level: {availability: 101, latency_ms: 5}",
+        "apis.system.salesforce.service_level: per cent up to 100",
+    ),
     ("  system:", "  systems:", "apis.systems: there is no such setting"),
     (
         " getLine]",
