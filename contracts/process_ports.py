@@ -89,7 +89,7 @@ class Connections(Protocol):
     """The accounts at systems that the processes work with."""
 
     @operation("GET", "/connections")
-    async def list_connections(self) -> ConnectionPage:
+    async def list_connections(self, cursor: str | None = None) -> ConnectionPage:
         """Every connection with the parts it plays, by name."""
 
     @operation("GET", "/connections/{name}")

@@ -6,7 +6,7 @@ from typing import Any
 
 from litestar import get
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, FromQuery
 from msgspec.structs import replace
 
 from apis.runtime.app import App, make_app
@@ -16,14 +16,20 @@ from apis.runtime.whose import whole_firm
 from contracts.connections import Connection, ConnectionPage, Part, System
 from contracts.errors import NotFound
 
+PAGE = 100
 
-@get("/connections", operation_id="listConnections", guards=[whole_firm], sync_to_thread=False)
-def list_connections(runtime: NamedDependency[Any]) -> ConnectionPage:
+
+@get("/connections", operation_id="listConnections", guards=[whole_firm])
+async def list_connections(
+    runtime: NamedDependency[Any], cursor: FromQuery[str | None] = None
+) -> ConnectionPage:
     """Every connection with the parts it plays, by name."""
-    metadata = runtime.metadata
-    return ConnectionPage(
-        items=tuple(known(metadata, name) for name in sorted(metadata.connections))
-    )
+
+    async def after(name: str | None) -> ConnectionPage:
+        return page_of(runtime.metadata, name)
+
+    page: ConnectionPage = await runtime.cursors.page("connections", cursor, after)
+    return page
 
 
 @get("/connections/{name:str}", operation_id="getConnection", guards=[whole_firm])
@@ -37,6 +43,13 @@ async def get_connection(name: FromPath[str], runtime: NamedDependency[Any]) -> 
         retires_on=said.retires_on,
         capabilities=said.capabilities,
     )
+
+
+def page_of(metadata: Metadata, after: str | None) -> ConnectionPage:
+    """The connections whose names follow one."""
+    names = [name for name in sorted(metadata.connections) if after is None or name > after]
+    items = tuple(known(metadata, name) for name in names[:PAGE])
+    return ConnectionPage(items=items, next=names[PAGE - 1] if len(names) > PAGE else None)
 
 
 def known(metadata: Metadata, name: str) -> Connection:

@@ -110,9 +110,11 @@ async def decide_work_item(
 
 
 @get("/connections", operation_id="listConnections")
-async def list_connections(systems: Systems) -> ConnectionPage:
+async def list_connections(
+    systems: Systems, cursor: FromQuery[str | None] = None
+) -> ConnectionPage:
     """The systems behind the processes, and the parts they play."""
-    return await systems.list_connections()
+    return await systems.list_connections(cursor)
 
 
 @get("/connections/{name:str}", operation_id="getConnection")

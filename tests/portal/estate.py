@@ -29,6 +29,8 @@ from apis.runtime.limits import MemoryLimiter
 from apis.runtime.migrations import lift
 from apis.runtime.permits import MemoryPermits
 from apis.runtime.store import Store
+from apis.gateway.idempotency import Idempotency
+from apis.runtime.records import Records
 from tests.gateway.bench import HERE, ISSUER, NOW, PASSWORD, PEOPLE, echo
 from tests.gateway.keys import Keys
 from tests.gateway.portal import TOKEN
@@ -82,7 +84,7 @@ class Host(Keys):
             ISSUER, self.clock, self.limiter, MemoryPermits, self.tokens,
             AuthorizationServer(joined, known, self.tokens, self.store, self.uses),
             people, self.ready, self.log.append, self.decisions,
-            portal=Portal, store=self.store,
+            Idempotency(self.store, Records(), self.clock, LEASE_S), portal=Portal, store=self.store,
         )  # fmt: skip
         compiled = msgspec.structs.replace(compiled, gateway=joined)
         return Front(compiled, dict.fromkeys(compiled.mounts, echo), edge)
