@@ -23,7 +23,7 @@ from tests.upgrade.release import unpacked
 DEALS = 50
 SLOW_MS = 3000
 """So slow that most flows are still under way when the last process is replaced."""
-READY_S = 60.0
+READY_S = 150.0
 TIERS = ("system", "process", "experience")
 WORKERS = ("worker-a", "worker-b")
 READS: list[Request] = [
