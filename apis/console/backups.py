@@ -52,8 +52,8 @@ def backup(settings: Settings, folder: Path) -> list[str]:
     finally:
         store.close()
     if not any(tiers.values()):
-        told = "the database has no tables of ours"
-        raise NotFound("backup.empty", told, remedy="THROUGHLINE_DATABASE_URL and _HOME name it")
+        why = "the database has no tables of ours"
+        raise NotFound("backup.empty", why, remedy="THROUGHLINE_DATABASE_URL and _HOME name it")
     (folder / "home").mkdir(parents=True, mode=0o700)
     folder.chmod(0o700)
     at = asyncio.run(present()).isoformat()
