@@ -72,7 +72,7 @@ class Rolled:
         processes = [self.house.processes.pop(part) for part in parts]
         for process in processes:
             process.send_signal(signal.SIGTERM)
-        return [await asyncio.to_thread(process.wait, 40) for process in processes]
+        return [await asyncio.to_thread(process.wait, READY_S) for process in processes]
 
     def open_runs(self) -> int:
         """The flows that have begun and not ended."""
