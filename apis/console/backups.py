@@ -46,15 +46,18 @@ def backup(settings: Settings, folder: Path) -> list[str]:
     """Write the snapshot into a new folder; what it holds, a line each."""
     if folder.exists():
         raise Conflict("backup.exists", f"{folder} is there already", remedy="name a new folder")
-    (folder / "home").mkdir(parents=True, mode=0o700)
-    folder.chmod(0o700)
-    at = asyncio.run(present()).isoformat()
-    keep_home(settings, folder)  # before the database: no head is signed of rows it lacks
     store = Store(settings.database_url)
     try:
         tiers = store.read_now(versions)
     finally:
         store.close()
+    if not any(tiers.values()):
+        why = "the database has no tables of ours"
+        raise NotFound("backup.empty", why, remedy="THROUGHLINE_DATABASE_URL and _HOME name it")
+    (folder / "home").mkdir(parents=True, mode=0o700)
+    folder.chmod(0o700)
+    at = asyncio.run(present()).isoformat()
+    keep_home(settings, folder)  # before the database: no head is signed of rows it lacks
     name = DATABASE[store.sqlite]
     copy_sqlite(settings, folder / name) if store.sqlite else dump(settings, folder / name)
     files = {str(path.relative_to(folder)): digest(path) for path in kept(folder)}
@@ -187,6 +190,7 @@ def reconciled(settings: Settings) -> str:
     """End the mark: processes that start from now on no longer look before they create."""
     store = Store(settings.database_url, digest_key=settings.digest_key)
     try:
+        lift(store)
         ended = store.write_now(restores.end, asyncio.run(present()))
     finally:
         store.close()

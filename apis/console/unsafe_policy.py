@@ -48,12 +48,13 @@ def client_findings(name: str, client: Client, today: date) -> Iterator[Finding]
     place = ("clients", name)
     if name.startswith(DEMO):
         yield place, "a client of the demo: take it out"
-    elif f"home:{CLIENTS_FILE}" in client.secrets:
+        return
+    if f"home:{CLIENTS_FILE}" in client.secrets:
         told = f"made here and kept in {CLIENTS_FILE}: file:/path of a secret of its own, mode 600"
         yield (*place, "secret"), told
     for each in client.redirects:
         url = urlsplit(each)
-        if url.scheme != "https" and not name.startswith(DEMO):
+        if url.scheme != "https":
             told = f"{each} is no https, so its codes can be read on the way: https://..."
             if is_loopback(url.hostname or ""):
                 told = f"{each} is this machine: the portal's address"

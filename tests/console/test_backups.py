@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from apis.cli import main
 from tests.duplicates import doubled, keys, projects
 from tests.firm import Firm
 from tests.house import House
@@ -113,3 +115,15 @@ def test_a_backup_is_whole_private_and_never_written_over(restored: House, tmp_p
     assert (code, "is not as it was" in words) == (2, True)
     code, words = restored.says("restore", str(tmp_path))
     assert (code, "is no backup" in words) == (2, True)
+
+
+def test_a_backup_of_nothing_is_refused(tmp_path: Path) -> None:
+    env = {"THROUGHLINE_HOME": str(tmp_path / "home")}
+
+    answer = CliRunner(env=env).invoke(main, ["backup", str(tmp_path / "backup")])
+    mark = CliRunner(env=env).invoke(main, ["restore", "--reconciled"])
+
+    assert (answer.exit_code, mark.exit_code) == (2, 2)
+    assert "the database has no tables of ours" in answer.stderr
+    assert "no restore is marked" in mark.stderr
+    assert not (tmp_path / "backup").exists()

@@ -23,7 +23,7 @@ from tests.upgrade.release import unpacked
 DEALS = 50
 SLOW_MS = 3000
 """So slow that most flows are still under way when the last process is replaced."""
-READY_S = 60.0
+READY_S = 150.0
 TIERS = ("system", "process", "experience")
 WORKERS = ("worker-a", "worker-b")
 READS: list[Request] = [
@@ -72,7 +72,7 @@ class Rolled:
         processes = [self.house.processes.pop(part) for part in parts]
         for process in processes:
             process.send_signal(signal.SIGTERM)
-        return [await asyncio.to_thread(process.wait, 40) for process in processes]
+        return [await asyncio.to_thread(process.wait, READY_S) for process in processes]
 
     def open_runs(self) -> int:
         """The flows that have begun and not ended."""
