@@ -26,6 +26,7 @@ KEPT: Declared = {
     ),
     "people.json": (("password",), "the demo's person; mode 600"),
     "audit.key": (("audit key",), "made once; mode 600"),
+    "signing.json": (("signing key",), "made once; mode 600"),
     "digest.key": (("digest key",), "made once; mode 600"),
     "process.environ": (
         ("internal key", "database password"),

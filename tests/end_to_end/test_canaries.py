@@ -25,6 +25,7 @@ FORM_TOKEN = re.compile('name="token" value="([0-9a-f]+)"')
 CRASH = 1
 BACK = "http://127.0.0.1:8400/back"
 PKCE = {"code_challenge": "a" * 43, "code_challenge_method": "S256"}
+PRIVATE_HALF = re.compile(r'"d":\s*"([\w-]+)"')
 PEM_LINE = re.compile(r"^[A-Za-z0-9+/=]{40,}$", re.MULTILINE)
 
 
@@ -123,9 +124,7 @@ class Yard:
         found["records key"] = self.records_key
         found["digest key"] = (home / "digest.key").read_text()
         found["audit key"] = line_of((home / "audit.key").read_text())
-        for path in home.glob("**/*.pem"):
-            if "PRIVATE" in path.read_text() and "sandboxes" not in path.parts:
-                found[f"signing key {path.name}"] = line_of(path.read_text())
+        [found["signing key"]] = PRIVATE_HALF.findall((home / "signing.json").read_text())
         return found | {f"token of {name}": token for name, token in self.tokens.items()}
 
 
