@@ -18,6 +18,7 @@ from apis.gateway.bodies import (
     length_refusal,
     ranges_of,
     read_body,
+    says_json,
 )
 from apis.gateway.exchange import Exchange
 from apis.gateway.guard import MALFORMED, MOST_NAMED, Message, Receive, Refusal, Scope
@@ -165,7 +166,7 @@ def _kind_refusal(
 ) -> Refusal | None:
     """Say why a body of this content type is not taken."""
     rules = takes.rules
-    if not rules.foreign and not is_json(kind):
+    if not is_json(kind) and (says_json(kind) or not rules.foreign):
         return NOT_JSON
     if found is not None or rules.modes.requests == "off":
         return None
