@@ -33,6 +33,7 @@ from apis.runtime.typed_yaml import Finding, Place
 REFERENCE = re.compile("^(env:|file:/|home:).")
 PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 """What only the private part of a key (RFC 7518) holds."""
+MOST_NAME = 50
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -54,7 +55,7 @@ def compile_policy(
     `compiled` keeps the schemas of documents for the next policy.
     """
     schemas = _schemas(documents, {} if compiled is None else compiled)
-    found = [*_secret_problems(gateway), *issuer_findings(gateway.issuers, gateway.plans)]
+    found = [*_secret_problems(gateway), *_name_problems(gateway)]
     found += [*recording_problems(gateway.decisions), *listener_problems(gateway.listeners)]
     found += [*_host_problems(gateway.hosts), *balancer_problems(gateway.balancers)]
     limits = {name: plan_limits(name, plan, found) for name, plan in gateway.plans.items()}
@@ -64,6 +65,7 @@ def compile_policy(
         found += _api_problems(name, api)
         mounts |= _mounts(name, api, schemas, found)
         granted |= _scopes_of(name, api, mounts, found)
+    found += issuer_findings(gateway.issuers, gateway.plans, granted)
     for name, client in gateway.clients.items():
         found += _client_problems(("clients", name), client, gateway, granted)
         found += _redirect_problems(("clients", name), client)
@@ -97,6 +99,15 @@ def _secret_problems(gateway: Gateway) -> Iterator[Finding]:
     for place, reference in named:
         if reference is not None and not REFERENCE.match(reference):
             yield place, NAMED
+
+
+def _name_problems(gateway: Gateway) -> Iterator[Finding]:
+    """Names that could not be kept as they are, or be those of other issuers' clients."""
+    for kind in ("clients", "people", "issuers"):
+        for name in getattr(gateway, kind):
+            if not 0 < len(name) <= MOST_NAME or not name.isprintable() or ":" in name:
+                told = f"a name has up to {MOST_NAME} plain characters and no colon"
+                yield (kind, name), told
 
 
 def _host_problems(hosts: tuple[str, ...]) -> Iterator[Finding]:
