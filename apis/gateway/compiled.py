@@ -121,7 +121,8 @@ def _redirect_problems(place: Place, client: Client) -> Iterator[Finding]:
         yield (*place, "rows"), "a client with redirects acts for people: rows belong to them"
     for redirect in client.redirects:
         at = parted(redirect)
-        if at is None or not secure(redirect) or not redirect.isascii():
+        plain = redirect.isascii() and redirect.isprintable() and " " not in redirect
+        if at is None or not secure(redirect) or not plain:
             yield (*place, "redirects"), f"{redirect}: https is needed, or http on loopback"
         elif at.username is not None or "#" in redirect or "*" in redirect:
             yield (*place, "redirects"), f"{redirect}: an exact address without user or fragment"

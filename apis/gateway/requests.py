@@ -57,22 +57,25 @@ class Takes(msgspec.Struct, frozen=True):
 
 
 def takes_of(schemas: Schemas, template: str, method: str, rules: Rules) -> Takes:
-    """Read what the document says of requests; ValueError where that cannot be checked."""
-    parameters = parameters_of(schemas, template, method)
+    """Read what the document says of requests; ValueError where what is checked cannot be."""
+    checked = rules.modes.requests != "off"
+    parameters = parameters_of(schemas, template, method) if checked else Parameters()
     at, _ = schemas.find("paths", template)
     place, body = schemas.find(*at, method, "requestBody")
     if body is None:
         return Takes(rules, parameters)
-    kinds = kinds_of(schemas, (*place, "content"))
+    kinds = kinds_of(schemas, (*place, "content"), checked=checked)
     money = not rules.foreign and schemas.exact(*place)
     return Takes(rules, parameters, kinds, bool(body.get("required")), money)
 
 
-def kinds_of(schemas: Schemas, place: tuple[str, ...]) -> dict[str, Check | None]:
+def kinds_of(
+    schemas: Schemas, place: tuple[str, ...], *, checked: bool = True
+) -> dict[str, Check | None]:
     """The content types at a place; what is not JSON has nothing that could be checked."""
     made: dict[str, Check | None] = {}
     for kind, told in (schemas.find(*place)[1] or {}).items():
-        known = "schema" in told and is_json(kind.encode())
+        known = checked and "schema" in told and is_json(kind.encode())
         plain = ranges_of(kind.encode())[0]
         made[plain] = schemas.check(*place, kind, "schema") if known else None
     return made

@@ -44,6 +44,7 @@ WRONG = [
         "clients.branch.scopes: salesforce.read opens all of a system: no client with rows",
     ),
     ("salesforce.read]", "netsuite.read]", "clients.clerk.scopes: no API grants netsuite.read"),
+    ("http://127.0.0.1:8400/back", "http://127.0.0.1/a b", "127.0.0.1/a b: https is needed, or"),
     ("  slow:", '  "entra:app":', "clients.entra:app: a name has up to 50 plain characters and no"),
     ("  slow:", f"  {'s' * 51}:", f"clients.{'s' * 51}: a name has up to 50 plain characters"),
     ("  bob:", '  "bob\\0":', "a name has up to 50 plain characters and no colon"),
