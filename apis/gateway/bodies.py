@@ -20,7 +20,11 @@ from apis.gateway.guard import CLOSE, CONTROL, MALFORMED, Receive, Refusal
 from contracts.errors import FieldError
 
 _JSON_TYPE = re.compile(
-    rb'application/(?:[a-z0-9.-]+\+)?json(?:[ \t]*;[ \t]*charset="?utf-8"?)?[ \t]*', re.IGNORECASE
+    rb"(?:application|text)/(?:[a-z0-9!#$&^_.+-]+\+)?json"
+    rb"(?:[ \t]*;[ \t]*"
+    rb'(?:charset="?utf-8"?|(?!charset)[a-z0-9!#$&^_.+-]+=(?:[a-z0-9!#$&^_.+-]+|"[^"\\]*")))*'
+    rb"[ \t]*",
+    re.IGNORECASE,
 )
 _STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -72,6 +76,11 @@ class TooLargeError(Exception):
 def is_json(kind: bytes) -> bool:
     """Whether a content type says JSON, in UTF-8."""
     return _JSON_TYPE.fullmatch(kind) is not None
+
+
+def says_json(kind: bytes) -> bool:
+    """Whether a content type says JSON, be it in a form that cannot be read here."""
+    return is_json(kind.partition(b";")[0].strip())
 
 
 @lru_cache(1024)

@@ -66,7 +66,8 @@ class StoreOnce:
 
     async def first(self, name: str, until: float, now: float) -> bool:
         """Tell whether this name is new; it is kept until then."""
-        return await self._store.write(_first, sha256(name.encode()).hexdigest(), until, now)
+        known = sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+        return await self._store.write(_first, known, until, now)
 
 
 def _first(connection: Connection, name: str, until: float, now: float) -> bool:

@@ -34,6 +34,7 @@ from apis.runtime.typed_yaml import Finding, Place
 REFERENCE = re.compile("^(env:|file:/|home:).")
 PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 """What only the private part of a key (RFC 7518) holds."""
+MOST_NAME = 50
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -55,7 +56,7 @@ def compile_policy(
     `compiled` keeps the schemas of documents for the next policy.
     """
     schemas = _schemas(documents, {} if compiled is None else compiled)
-    found = [*_secret_problems(gateway), *issuer_findings(gateway.issuers, gateway.plans)]
+    found = [*_secret_problems(gateway), *_name_problems(gateway)]
     found += [*recording_problems(gateway.decisions), *listener_problems(gateway.listeners)]
     found += [*_host_problems(gateway.hosts), *balancer_problems(gateway.balancers)]
     limits = {name: plan_limits(name, plan, found) for name, plan in gateway.plans.items()}
@@ -66,6 +67,7 @@ def compile_policy(
         found += _unknown_uses(name, api, gateway)
         mounts |= _mounts(name, api, schemas, found)
         granted |= _scopes_of(name, api, mounts, found)
+    found += issuer_findings(gateway.issuers, gateway.plans, granted)
     for name, client in gateway.clients.items():
         found += _client_problems(("clients", name), client, gateway, granted)
         found += _redirect_problems(("clients", name), client)
@@ -102,6 +104,15 @@ def _secret_problems(gateway: Gateway) -> Iterator[Finding]:
             yield place, NAMED
 
 
+def _name_problems(gateway: Gateway) -> Iterator[Finding]:
+    """Names that could not be kept as they are, or be those of other issuers' clients."""
+    for kind in ("clients", "people", "issuers"):
+        for name in getattr(gateway, kind):
+            if not 0 < len(name) <= MOST_NAME or not name.isprintable() or ":" in name:
+                told = f"a name has up to {MOST_NAME} plain characters and no colon"
+                yield (kind, name), told
+
+
 def _host_problems(hosts: tuple[str, ...]) -> Iterator[Finding]:
     for index, host in enumerate(hosts):
         if not HOST.fullmatch(host.removeprefix("[").removesuffix("]")) or host.count(":") == 1:
@@ -113,7 +124,8 @@ def _redirect_problems(place: Place, client: Client) -> Iterator[Finding]:
         yield (*place, "rows"), "a client with redirects acts for people: rows belong to them"
     for redirect in client.redirects:
         at = parted(redirect)
-        if at is None or not secure(redirect) or not redirect.isascii():
+        plain = redirect.isascii() and redirect.isprintable() and " " not in redirect
+        if at is None or not secure(redirect) or not plain:
             yield (*place, "redirects"), f"{redirect}: https is needed, or http on loopback"
         elif at.username is not None or "#" in redirect or "*" in redirect:
             yield (*place, "redirects"), f"{redirect}: an exact address without user or fragment"

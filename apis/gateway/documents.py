@@ -13,6 +13,8 @@ from apis.runtime.typed_yaml import plain_yaml
 from contracts.errors import Misconfigured
 
 Document = dict[str, Any]
+MOST_NAME = 200
+"""Of an operation: what was decided is kept by it."""
 
 
 def load_documents(folder: Path) -> dict[str, Document]:
@@ -57,8 +59,9 @@ def read_document(file: Path) -> Document:
             if (operation := item.get(method)) is None:
                 continue
             name = operation.setdefault("operationId", f"{method} {path}")
-            if name in seen:
-                msg = f"{file}: two operations are called {name}"
+            if name in seen or len(name) > MOST_NAME or not name.isprintable():
+                told = "two operations are" if name in seen else "no operation can be"
+                msg = f"{file}: {told} called {name[:MOST_NAME]}"
                 raise ValueError(msg)
             seen.add(name)
     return document

@@ -101,9 +101,9 @@ class Introspection(IntrospectionEndpoint):  # type: ignore[misc]  # Authlib has
     """A client asks about a token of its own, a resource server about any."""
 
     def query_token(self, token: str, _hint: str | None) -> Held | None:
-        """Find a token that is good."""
+        """Find a token that is good, of who is still in the policy."""
         held: Held | None = self.server.held(token)
-        return held
+        return None if held and self.server.gone(held) else held
 
     def check_permission(self, token: Held, client: Registered, _request: Any) -> bool:
         """Say whether it is this client's to ask."""
@@ -237,6 +237,11 @@ class Transaction(AuthlibServer):  # type: ignore[misc]  # Authlib has no types
             "exp": int(found.expires_at), "iss": self.tokens.issuer,
         }  # fmt: skip
         return Held(found.client, told, found.grant_id)
+
+    def gone(self, token: Held) -> bool:
+        """Whether its client, or the person it acts for, was taken out of the policy."""
+        known = self.gateway.clients.keys() | self.gateway.people.keys()
+        return not {token.client, token.said["sub"]} <= known
 
     def end(self, token: Held) -> None:
         """End a token; a refresh token takes its grant with it."""

@@ -172,7 +172,7 @@ class Refusal(msgspec.Struct, frozen=True):
 JSON: Header = (b"content-type", b"application/json")
 NO_STORE: Header = (b"cache-control", b"no-store")
 PUBLIC: Header = (b"cache-control", b"public, max-age=300")
-"""What everybody may read and keep for a while: the keys and the address of the token endpoint."""
+"""What everybody may read and keep for a while: where the token endpoint is and what it can do."""
 CLOSE: tuple[Header, ...] = ((b"connection", b"close"),)
 GONE = 499
 """In the log only: the client went away."""

@@ -6,17 +6,19 @@ A rule that finds nothing gives nothing: no client is no entry, no rows are none
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
 from apis.runtime.context import Rows
-from apis.runtime.typed_yaml import Finding
+from apis.runtime.typed_yaml import Finding, Place
 
 Algorithm = Literal["RS256", "PS256", "ES256", "EdDSA", "Ed25519"]
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+MOST_TEXT = 128
+"""Of one text in a claim: with our names before it, it fits wherever who did something is kept."""
 HOST = re.compile(r"[a-z0-9_.-]+|[0-9a-f:.]+", re.IGNORECASE)
 """A name or an address, without port and brackets."""
 
@@ -54,8 +56,10 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     person: Rule | str | None = None
 
 
-def issuer_findings(issuers: Mapping[str, Issuer], plans: Mapping[str, Any]) -> Iterator[Finding]:
-    """What is wrong with the issuers of a policy."""
+def issuer_findings(
+    issuers: Mapping[str, Issuer], plans: Mapping[str, Any], granted: Collection[str]
+) -> Iterator[Finding]:
+    """What is wrong with the issuers of a policy; `granted` are all scopes there are."""
     seen: set[str] = set()
     for name, issuer in issuers.items():
         place = ("issuers", name)
@@ -64,23 +68,41 @@ def issuer_findings(issuers: Mapping[str, Issuer], plans: Mapping[str, Any]) -> 
         if issuer.issuer in seen:
             yield (*place, "issuer"), "this issuer is there twice"
         seen.add(issuer.issuer)
-        if not secure(issuer.issuer):
-            yield (*place, "issuer"), "an https address is expected"
-        if bool(issuer.jwks) == issuer.discovery:
-            yield (*place, "jwks"), "say where the keys are, by `jwks` or by `discovery: true`"
-        elif issuer.jwks and not issuer.jwks.startswith("file:/") and not secure(issuer.jwks):
-            yield (*place, "jwks"), "an https address or file:/path is expected"
+        yield from _address_findings(place, issuer)
         if not issuer.algorithms or not issuer.types:
             yield place, "name the `algorithms` and `types` that are accepted"
+        if not issuer.audience:
+            yield (*place, "audience"), "say what their tokens for us are meant for"
+        for scope in sorted(_mapped(issuer.scopes) - set(granted)):
+            yield (*place, "scopes"), f"no API grants {scope}"
         if issuer.rows == RowRules():
             yield (*place, "rows"), "name claims for customers or entities, or say all"
 
 
+def _address_findings(place: Place, issuer: Issuer) -> Iterator[Finding]:
+    if not secure(issuer.issuer):
+        yield (*place, "issuer"), "an https address is expected, without a password"
+    if bool(issuer.jwks) == issuer.discovery:
+        yield (*place, "jwks"), "say where the keys are, by `jwks` or by `discovery: true`"
+    elif issuer.jwks and not issuer.jwks.startswith("file:/") and not secure(issuer.jwks):
+        yield (
+            (*place, "jwks"),
+            "an https address without a password, or file:/path, is expected",
+        )
+
+
+def _mapped(rule: Rule | str) -> set[str]:
+    """Our names that a rule gives, where it says so itself."""
+    return set(rule.map.values()) if isinstance(rule, Rule) and rule.map else set()
+
+
 def secure(url: str) -> bool:
-    """Whether nobody between us and an address can answer for it."""
+    """Whether nobody between us and an address can answer for it, and no password is in it."""
     parts = parted(url)
-    return parts is not None and (
-        parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+    return (
+        parts is not None
+        and "@" not in parts.netloc
+        and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK))
     )
 
 
@@ -105,12 +127,17 @@ def said(rule: Rule | str | None, payload: Mapping[str, Any]) -> tuple[str, ...]
     texts = [texts] if isinstance(texts, str) else texts
     if not isinstance(texts, list):
         return ()
-    found = [each for each in texts if isinstance(each, str) and each]
+    found = [each for each in texts if isinstance(each, str) and usable(each)]
     if rule.map is not None:
         known = rule.map
         words = [word for each in found for word in ([each] if each in known else each.split())]
         found = [known[word] for word in words if word in known]
     return tuple(dict.fromkeys(found))
+
+
+def usable(text: str) -> bool:
+    """Whether it can be kept and shown as it is."""
+    return 0 < len(text) <= MOST_TEXT and text.isprintable()
 
 
 def only(rule: Rule | str | None, payload: Mapping[str, Any]) -> str | None:

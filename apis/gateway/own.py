@@ -36,7 +36,7 @@ from apis.gateway.pages import STYLE_PATH
 from apis.gateway.people import People
 from apis.gateway.routes import Route
 from apis.gateway.sign_in import SIGN_OUT_PATH, SignIn
-from apis.gateway.tokens import Tokens
+from apis.gateway.tokens import SEEN_S, Tokens
 
 Ready = Callable[[], Awaitable[list[str]]]
 Metrics = Callable[[], Awaitable[bytes]]
@@ -50,6 +50,8 @@ METRICS_PATH = "/metrics"
 PAGES = ("/portal", "/problems")
 """Where the pages for developers are."""
 EXPOSITION: Header = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+KEYS_KEPT: Header = (b"cache-control", b"public, max-age=%d" % SEEN_S)
+"""No longer than until a new key signs: whoever keeps them for us would not know it."""
 _NOT_FOUND = Refusal("not-found")
 _UNKNOWN = Refusal("request-unknown")
 OAUTH = frozenset({AUTHORIZE_PATH, TOKEN_PATH, INTROSPECT_PATH, REVOKE_PATH})
@@ -96,7 +98,7 @@ class Own:
             ("HEAD", "/healthz"): self._healthz,
             ("GET", "/readyz"): self._readyz,
             ("HEAD", "/readyz"): self._readyz,
-            ("GET", KEYS_PATH): self._told(tokens.jwks),
+            ("GET", KEYS_PATH): self._told(tokens.jwks, KEYS_KEPT),
             ("GET", "/.well-known/oauth-authorization-server"): self._told(oauth.metadata),
             ("GET", RESOURCE_PATH): self._told(oauth.resource_metadata),
             ("GET", AUTHORIZE_PATH): sign_in.authorize,
@@ -166,9 +168,9 @@ class Own:
         await exchange.reply(200, b'{"status":"ready"}')
         return None
 
-    def _told(self, document: Callable[[], Any]) -> Answer:
+    def _told(self, document: Callable[[], Any], kept: Header = PUBLIC) -> Answer:
         async def told(exchange: Exchange, *_: Any) -> Refusal | None:
-            await exchange.reply(200, msgspec.json.encode(document()), JSON, PUBLIC)
+            await exchange.reply(200, msgspec.json.encode(document()), JSON, kept)
             return None
 
         return told

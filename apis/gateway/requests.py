@@ -18,6 +18,7 @@ from apis.gateway.bodies import (
     length_refusal,
     ranges_of,
     read_body,
+    says_json,
 )
 from apis.gateway.exchange import Exchange
 from apis.gateway.guard import MALFORMED, MOST_NAMED, Message, Receive, Refusal, Scope
@@ -58,22 +59,25 @@ class Takes(msgspec.Struct, frozen=True):
 
 
 def takes_of(schemas: Schemas, template: str, method: str, rules: Rules) -> Takes:
-    """Read what the document says of requests; ValueError where that cannot be checked."""
-    parameters = parameters_of(schemas, template, method)
+    """Read what the document says of requests; ValueError where what is checked cannot be."""
+    checked = rules.modes.requests != "off"
+    parameters = parameters_of(schemas, template, method) if checked else Parameters()
     at, _ = schemas.find("paths", template)
     place, body = schemas.find(*at, method, "requestBody")
     if body is None:
         return Takes(rules, parameters)
-    kinds = kinds_of(schemas, (*place, "content"))
+    kinds = kinds_of(schemas, (*place, "content"), checked=checked)
     money = not rules.foreign and schemas.exact(*place)
     return Takes(rules, parameters, kinds, bool(body.get("required")), money)
 
 
-def kinds_of(schemas: Schemas, place: tuple[str, ...]) -> dict[str, Check | None]:
+def kinds_of(
+    schemas: Schemas, place: tuple[str, ...], *, checked: bool = True
+) -> dict[str, Check | None]:
     """The content types at a place; what is not JSON has nothing that could be checked."""
     made: dict[str, Check | None] = {}
     for kind, told in (schemas.find(*place)[1] or {}).items():
-        known = "schema" in told and is_json(kind.encode())
+        known = checked and "schema" in told and is_json(kind.encode())
         plain = ranges_of(kind.encode())[0]
         made[plain] = schemas.check(*place, kind, "schema") if known else None
     return made
@@ -173,7 +177,7 @@ def _kind_refusal(
 ) -> Refusal | None:
     """Say why a body of this content type is not taken."""
     rules = takes.rules
-    if not rules.foreign and not is_json(kind):
+    if not is_json(kind) and (says_json(kind) or not rules.foreign):
         return NOT_JSON
     if found is not None or rules.modes.requests == "off":
         return None

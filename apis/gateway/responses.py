@@ -155,7 +155,10 @@ def _body_faults(answer: Answer, headers: dict[bytes, bytes], body: bytes) -> It
         yield f"the content type {kind[:100].decode('latin-1')} is not documented"
         return
     check = answer.kinds[found]
-    if check is None or not is_json(kind):
+    if check is None:
+        return
+    if not is_json(kind):
+        yield f"the content type {kind[:100].decode('latin-1')} cannot be read"
         return
     if b"content-encoding" in headers:
         yield "the body is compressed"

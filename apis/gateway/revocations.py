@@ -34,12 +34,13 @@ def revoke(connection: Connection, name: str, now: float, until: float) -> None:
 
 
 class Revocations:
-    """What this worker knows of them."""
+    """What this worker knows of them: all there are, before it serves anybody."""
 
     def __init__(self, store: Store, tokens: Tokens) -> None:
         self._store = store
         self._tokens = tokens
         self._seen = 0
+        self._take(store.read_now(_since, 0))
 
     async def go(self) -> None:
         """Look for as long as the process lives; a database that is lost is asked again."""
@@ -47,7 +48,9 @@ class Revocations:
 
     async def look(self) -> None:
         """Take what was revoked since."""
-        rows = await self._store.read(_since, self._seen)
+        self._take(await self._store.read(_since, self._seen))
+
+    def _take(self, rows: list[Any]) -> None:
         if rows:
             self._seen = rows[-1].seq
             self._tokens.revoke({row.name: row.expires_at for row in rows})

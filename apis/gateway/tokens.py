@@ -154,6 +154,9 @@ def read_secret(
         raise ValueError(msg)
     text = path.read_text().strip()
     member = named or (member if path.suffix == ".json" else "")
+    if not text:
+        msg = f"{path} is empty"
+        raise ValueError(msg)
     if not member:
         return text
     entry = json.loads(text).get(member)

@@ -19,7 +19,7 @@ import msgspec
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
-from apis.gateway.issuers import Issuer, only, rows_of, said, secure
+from apis.gateway.issuers import Issuer, only, rows_of, said, secure, usable
 from apis.gateway.policy import Client, ClientRows
 from apis.gateway.tokens import LEEWAY_S, MOST_REMEMBERED, MOST_TOKEN_BYTES, Claims, opened, peeked
 from apis.runtime.clock import Clock
@@ -222,12 +222,12 @@ def _claims(name: str, issuer: Issuer, found: dict[str, Any], now: float) -> Cla
         return None
     client = only(issuer.client, found)
     lives = now - LEEWAY_S < told.exp <= now + LONGEST_S + LEEWAY_S
-    begun = max(told.iat, told.nbf) <= now + LEEWAY_S
+    begun = 0 <= told.iat <= now + LEEWAY_S and told.nbf <= now + LEEWAY_S
     ours = issuer.audience in ([told.aud] if isinstance(told.aud, str) else told.aud)
     bound = told.cnf.get("x5t#S256") if told.cnf else None
     if told.cnf is not None and told.cnf.keys() != {"x5t#S256"}:
         return None  # bound to a key that nobody here could ask for
-    if not (lives and begun and ours and client and told.sub):
+    if not (lives and begun and ours and client and usable(told.sub)):
         return None
     rows = rows_of(issuer, found)
     scopes, roles = said(issuer.scopes, found), said(issuer.roles, found)

@@ -27,8 +27,11 @@ Credential = Callable[[Context], bytes | None]
 NOT_SENT = HOP_BY_HOP | {
     *(b"host", b"expect", b"content-length", b"x-request-id", b"traceparent"),
     *(b"authorization", b"x-api-key", b"cookie"),
-    *(b"forwarded", b"x-real-ip"),
+    *(b"forwarded", b"x-real-ip", b"client-cert", b"client-cert-chain"),
+    *(b"x-http-method", b"x-http-method-override", b"x-method-override", b"x-original-host"),
+    *(b"x-original-method", b"x-original-uri", b"x-original-url", b"x-rewrite-url"),
 }
+"""The last two lines would have it do something else than what was checked."""
 CLAIMED = b"x-forwarded-"
 VIA = b"via: 1.1 throughline\r\n"
 NOT_PASSED_ON = HOP_BY_HOP | {b"date", b"set-cookie"}

@@ -13,7 +13,9 @@ from typing import Any, Protocol
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from apis.runtime.limits import REDIS_S
+from apis.runtime.limits import REDIS_S, RETRY_S
+
+MOST_LOST = 1_000
 
 
 class Permits(Protocol):
@@ -91,6 +93,9 @@ class RedisPermits:
         self._script = redis.register_script(ENTER)
         self._local = MemoryPermits(limit)  # a worker never asks for more than there are
         self._alone = MemoryPermits(max(1, limit // workers))
+        self._ask_again = self._sweep_at = 0.0
+        self._lost: dict[tuple[str, str], float] = {}
+        """What Redis may hold although nobody does: it did not say so in time. Until when."""
 
     @asynccontextmanager
     async def hold(self, key: str, lease_s: float, timeout: float) -> AsyncIterator[None]:  # noqa: ASYNC109 - part of the promise
@@ -105,27 +110,65 @@ class RedisPermits:
             try:
                 yield
             finally:
-                await self._left(name, member)
+                await self._left(name, member, lease_s)
 
     async def _entered(self, name: str, member: str, lease_s: float, until: float) -> bool:
         """Wait for a permit; False when Redis is away."""
         pause = 0.005
         while True:
             arguments: list[Any] = [self._limit, lease_s, member]
+            if time.monotonic() < self._ask_again:
+                return False
             try:
                 async with asyncio.timeout(REDIS_S):
-                    if await self._script(keys=[name], args=arguments):
-                        return True
+                    entered = await self._script(keys=[name], args=arguments)
             except (RedisError, OSError, TimeoutError):
+                self._ask_again = time.monotonic() + RETRY_S
+                self._lose(name, member, lease_s)  # it may be done yet
                 return False
+            except asyncio.CancelledError:
+                self._lose(name, member, lease_s)
+                raise
+            swept = bool(self._lost) and await self._swept()
+            if entered:
+                return True
+            if swept:
+                continue
             if time.monotonic() + pause > until:
                 raise TimeoutError
             await asyncio.sleep(pause * (0.5 + secrets.randbelow(1000) / 1000))
             pause = min(pause * 2, 0.1)
 
-    async def _left(self, name: str, member: str) -> None:
+    async def _left(self, name: str, member: str, lease_s: float) -> None:
+        if time.monotonic() < self._ask_again:
+            self._lose(name, member, lease_s)
+            return
         try:
             async with asyncio.timeout(REDIS_S):
                 await self._redis.zrem(name, member)
         except (RedisError, OSError, TimeoutError):
-            return  # the lease ends by itself
+            self._ask_again = time.monotonic() + RETRY_S
+            self._lose(name, member, lease_s)
+
+    def _lose(self, name: str, member: str, lease_s: float) -> None:
+        if len(self._lost) >= MOST_LOST:
+            del self._lost[next(iter(self._lost))]
+        self._lost[name, member] = time.monotonic() + lease_s
+
+    async def _swept(self) -> bool:
+        """Take out what nobody holds; again each second, as what is late may come later still."""
+        if (now := time.monotonic()) < self._sweep_at:
+            return False
+        self._sweep_at = now + RETRY_S
+        lost = dict(self._lost)
+        try:
+            async with asyncio.timeout(REDIS_S), self._redis.pipeline(transaction=False) as all_of:
+                for name, member in lost:
+                    all_of.zrem(name, member)
+                await all_of.execute()
+        except (RedisError, OSError, TimeoutError):
+            return False
+        for each, until in lost.items():
+            if until <= now:
+                self._lost.pop(each, None)
+        return True

@@ -138,6 +138,7 @@ def assertion(keys: Keys, name: str) -> str:
         "clerk": {"iss": "clerk", "sub": "clerk"},
         "jti-none": {"jti": None},
         "jti-empty": {"jti": ""},
+        "jti-half": {"jti": "\ud800"},
         "expired": {"exp": t - 31},
         "exp-none": {"exp": None},
         "exp-far": {"exp": t + 3600},

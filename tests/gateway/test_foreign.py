@@ -99,6 +99,50 @@ async def test_a_call_passes_as_it_came_but_for_what_is_between_caller_and_gatew
     assert not [name for name in headers if name.startswith(("authorization", "te:"))]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Client-Cert",
+        "Forwarded",
+        "X-Forwarded-User",
+        "X-HTTP-Method",
+        "X-HTTP-Method-Override",
+        "X-Method-Override",
+        "X-Original-URL",
+        "X-Rewrite-URL",
+    ],
+)
+async def test_what_would_change_what_was_checked_is_not_passed_on(
+    bench: Bench, shop: tuple[Shop, str], name: str
+) -> None:
+    await bench.http.get(f"{ROOT}/orders?top=1", headers={**bench.bearer(), name: "DELETE"})
+
+    assert b"DELETE" not in shop[0].asked[0]
+
+
+JSON_BUT_WRONG = [
+    ("application/json; version=1", 422),
+    ("Application/JSON ; q=1; charset=utf-8", 422),
+    ('application/json; a="b; c"', 422),
+    ("application/json; charset=utf-16", 415),
+    ("application/json; charset=utf-8; charset=utf-16", 415),
+    ("application/json;", 415),
+    ("application/json; version", 415),
+]
+
+
+@pytest.mark.parametrize(("kind", "status"), JSON_BUT_WRONG)
+async def test_json_is_checked_whatever_else_its_content_type_says(
+    bench: Bench, shop: tuple[Shop, str], kind: str, status: int
+) -> None:
+    headers = {**bench.bearer(), "content-type": kind}
+
+    answer = await bench.http.post(f"{ROOT}/orders", content=b'{"evil": 1}', headers=headers)
+
+    assert answer.status_code == status
+    assert shop[0].asked == []
+
+
 async def test_scopes_are_those_of_the_document(bench: Bench) -> None:
     answer = await bench.http.post(f"{ROOT}/orders", json=GOOD, headers=bench.bearer("reader"))
 
@@ -248,6 +292,11 @@ ODD = [
     ("{name: top, in: query,", "{in: query,", 'parameters.5: "name" is a required property'),
     ("[{login: [shop.read]}]", "{login: []}", "shop.yaml:4: security: "),
     ("type: [number, ", "type: [{}, ", "GET /orders: "),
+    (
+        "  /orders:\n",
+        f"  /{'o' * 200}: {{get: {{}}}}\n  /orders:\n",
+        "no operation can be called get /oo",
+    ),
     ("  /orders:\n", "  /orders/{id}:cancel: {}\n  /orders:\n", "a whole part of a path"),
     (
         "  /orders:\n",

@@ -139,7 +139,7 @@ async def test_an_operation_may_have_a_limit_of_its_own(bench: Bench) -> None:
         ("/catalog", "no-store"),
         ("/healthz", "no-store"),
         ("/nowhere", "no-store"),
-        ("/.well-known/jwks.json", "public, max-age=300"),
+        ("/.well-known/jwks.json", "public, max-age=5"),
         ("/.well-known/oauth-authorization-server", "public, max-age=300"),
     ],
 )

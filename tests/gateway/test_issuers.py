@@ -85,6 +85,7 @@ async def test_what_the_issuer_says_becomes_what_the_policy_calls_it(house: Hous
         ({"customers": {"all": True}}, {"customers": []}),
         ({"customers": [7, None]}, {"customers": []}),
         ({"customers": "C-7"}, {"customers": ["C-7"]}),
+        ({"customers": ["C-7", "C\ud800", "C\0", "C" * 129]}, {"customers": ["C-7"]}),
     ],
 )
 async def test_a_rule_that_finds_nothing_gives_no_rows(
@@ -142,6 +143,13 @@ WRONG: dict[str, dict[str, Any]] = {
     "made tomorrow": {"claims": {"iat": 9_999_999_999}},
     "no subject": {"claims": {"sub": None}},
     "no client": {"claims": {"azp": None}},
+    "a client of half a letter": {"claims": {"azp": "a\ud800"}},
+    "a client with a control character": {"claims": {"azp": "a\0b"}},
+    "a client too long to be kept": {"claims": {"azp": "a" * 129}},
+    "a subject of half a letter": {"claims": {"sub": "a\ud800"}},
+    "a subject too long to be kept": {"claims": {"sub": "a" * 129}},
+    "made before all time": {"claims": {"iat": float("-inf")}},
+    "made at no time": {"claims": {"iat": float("nan")}},
     "two clients": {"claims": {"azp": ["a", "b"]}},
     "a key that is too small": {"key": "small"},
     "a key that is not there": {"key": "other"},
@@ -259,6 +267,15 @@ async def test_keys_may_come_from_a_file(bench: Bench, tmp_path: Path) -> None:
 FINDINGS = [
     ("plan: internal\n    client", "plan: gold\n    client", "issuers.entra.plan: there is no"),
     ("issuer: https", "issuer: http", "issuers.entra.issuer: an https address is expected"),
+    ("issuer: https://", "issuer: https://a:b@", "issuers.entra.issuer: an https address is"),
+    ("discovery: true", "jwks: https://a:b@c.example/k", "issuers.entra.jwks: an https"),
+    ("audience: api://throughline", 'audience: ""', "issuers.entra.audience: say what"),
+    (
+        "scopes: scp",
+        "scopes: {claim: scp, map: {a: orders.raed}}",
+        "scopes: no API grants orders.r",
+    ),
+    ("  entra:", '  "a:b":', "issuers.a:b: a name has up to 50 plain characters and no colon"),
     ("discovery: true", "discovery: false", "issuers.entra.jwks: say where the keys are"),
     ("discovery: true", "jwks: http://a.example/k", "issuers.entra.jwks: an https address"),
     ("algorithms: [RS256,", "algorithms: [HS256,", "issuers.entra.algorithms.0"),

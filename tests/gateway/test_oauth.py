@@ -86,6 +86,14 @@ async def test_an_assertion_counts_once(bench: Bench) -> None:
     assert (second.status_code, second.json()["error"]) == (401, "invalid_client")
 
 
+async def test_an_assertion_named_by_half_a_letter_counts_once_as_well(bench: Bench) -> None:
+    assertion = forgery.assertion(bench, "jti-half")
+
+    answers = [await bench.http.post(TOKEN, data=form(assertion)) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [200, 401]
+
+
 async def test_an_assertion_sent_twenty_times_at_once_counts_once(bench: Bench) -> None:
     assertion = forgery.assertion(bench, "right")
 

@@ -44,6 +44,10 @@ WRONG = [
         "clients.branch.scopes: salesforce.read opens all of a system: no client with rows",
     ),
     ("salesforce.read]", "netsuite.read]", "clients.clerk.scopes: no API grants netsuite.read"),
+    ("http://127.0.0.1:8400/back", "http://127.0.0.1/a b", "127.0.0.1/a b: https is needed, or"),
+    ("  slow:", '  "entra:app":', "clients.entra:app: a name has up to 50 plain characters and no"),
+    ("  slow:", f"  {'s' * 51}:", f"clients.{'s' * 51}: a name has up to 50 plain characters"),
+    ("  bob:", '  "bob\\0":', "a name has up to 50 plain characters and no colon"),
     ("  slow:", "  reader:", "gateway.yaml:15: `reader` is there twice"),
     (
         "vendor: salesforce",
@@ -147,6 +151,7 @@ def test_a_version_that_is_served_needs_a_target(bench: Bench) -> None:
         ("hunter2", "clients.reader.secret: a secret is named as env:NAME"),
         ("file:/nowhere/secret", "clients.reader.secret: "),
         ("home:open.json", "clients.reader.secret: .*open.json can be read by others"),
+        ("home:blank", "clients.reader.secret: .*blank is empty"),
         ("home:empty.json", "clients.reader.secret: .*empty.json holds no client_secret of reader"),
     ],
 )
@@ -157,6 +162,7 @@ def test_a_secret_that_leads_nowhere_refuses_the_start(
     (bench.home / "open.json").chmod(0o644)
     (bench.home / "empty.json").write_text("{}")
     (bench.home / "empty.json").chmod(0o600)
+    (bench.home / "blank").touch(0o600)
     text = GOOD.replace(
         "reader: {plan: internal, secret: home:clients.json",
         f"reader: {{plan: internal, secret: '{secret}'",

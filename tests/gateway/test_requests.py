@@ -259,3 +259,16 @@ def test_a_document_that_cannot_be_checked_refuses_the_start(
 
     assert "gateway.yaml:" in str(refused.value)
     assert told in str(refused.value)
+
+
+@pytest.mark.parametrize(("place", "value", "told"), WRONG[:-1], ids=[row[2] for row in WRONG[:-1]])
+async def test_a_document_is_enough_where_nothing_of_a_request_is_checked(
+    tmp_path: Path, place: str, value: Any, told: str
+) -> None:
+    policy = POLICY.replace("requests: enforce", "requests: off")
+    bench = bench_of(tmp_path, policy, changed(place, value))
+
+    answer = await bench.http.get(f"{ROOT}/orders?f[a]={len(told)}", headers=bench.bearer())
+
+    assert answer.status_code == 200
+    bench.store.close()

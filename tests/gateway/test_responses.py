@@ -56,6 +56,8 @@ WRONG = [
     ("GET", ONE, (203, JSON, ORDER, []), "status"),
     ("GET", ONE, (200, b"text/html", ORDER, []), "content type"),
     ("GET", ONE, (200, b"", ORDER, []), "content type"),
+    ("GET", ONE, (200, JSON + b"; charset=utf-16", ORDER, []), "cannot be read"),
+    ("GET", ONE, (200, JSON + b"; version=1", b'{"customer": "Acme"}', []), "/lines: missing"),
     ("GET", ONE, (200, JSON, b"{", []), "not JSON"),
     ("GET", ONE, (200, JSON, b"", []), "not JSON"),
     ("GET", ONE, (200, JSON, gzip.compress(ORDER), [(b"content-encoding", b"gzip")]), "compressed"),

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlalchemy import Connection
 
@@ -46,6 +47,27 @@ async def test_a_client_ends_its_access_token(bench: Bench) -> None:
     asked = await posted(bench, "introspect", {"token": token}, "reader")
     assert asked.json() == {"active": False}
     assert (await bench.http.get(ORDERS, headers=bench.bearer("reader"))).status_code == 200
+
+
+async def test_the_tokens_of_who_was_taken_out_of_the_policy_are_not_active(bench: Bench) -> None:
+    given = await tokens_for(bench)
+    asked = [{"token": given[name]} for name in ("access_token", "refresh_token")]
+    before = [(await posted(bench, "introspect", each, "portal")).json() for each in asked]
+
+    bench.oauth.gateway = msgspec.structs.replace(bench.oauth.gateway, people={})
+
+    after = [(await posted(bench, "introspect", each, "portal")).json() for each in asked]
+    assert [each["active"] for each in before] == [True, True]
+    assert after == [{"active": False}] * 2
+
+
+async def test_a_worker_that_starts_knows_it_before_it_serves_anybody(bench: Bench) -> None:
+    token = bench.token("reader")
+    await posted(bench, "revoke", {"token": token}, "reader")
+
+    tokens, _ = another_worker(bench)
+
+    assert tokens.verify(token.encode()) is None
 
 
 async def test_another_worker_refuses_it_as_soon_as_it_looks(bench: Bench) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ import pytest
 import redis as sync
 from redis.asyncio import Redis
 
-from apis.runtime.limits import Limit, RedisLimiter, parse_limit
+from apis.runtime.limits import RETRY_S, Limit, RedisLimiter, parse_limit
 from apis.runtime.permits import RedisPermits
 from tests.servers import flush, free_port, redis_program
 
@@ -53,6 +54,10 @@ class Server:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def sleep(self, *, on: bool) -> None:
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP if on else signal.SIGCONT)
 
     def forget(self) -> None:
         flush(f"redis://127.0.0.1:{self.port}/0")
@@ -179,3 +184,22 @@ async def test_permits_are_refused_at_once_and_shared_out_while_redis_is_away(
         with pytest.raises(TimeoutError):
             async with permits.hold("b", 9, 0):
                 pass
+
+
+async def test_permits_that_redis_gave_or_took_back_too_late_are_held_by_nobody(
+    server: Server, redis: Redis
+) -> None:
+    one, other = RedisPermits(2, redis), RedisPermits(2, redis)
+    async with one.hold("k", 300, 0):
+        server.sleep(on=True)
+        async with one.hold("k", 300, 0):  # of its own share: the answer comes too late
+            pass
+    server.sleep(on=False)
+    await asyncio.sleep(RETRY_S)
+    assert await redis.zcard("throughline:permits:{k}") == 2
+
+    async with one.hold("k", 300, 0):
+        pass
+
+    async with other.hold("k", 300, 0), other.hold("k", 300, 0):
+        pass
