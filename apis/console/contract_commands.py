@@ -132,12 +132,15 @@ def release(targets: tuple[str, ...]) -> None:
 @click.option("--operation", help="An operation by its id.")
 @click.option("--field", help="A field: query:state, body:/lines/*/hours, or its last part.")
 @click.option("--days", type=click.IntRange(1, 3_660), default=90, help="How far back.")
+@click.option("--deprecated", is_flag=True, help="Only what is deprecated.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
-def consumers(days: int, *, as_json: bool, **wanted: str | None) -> None:
+def consumers(days: int, *, deprecated: bool, as_json: bool, **wanted: str | None) -> None:
     """Which client used which operation and field of which version, last when."""
     from apis.console import contract_consumers as users  # noqa: PLC0415 - as above
 
     found = users.consumers(_settings(), users.Wanted(**wanted, days=days), _now())
+    if deprecated:
+        found = users.of_deprecated(_settings(), found)
     if as_json:
         _json(found)
         return

@@ -11,13 +11,17 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from apis.console.access import stored
+from apis.gateway.compiled import compile_policy
 from apis.gateway.consents import CONSENTS, agreed
 from apis.gateway.decisions import COUNTS, DAY_S
+from apis.gateway.documents import foreign_documents, load_documents
 from apis.gateway.fields import used_since
 from apis.gateway.policy import Gateway
 from apis.runtime.deployment import policy_of
+from apis.runtime.serving import DOCUMENTS
 from apis.runtime.settings import Settings
 from apis.runtime.store import put_all
+from contracts.api_changes import operations
 from contracts.changes import Change
 from contracts.errors import NotFound, Rejected, Unavailable
 
@@ -126,6 +130,34 @@ def affected(settings: Settings, change: Change, now: datetime) -> list[Consumer
     )
     found = consumers(settings, wanted, now)
     return found if wanted.field else [each for each in found if each.field is None]
+
+
+def of_deprecated(settings: Settings, found: list[Consumer]) -> list[Consumer]:
+    """Those uses that are of a deprecated version, operation or field."""
+    gateway, documents = policy_of(settings), load_documents(DOCUMENTS)
+    named = foreign_documents(gateway, settings.gateway.parent)
+    mounts = compile_policy(gateway, documents | named).mounts
+    ending: set[tuple[str, str | None, str | None]] = set()
+    for target, mount in mounts.items():
+        if mount.version.status != "current":
+            ending.add((target, None, None))
+        for _, operation in operations(mount.document):
+            name = operation.told.get("operationId")
+            if operation.told.get("deprecated"):
+                ending.add((target, name, None))
+        for _, route in mount.routes:
+            for field in route.fields.deprecated if route.fields else ():
+                ending.add((target, route.operation, field))
+    return [
+        each
+        for each in found
+        if {
+            (each.target, None, None),
+            (each.target, each.operation, None),
+            (each.target, each.operation, each.field),
+        }
+        & ending
+    ]
 
 
 class Retiring(msgspec.Struct, frozen=True):

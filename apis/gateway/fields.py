@@ -43,10 +43,11 @@ FIELDS = table(
 class Member:
     """A place in a body, and the members that the document has there."""
 
-    __slots__ = ("members", "name", "rest")
+    __slots__ = ("deprecated", "members", "name", "rest")
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.deprecated = False
         self.members: dict[str, Member] = {}
         self.rest: Member | None = None
         """What every other member is."""
@@ -55,17 +56,20 @@ class Member:
 class Fields:
     """The fields of an operation, as its document has them."""
 
-    __slots__ = ("body", "headers", "query")
+    __slots__ = ("body", "deprecated", "headers", "query")
 
     def __init__(self, schemas: Schemas, template: str, method: str) -> None:
         self.query: dict[str, str] = {}
         self.headers: tuple[tuple[bytes, str], ...] = ()
         self.body = Member("body:")
+        self.deprecated: set[str] = set()
         at, item = schemas.find("paths", template)
         place, body = schemas.find(*at, method, "requestBody")
         for way, within in ((at, item), schemas.find(*at, method)):
             for index in range(len(within.get("parameters", ()))):
                 _, told = schemas.find(*way, "parameters", str(index))
+                if told.get("deprecated"):
+                    self.deprecated.add(f"{told['in']}:{told['name']}"[:MOST])
                 if told["in"] == "query":
                     self.query[told["name"]] = f"query:{told['name']}"[:MOST]
                 elif told["in"] == "header" and told.get("deprecated"):
@@ -73,6 +77,7 @@ class Fields:
                     self.headers += ((name, f"header:{told['name']}"[:MOST]),)
         for kind in (body or {}).get("content", {}):
             _grown(self.body, schemas, (*place, "content", kind, "schema"), {})
+        self.deprecated |= _ending(self.body, set())
 
     @property
     def noted(self) -> bool:
@@ -96,8 +101,11 @@ def _grown(
             _grown(member, schemas, (*place, word, str(index)), above)
     if isinstance(schema.get("items"), dict):
         _grown_into(member, "*", schemas, ((*place, "items"), above))
-    for name in schema.get("properties", {}):
+    for name, told in schema.get("properties", {}).items():
         _grown_into(member, name, schemas, ((*place, "properties", name), above))
+        inner = schemas.find(*place, "properties", name)[1]
+        if isinstance(told, dict) and (told.get("deprecated") or inner.get("deprecated")):
+            member.members[name].deprecated = True
     if isinstance(schema.get("additionalProperties"), dict):
         _grown_into(member, "*", schemas, ((*place, "additionalProperties"), above))
 
@@ -120,6 +128,17 @@ def _grown_into(
             member.members[name] = inner
     if met is None:
         _grown(inner, schemas, place, above)
+
+
+def _ending(member: Member, met: set[int]) -> set[str]:
+    """The names of a member and those inside it that are deprecated."""
+    if id(member) in met:
+        return set()
+    met.add(id(member))
+    found = {member.name} if member.deprecated else set()
+    for inner in (*member.members.values(), *([member.rest] if member.rest else [])):
+        found |= _ending(inner, met)
+    return found
 
 
 class Seen:

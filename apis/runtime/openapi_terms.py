@@ -9,13 +9,14 @@ from typing import Any
 
 import msgspec
 
-from apis.gateway.guard import MOST_URI_BYTES
 from apis.gateway.policy import Api, Version
 from contracts.bounds import bounded
 
 Document = dict[str, Any]
 MUTATIONS = frozenset({"post", "put", "patch", "delete"})
 OAUTH = "oauth"
+MOST_PARAMETER = 2_000
+"""Letters of a parameter: a few of them fit into an address."""
 _REFERENCE = re.compile("#/components/schemas/(.+)")
 HEADERS = {
     "RateLimit": "What is left of each limit, and when it is whole again.",
@@ -140,7 +141,7 @@ def with_bounds(made: Document) -> Document:
             parameters = operation.get("parameters", [])
             for parameter in parameters:
                 schema = parameter["schema"]
-                parameter["schema"] = bounded(schema, text=MOST_URI_BYTES, extensible=False)
+                parameter["schema"] = bounded(schema, text=MOST_PARAMETER, extensible=False)
             operation["responses"] = bounded(operation["responses"])
             if "requestBody" in operation:
                 operation["requestBody"] = bounded(operation["requestBody"], extensible=False)

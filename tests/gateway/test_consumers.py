@@ -85,6 +85,7 @@ def test_all_gateways_know_together_who_used_what(front: Front) -> None:
     assert used["owner"] == "clerk@example.com"
     assert len(used["last_on"]) == 10
 
+    assert uses(consumers(front, "--deprecated")) == {("reader", V2, "listOrders", None)}
     retired = told(front, "can-retire", V2)
     assert retired.returncode == 1
     assert f"{V2} must stay: reader" in retired.stdout

@@ -141,6 +141,10 @@ async def test_parameters_are_noted_by_their_names_and_headers_once_deprecated(
     assert noted(store) == {"query:state", "header:X-Old"}
 
 
+async def test_what_is_deprecated_is_known_by_its_name(fields: Fields) -> None:
+    assert fields.deprecated == {"body:/name", "header:X-Old"}
+
+
 async def test_an_operation_that_takes_nothing_has_nothing_to_note() -> None:
     assert not Fields(Schemas(DOCUMENT), "/deals", "get").noted
 
