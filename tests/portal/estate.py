@@ -16,6 +16,7 @@ from apis.gateway.client_authentication import load_credentials
 from apis.gateway.compiled import compile_policy
 from apis.gateway.decisions import Decisions
 from apis.gateway.documents import load_documents
+from apis.gateway.idempotency import Idempotency
 from apis.gateway.oauth import AuthorizationServer
 from apis.gateway.people import People, load_passwords
 from apis.gateway.policy import Gateway as Policy
@@ -28,9 +29,8 @@ from apis.runtime.clock import Clock
 from apis.runtime.limits import MemoryLimiter
 from apis.runtime.migrations import lift
 from apis.runtime.permits import MemoryPermits
-from apis.runtime.store import Store
-from apis.gateway.idempotency import Idempotency
 from apis.runtime.records import Records
+from apis.runtime.store import Store
 from tests.gateway.bench import HERE, ISSUER, NOW, PASSWORD, PEOPLE, echo
 from tests.gateway.keys import Keys
 from tests.gateway.portal import TOKEN
@@ -51,6 +51,7 @@ POLICY = (
     .replace('bob: {password: "home:people.json"}', BOB)
     .replace("rate: 5/h, quota: 20/day", "rate: 60/min, quota: 20/day")
 ) + SECTION
+LEASE_S = 10.0
 
 
 class Host(Keys):
@@ -84,7 +85,8 @@ class Host(Keys):
             ISSUER, self.clock, self.limiter, MemoryPermits, self.tokens,
             AuthorizationServer(joined, known, self.tokens, self.store, self.uses),
             people, self.ready, self.log.append, self.decisions,
-            Idempotency(self.store, Records(), self.clock, LEASE_S), portal=Portal, store=self.store,
+            Idempotency(self.store, Records(), self.clock, LEASE_S),
+            portal=Portal, store=self.store,
         )  # fmt: skip
         compiled = msgspec.structs.replace(compiled, gateway=joined)
         return Front(compiled, dict.fromkeys(compiled.mounts, echo), edge)
