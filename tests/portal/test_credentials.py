@@ -8,7 +8,7 @@ import re
 import httpx
 import pytest
 from joserfc import jwt
-from joserfc.jwk import ECKey, OctKey, RSAKey
+from joserfc.jwk import ECKey, RSAKey
 
 from apis.gateway.client_authentication import ASSERTION
 from tests.gateway.bench import ISSUER
@@ -122,7 +122,7 @@ async def by_key(host: Host, client: str, jti: str) -> httpx.Response:
 PRIVATE = KEY.as_dict(private=True)
 OTHER_CURVE = ECKey.generate_key("P-384").as_dict(private=False)
 SHORT = RSAKey.generate_key(2048).as_dict(private=False) | {"n": "A" * 171}
-SHARED = OctKey.generate_key(256).as_dict(private=True)
+SHARED = {"kty": "oct", "k": "Ab0" * 14}
 
 
 @pytest.mark.parametrize(
