@@ -125,8 +125,7 @@ def documents_of(apis: Mapping[str, Api]) -> dict[str, Document]:
             app = _loaded(api.app)(None)
         else:
             continue
-        for major in api.versions:
-            made[f"{tier}/{name}/v{major}"] = document(app, tier, name, major)
+        made[f"{tier}/{name}/v{api.spoken}"] = document(app, tier, name, api.spoken)
     return made
 
 
