@@ -159,7 +159,7 @@ class Gateway:
         if SPANS.recorder is not None:
             SPANS.recorder.record(_span(exchange, scope, headers))
 
-    async def _serve(  # noqa: PLR0911 - each stage may refuse
+    async def _serve(  # noqa: C901, PLR0911 - each stage may refuse
         self,
         front: Front,
         scope: Scope,

@@ -10,8 +10,8 @@ import msgspec
 
 from apis.gateway.balancers import balancer_problems
 from apis.gateway.issuers import HOST, issuer_findings, parted, secure
-from apis.gateway.listeners import listener_problems
 from apis.gateway.lifecycle import version_findings
+from apis.gateway.listeners import listener_problems
 from apis.gateway.policy import (
     MODES,
     NAMED,

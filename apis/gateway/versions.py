@@ -141,9 +141,7 @@ def _inside(way: Way, scope: Scope, body: bytes | None) -> tuple[Scope, bytes | 
     """The request as it is asked inside, and its body where that is another."""
     parts = scope["path"].split("/")
     named = {
-        name[1:-1]: part
-        for name, part in zip(way.here, parts, strict=True)
-        if name.startswith("{")
+        name[1:-1]: part for name, part in zip(way.here, parts, strict=True) if name.startswith("{")
     }
     query = scope["query_string"]
     given = tuple(parse_qsl(query.decode(), keep_blank_values=True))

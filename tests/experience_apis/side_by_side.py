@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import httpx
 import msgspec
 from sqlalchemy import Connection
 
 from apis.gateway.documents import load_documents
+from apis.gateway.guard import ASGIApp
 from apis.runtime.clock import Clock
 from apis.runtime.cursors import Cursors
 from apis.runtime.engine import Engine
@@ -98,9 +99,7 @@ def happened() -> list[Event]:
         started = RunStarted(run_id=run_id, flow="deal_to_project", source=source)
         ready = ProjectActivated(project=project, run_id=run_id, records=records)
         told += [("run.started", started), ("project.activated", ready)]
-    held = ProjectChanged(
-        id="P-3", state="on_hold", source=Source("salesforce", "D-3"), run_id="r"
-    )
+    held = ProjectChanged(id="P-3", state="on_hold", source=Source("salesforce", "D-3"), run_id="r")
     told += [("work-item.opened", WorkItemOpened(item=item())), ("project.changed", held)]
     return [
         event_of(name, payload, id=f"e-{n}", source="/t", time=BEGAN + timedelta(minutes=n))
@@ -110,7 +109,9 @@ def happened() -> list[Event]:
 
 def projects() -> list[Project]:
     """What is announced."""
-    lines = (BudgetLine(name="Design", hours=Decimal(120), total=Money(Decimal("30000.10"), "EUR")),)
+    lines = (
+        BudgetLine(name="Design", hours=Decimal(120), total=Money(Decimal("30000.10"), "EUR")),
+    )
     full = Project(
         id="P-1",
         key="K-1",
@@ -121,9 +122,7 @@ def projects() -> list[Project]:
         customer=ALFA,
         billing_model="milestone",
         manager="kim@northline.example",
-        budget=Budget(
-            total=Money(Decimal("42800.10"), "EUR"), hours=Decimal("120.5"), lines=lines
-        ),
+        budget=Budget(total=Money(Decimal("42800.10"), "EUR"), hours=Decimal("120.5"), lines=lines),
         deal=Ref("01JDEAL0000000000000000000", "006A"),
         contract=Ref("01JCONTRACT000000000000000", None),
         region="emea",
@@ -151,7 +150,8 @@ def projects() -> list[Project]:
         id="P-3", key="K-3", name="Held", state="active", entity="DE", customer=ALFA, budget=yen
     )
     small = (
-        Project(id=f"S-{n}", name=f"Small {n}", state="active", entity="US") for n in range(PAGE + 1)
+        Project(id=f"S-{n}", name=f"Small {n}", state="active", entity="US")
+        for n in range(PAGE + 1)
     )
     return [full, little, held, *small]
 
@@ -200,7 +200,7 @@ class SideBySide(Bench):
             links={"kantata": "https://kantata.example/w/{external_id}"},
         )
         documents = load_documents(Path("contracts/published/openapi"))
-        super().__init__(home, policy, documents, app(runtime))
+        super().__init__(home, policy, documents, cast("ASGIApp", app(runtime)))
 
     async def get(
         self, version: int, path: str, query: dict[str, str] | None = None, client: str = "clerk"

@@ -10,12 +10,12 @@ import pytest
 
 from tests.experience_apis.side_by_side import (
     EXAMPLES,
-    ISSUER,
     POLICY,
     V1,
     Example,
     SideBySide,
 )
+from tests.gateway.bench import ISSUER
 
 FROZEN = EXAMPLES / "experience/delivery/v1"
 BROWNOUT = "sunset: 2027-06-30, brownouts: [{at: 2026-12-01T10:00Z, minutes: 30}]"
