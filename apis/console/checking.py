@@ -98,11 +98,6 @@ def idle(gateway: Gateway) -> Iterator[Finding]:
         if name not in used:
             yield ("plans", name), "it never applies: no client has this plan"
         yield from idle_quotas(plan_limits(name, plan, []))
-    for name, api in gateway.apis.items():
-        for major, version in api.versions.items():
-            if version.sunset and version.since and version.sunset <= version.since:
-                told = f"it ends on {version.sunset}, but is deprecated since {version.since}"
-                yield (*place_of(name), "versions", major, "sunset"), told
 
 
 def idle_quotas(windows: Named) -> Iterator[Finding]:
@@ -205,12 +200,11 @@ def api_problems(gateway: Gateway, name: str) -> Iterator[str]:
         place = f"{port.__module__.replace('.', '/')}.py: {port.__name__}"
         yield from differences(place, promised, served, name)
     documents = load_documents(DOCUMENTS)
-    for major in api.versions:
-        for target in (f"{name}/v{major}", f"system/{api.vendor}/v{major}"):
-            if target in documents:
-                told = documented(documents[target], target)
-                yield from differences(f"{DOCUMENTS / target}.json", told, served, name)
-                break
+    for target in (f"{name}/v{api.spoken}", f"system/{api.vendor}/v{api.spoken}"):
+        if target in documents:
+            told = documented(documents[target], target)
+            yield from differences(f"{DOCUMENTS / target}.json", told, served, name)
+            break
 
 
 def loaded_app(name: str, api: Api) -> tuple[type | None, App]:

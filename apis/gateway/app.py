@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
-from email.utils import format_datetime
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -38,6 +36,7 @@ from apis.gateway.guard import (
     not_allowed,
 )
 from apis.gateway.idempotency import KEY, Idempotency
+from apis.gateway.lifecycle import Extended, lives, never
 from apis.gateway.oauth import AuthorizationServer
 from apis.gateway.overload import Load
 from apis.gateway.own import METRICS_PATH, Inside, Metrics, Own, Pages, Ready
@@ -47,6 +46,7 @@ from apis.gateway.responses import Checked
 from apis.gateway.routes import Route
 from apis.gateway.tokens import Tokens
 from apis.gateway.trust import Rings, Trust
+from apis.gateway.versions import converted
 from apis.runtime.clock import Clock
 from apis.runtime.context import SCOPE_KEY, trace_id_of
 from apis.runtime.limits import Limiter
@@ -85,14 +85,16 @@ class Edge(NamedTuple):
     """Makes the pages for developers, where they are served."""
     store: Store | None = None
     """Where those who register themselves are kept."""
+    extended: Extended = never
+    """Which versions are served beyond their end, and to whom."""
 
 
 class Front:
     """All that follows from one policy; it is never changed, only replaced as a whole."""
 
     __slots__ = (
-        "admission", "clock", "decisions", "endings", "fields", "hosts", "idempotency",
-        "outside", "overloaded", "own", "pages", "policy", "targets",
+        "admission", "decisions", "fields", "hosts", "idempotency", "lives", "outside",
+        "overloaded", "own", "pages", "policy", "targets",
     )  # fmt: skip
 
     def __init__(self, policy: Policy, targets: Mapping[str, ASGIApp], edge: Edge) -> None:
@@ -100,17 +102,16 @@ class Front:
             msg = f"no target for {', '.join(missing)}"
             raise ValueError(msg)
         self.policy = policy
-        self.clock = edge.clock
         self.decisions = edge.decisions
         self.idempotency = edge.idempotency
         self.fields = edge.fields
-        self.targets = targets
+        self.targets = converted(targets, policy.mounts, policy.ways)
         vendors = {api.vendor for api in policy.gateway.apis.values() if api.vendor}
         self.outside = Outside(edge.issuer, vendors)
         self.overloaded = _with_ids(self.outside.refused(_OVERLOADED))
         self.hosts = allowed_hosts(edge.issuer, policy.gateway.hosts)
         self.pages = catalog_pages(policy, edge.issuer)
-        self.endings = {name: (at, told) for name, at, told in _endings(policy, edge.issuer)}
+        self.lives = lives(policy.mounts, edge.issuer, edge.clock.timestamp, edge.extended)
         trust = Trust(policy.gateway.issuers, edge.rings, edge.clock)
         counting = Counting(policy, edge.limiter, edge.permits, edge.clock)
         self.admission = Admission(policy, edge.tokens, edge.oauth.api_keys, trust, counting)
@@ -194,9 +195,9 @@ class Gateway:
         if mount is None:
             behind = front.admission, front.pages
             return await front.own.serve(scope, headers, receive, exchange, behind)
-        if (ending := front.endings.get(mount.target)) and front.clock.timestamp() > ending[0]:
-            exchange.target = mount.target
-            return ending[1]
+        life = front.lives.get(mount.target)
+        if life is not None and (refusal := life.begun(exchange)):
+            return refusal
         rest = "/" + parts[4] if len(parts) > 4 else "/"  # noqa: PLR2004 - what follows the version
         methods = mount.find(rest)
         if methods is None:
@@ -209,6 +210,8 @@ class Gateway:
         claims = await front.admission.admitted(route, headers, exchange)
         if isinstance(claims, Refusal):
             return claims
+        if life is not None and (refusal := life.allowed(exchange)):
+            return refusal
         child = _child(scope, mount.target, rest)
         body = await accepted(route.takes, child, headers, receive, exchange)
         if isinstance(body, Refusal):
@@ -274,20 +277,6 @@ def _with_ids(problem: Problem) -> bytes:
     """A problem document with room for its two ids."""
     document = msgspec.json.encode(problem).replace(b"%", b"%%")
     return document[:-1] + b',"request_id":"%b","trace_id":"%b"}'
-
-
-def _endings(policy: Policy, issuer: str) -> Iterator[tuple[str, float, Refusal]]:
-    """The versions that end, each with the last second of its last day and what is said then."""
-    for target, mount in policy.mounts.items():
-        if (day := mount.version.sunset) is not None:
-            last = datetime(day.year, day.month, day.day, 23, 59, 59, tzinfo=UTC)
-            headers: tuple[Header, ...] = (
-                (b"sunset", format_datetime(last, usegmt=True).encode()),
-            )
-            if mount.successor:
-                link = f'<{issuer}{mount.successor}>; rel="successor-version"'
-                headers = (*headers, (b"link", link.encode()))
-            yield target, last.timestamp(), Refusal("version-retired", headers=headers)
 
 
 def _child(scope: Scope, target: str, rest: str) -> Scope:

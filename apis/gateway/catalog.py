@@ -53,6 +53,8 @@ def _version(name: str, mount: Mount, issuer: str, page: str) -> dict[str, Any]:
         "status": state.status,
         "since": state.since,
         "sunset": state.sunset,
+        "brownouts": [{"at": each.at, "minutes": each.minutes} for each in state.brownouts],
+        "successor": issuer + mount.successor if mount.successor else None,
         "url": f"{issuer}/{mount.target}",
         "document": issuer + page,
         "operations": [

@@ -10,12 +10,14 @@ import msgspec
 
 from apis.gateway.balancers import balancer_problems
 from apis.gateway.issuers import HOST, issuer_findings, parted, secure
+from apis.gateway.lifecycle import version_findings
 from apis.gateway.listeners import listener_problems
 from apis.gateway.policy import (
     CATALOG,
     MODES,
     NAMED,
     OWN_SCOPES,
+    SERVED,
     Api,
     Client,
     ClientRows,
@@ -28,8 +30,10 @@ from apis.gateway.requests import Rules
 from apis.gateway.routes import Mount, Route, mount_of
 from apis.gateway.schemas import Schemas
 from apis.gateway.scopes import opening
+from apis.gateway.versions import Way, ways_of
 from apis.gateway.windows import Named, named, plan_limits, recording_problems
 from apis.runtime.typed_yaml import Finding, Place
+from contracts.conversions import CONVERSIONS, Majors
 
 REFERENCE = re.compile("^(env:|file:/|home:).")
 PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
@@ -44,12 +48,15 @@ class Policy(msgspec.Struct, frozen=True):
     mounts: dict[str, Mount]
     limits: dict[str, Named]
     """Per plan: its limits by their names in the `RateLimit` fields."""
+    ways: dict[str, dict[str, Way]] = {}
+    """Per older major that is served: how its operations are asked of the one spoken."""
 
 
 def compile_policy(
     gateway: Gateway,
     documents: Mapping[str, dict[str, Any]],
     compiled: dict[str, Schemas] | None = None,
+    conversions: Mapping[str, Majors] = CONVERSIONS,
 ) -> Policy:
     """Decide all that can be decided; PolicyError names every place that is wrong.
 
@@ -61,11 +68,13 @@ def compile_policy(
     found += [*_host_problems(gateway.hosts), *balancer_problems(gateway.balancers)]
     limits = {name: plan_limits(name, plan, found) for name, plan in gateway.plans.items()}
     mounts: dict[str, Mount] = {}
+    ways: dict[str, dict[str, Way]] = {}
     granted = set(OWN_SCOPES)
     for name, api in gateway.apis.items():
         found += _api_problems(name, api)
         found += _unknown_uses(name, api, gateway)
         mounts |= _mounts(name, api, schemas, found)
+        ways |= _ways(name, api, mounts, conversions.get(name, {}), found)
         granted |= _scopes_of(name, api, mounts, found)
     found += issuer_findings(gateway.issuers, gateway.plans, granted)
     for name, client in gateway.clients.items():
@@ -77,7 +86,7 @@ def compile_policy(
     if found:
         found.sort(key=lambda each: gateway.lines.of(each[0]))
         raise PolicyError([gateway.lines.told(*each) for each in found])
-    return Policy(gateway, mounts, limits)
+    return Policy(gateway, mounts, limits, ways)
 
 
 def _schemas(
@@ -239,15 +248,16 @@ def _mounts(
     }
     current = [major for major, version in api.versions.items() if version.status == "current"]
     mounts = {}
+    found += version_findings(name, api)
     for major, version in api.versions.items():
+        if version.status == "draft":
+            continue  # it is no promise yet, and served to nobody
         target = f"{name}/v{major}"
         document = documents.get(target) or documents.get(f"system/{api.vendor}/v{major}")
         if document is None:
             told = f"there is no published document {target}.json"
             found.append(((*place, "versions", major), told))
             continue
-        if version.status == "deprecated" and version.since is None:
-            found.append(((*place, "versions", major), "deprecated since when?"))
         newer = max((each for each in current if each > major), default=None)
         scopes = opening(api, document.document)
         opened = {each: (scopes.get(each), limits.get(each, ())) for each in scopes | limits}
@@ -260,14 +270,33 @@ def _mounts(
     return mounts
 
 
+def _ways(
+    name: str, api: Api, mounts: Mapping[str, Mount], majors: Majors, found: list[Finding]
+) -> dict[str, dict[str, Way]]:
+    """How each older major of ours that is served is asked of the one its app speaks."""
+    spoken, made = mounts.get(f"{name}/v{api.spoken}"), {}
+    for major, version in api.versions.items():
+        old = mounts.get(f"{name}/v{major}")
+        if api.foreign or spoken is None or old is spoken:
+            continue
+        if version.status not in SERVED or old is None:
+            continue
+        made[old.target], missing = ways_of(old, spoken, majors)
+        if missing:
+            told = f"contracts/conversions.py does not lead {', '.join(missing)} to v{api.spoken}"
+            found.append(((*place_of(name), "versions", major), told))
+    return made
+
+
 def _scopes_of(name: str, api: Api, mounts: Mapping[str, Mount], found: list[Finding]) -> set[str]:
     place = place_of(name)
     tier, _, connection = name.partition("/")
     system = {f"{connection}.read", f"{connection}.write"}
     granted = system if tier == "system" and not api.foreign else set(api.scopes)
-    if any(f"{name}/v{major}" not in mounts for major in api.versions):
+    served_now = [major for major, each in api.versions.items() if each.status != "draft"]
+    if any(f"{name}/v{major}" not in mounts for major in served_now):
         return granted  # its document is missing, which has been told
-    routes = [route for major in api.versions for _, route in mounts[f"{name}/v{major}"].routes]
+    routes = [route for major in served_now for _, route in mounts[f"{name}/v{major}"].routes]
     served = {route.operation for route in routes}
     found += [
         ((*place, "limits", operation), f"operation {operation} is not in {name}")

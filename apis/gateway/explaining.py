@@ -162,7 +162,14 @@ def _written(gateway: Gateway, place: Place) -> Any:
 
 def _of_version(row: Decided, rule: str, outcome: str, gateway: Gateway) -> Words:  # noqa: ARG001 - one shape
     api, _, version = (row.target or "").rpartition("/")
-    place = (*place_of(api), "versions", int(version.removeprefix("v") or 0), "sunset")
+    place: Place = (*place_of(api), "versions", int(version.removeprefix("v") or 0))
+    if rule == "version-brownout":
+        says = f"{version} of {api} rehearsed its end: its `brownouts` say when."
+        return says, (*place, "brownouts"), "move the client to the next version"
+    if rule == "version-blocked":
+        says = f"{version} of {api} is blocked: its `status` says so."
+        return says, (*place, "status"), "move the client to another version"
+    place = (*place, "sunset")
     says = f"{version} of {api} is no longer served: it ended on the day `sunset` says."
     return says, place, "move the client to the next version, or put the sunset off"
 

@@ -97,6 +97,14 @@ REFUSALS: dict[str, Row] = {
     "version-retired": Row(
         410, "This version is no longer served", "move to the version that `Link` or /catalog names"
     ),
+    "version-brownout": Row(
+        410,
+        "This version rehearses its end",
+        "move to the version that `Link` names; until then wait as long as `Retry-After` says",
+    ),
+    "version-blocked": Row(
+        403, "This version is blocked", "move to the version that `Link` or /catalog names"
+    ),
     "payload-too-large": Row(413, "The body is too large", "send less at once"),
     "uri-too-long": Row(414, "The address is too long", "send a shorter path or query"),
     "unsupported-media-type": Row(

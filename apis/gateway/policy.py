@@ -5,7 +5,7 @@ A mistake names its place: `gateway.yaml:5: plans.internal.rate: ...`; all are t
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
@@ -112,12 +112,34 @@ MODES = Modes("enforce", "enforce", "enforce", "off")
 """What holds where neither an API nor its version says anything."""
 
 
-class Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whether a major version is served, and until when."""
+Status = Literal["draft", "preview", "current", "deprecated", "retired", "blocked"]
+"""The states of a version, in the order of its life; any that is served may be blocked."""
+SERVED = frozenset({"preview", "current", "deprecated"})
 
-    status: Literal["current", "deprecated"] = "current"
+
+class Brownout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A rehearsal of the end: from then, for so long, a version answers as if it had ended."""
+
+    at: str
+    minutes: int
+
+    @property
+    def window(self) -> tuple[datetime, datetime]:
+        """From when until when; ValueError where that is no moment with its zone."""
+        start = datetime.fromisoformat(self.at)
+        if start.tzinfo is None:
+            msg = "a moment needs its zone"
+            raise ValueError(msg)
+        return start, start + timedelta(minutes=self.minutes)
+
+
+class Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether a major version is served, since when it is not advised, and until when."""
+
+    status: Status = "current"
     since: date | None = None
     sunset: date | None = None
+    brownouts: tuple[Brownout, ...] = ()
     modes: Modes = Modes()
     url: str | None = None
     document: str | None = None
@@ -164,6 +186,12 @@ class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     idempotency: Idempotency = Idempotency()
     modes: Modes = Modes()
     sizes: Sizes = Sizes()
+
+    @property
+    def spoken(self) -> int:
+        """The major that its app speaks: the newest that is more than a draft."""
+        ready = [major for major, version in self.versions.items() if version.status != "draft"]
+        return max(ready, default=max(self.versions, default=1))
 
     @property
     def foreign(self) -> bool:

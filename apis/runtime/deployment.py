@@ -150,7 +150,7 @@ class Deployment:
             told = f"{api} is not served here and THROUGHLINE_PEERS does not say where it is"
             remedy = f"say where: THROUGHLINE_PEERS={api}=http://<host>:<port>,..."
             raise Misconfigured("peer.unknown", told, remedy=remedy)
-        major = max(self.gateway.apis[api].versions)
+        major = self.gateway.apis[api].spoken
         return Remote(f"{peer.rstrip('/')}/{api}/v{major}", api, self.tokens, self._http)
 
     def mounts(self, policy: Gateway) -> dict[str, Asgi]:

@@ -20,7 +20,7 @@ from litestar.handlers import HTTPRouteHandler
 from apis.gateway.policy import Api, load_gateway
 from apis.gateway.scopes import opening
 from apis.runtime.app import PROBLEM, App
-from apis.runtime.openapi_terms import Terms, limit_headers, with_terms
+from apis.runtime.openapi_terms import Terms, limit_headers, retold, with_terms
 from contracts.errors import Problem
 
 PUBLISHED = Path("contracts/published/openapi")
@@ -133,10 +133,14 @@ def documents_of(apis: Mapping[str, Api]) -> dict[str, Document]:
             app, about = _loaded(api.app)(None), _about(api.app)
         else:
             continue
+        plain = document(app, tier, name, api.spoken)
+        scopes = scopes_of(tier, name, api, plain)
         for major, version in api.versions.items():
-            plain = document(app, tier, name, major)
-            terms = Terms(about, api, version, scopes_of(tier, name, api, plain))
-            made[f"{tier}/{name}/v{major}"] = document(app, tier, name, major, terms)
+            terms, target = Terms(about, api, version, scopes), f"{tier}/{name}/v{major}"
+            if major == api.spoken:
+                made[target] = document(app, tier, name, major, terms)
+            elif (frozen := PUBLISHED / f"{target}.json").exists():
+                made[target] = retold(json.loads(frozen.read_bytes()), terms)
     return made
 
 

@@ -69,6 +69,11 @@ def with_terms(made: Document, terms: Terms) -> Document:
     return with_bounds(made)
 
 
+def retold(frozen: Document, terms: Terms) -> Document:
+    """The document of an older major: its promises as they are, and what became of the version."""
+    return frozen | {"info": frozen["info"] | info_of(terms, frozen["info"])}
+
+
 def info_of(terms: Terms, info: Document) -> Document:
     """Whose API it is, for whom, how secret, how well served, and until when."""
     api, version = terms.api, terms.version

@@ -26,11 +26,11 @@ async def list_projects(
     reads: Read,
     entity: FromQuery[str | None] = None,
     in_state: Annotated[ProjectState | None, QueryParameter(name="state")] = None,
-    customer: FromQuery[str | None] = None,
+    customer_id: FromQuery[str | None] = None,
     cursor: FromQuery[str | None] = None,
 ) -> ProjectPage:
     """Projects, the last activated first."""
-    wanted = Wanted(entity=entity, state=in_state, customer=customer, cursor=cursor)
+    wanted = Wanted(entity=entity, state=in_state, customer=customer_id, cursor=cursor)
     return await reads.projects(wanted)
 
 
@@ -52,4 +52,4 @@ ROUTES: list[ControllerRouterHandler] = [list_projects, get_project, get_project
 def app(runtime: Runtime) -> App:
     """The API of delivery; what it reads is made per request, for who asks."""
     made = {"reads": lambda: Reads(runtime.store, caller().rows, runtime.links, runtime.cursors)}
-    return make_app("Delivery", version="1.0.0", routes=ROUTES, dependencies=made)
+    return make_app("Delivery", version="2.0.0", routes=ROUTES, dependencies=made)

@@ -118,7 +118,7 @@ def health_of(connection: Connection, name: str, rows: Rows | None) -> ProjectHe
         state=row.state,
         on_hold=on_hold(items, as_of) if row.state == "on_hold" else None,
         budget=budget,
-        burn=Burn(total=zero, hours=Decimal(0), entries=0, as_of=as_of),
+        burn=Burn(amount=zero, hours=Decimal(0), entries=0, as_of=as_of),
         open_work_items=tuple(open_item(item) for item in items),
         as_of=as_of,
     )
@@ -188,7 +188,7 @@ def summary(row: Any) -> ProjectSummary:
         customer=told.customer,
         billing_model=told.billing_model,
         budget=told.budget.total if told.budget else None,
-        manager=told.manager,
+        project_manager=told.manager,
         starts_on=told.starts_on,
         ends_on=told.ends_on,
         activated_at=datetime.fromisoformat(row.activated_at),
@@ -199,7 +199,18 @@ def detail(row: Any, links: dict[str, str]) -> ProjectDetail:
     """A project with all that delivery sees of it."""
     told = project(row)
     return ProjectDetail(
-        summary=summary(row),
+        id=row.id,
+        key=told.key,
+        number=told.number,
+        name=told.name,
+        state=row.state,
+        entity=told.entity,
+        customer=told.customer,
+        billing_model=told.billing_model,
+        project_manager=told.manager,
+        starts_on=told.starts_on,
+        ends_on=told.ends_on,
+        activated_at=datetime.fromisoformat(row.activated_at),
         budget=told.budget,
         deal=told.deal,
         contract=told.contract,

@@ -34,7 +34,7 @@ class ProjectSummary(msgspec.Struct, frozen=True, kw_only=True):
     customer: Ref | None = None
     billing_model: BillingModel | None = None
     budget: Money | None = None
-    manager: str | None = None
+    project_manager: str | None = None
     starts_on: date | None = None
     ends_on: date | None = None
     activated_at: Moment
@@ -50,7 +50,18 @@ class ProjectPage(msgspec.Struct, frozen=True, kw_only=True):
 class ProjectDetail(msgspec.Struct, frozen=True, kw_only=True):
     """A project with its work breakdown, its milestones and what it is in each system."""
 
-    summary: ProjectSummary
+    id: str
+    key: str | None = None
+    number: str | None = None
+    name: str
+    state: ProjectState
+    entity: str | None = None
+    customer: Ref | None = None
+    billing_model: BillingModel | None = None
+    project_manager: str | None = None
+    starts_on: date | None = None
+    ends_on: date | None = None
+    activated_at: Moment
     budget: Budget | None = None
     deal: Ref | None = None
     contract: Ref | None = None
@@ -68,7 +79,7 @@ class ProjectDetail(msgspec.Struct, frozen=True, kw_only=True):
 class Burn(msgspec.Struct, frozen=True, kw_only=True):
     """What was used of the budget, from so many time entries; without any it is zero."""
 
-    total: Money | None = None
+    amount: Money | None = None
     hours: Decimal
     entries: int
     as_of: Moment

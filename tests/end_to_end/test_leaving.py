@@ -20,7 +20,7 @@ TOKEN = (
     b"POST /oauth/token HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n" % len(FORM)
 )
-PATH = "/experience/delivery/v1/projects"
+PATH = "/experience/delivery/v2/projects"
 CLIENTS = 8
 
 

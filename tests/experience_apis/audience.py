@@ -8,7 +8,7 @@ from tests.firm import Firm
 from tests.systems import Deal
 
 OPERATIONS = "/experience/operations/v1"
-DELIVERY = "/experience/delivery/v1"
+DELIVERY = "/experience/delivery/v2"
 
 
 async def journey(firm: Firm, name: str, *states: str, by: str = "demo") -> dict[str, Any]:

@@ -324,7 +324,8 @@ def published() -> Iterator[Operation]:
     """The same, read from the documents of both tiers."""
     for place in sorted(PUBLISHED.glob("*/*/v*.json")):
         tier, api = place.parts[-3:-1]
-        if tier in ("process", "experience"):
+        newer = place.with_stem(f"v{int(place.stem[1:]) + 1}")
+        if tier in ("process", "experience") and not newer.exists():
             document = json.loads(place.read_bytes())
             for template, methods in document["paths"].items():
                 path = template.removeprefix(f"/{tier}/{api}/{place.stem}")

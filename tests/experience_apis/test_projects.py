@@ -29,9 +29,9 @@ async def test_any_id_finds_the_project_with_what_it_is_in_each_system(
 
     found = await project(firm, made.id)
 
-    told = found["summary"]
+    told = found
     assert (told["key"], told["entity"], told["state"]) == (made.key, "DE", "active")
-    assert told["budget"] == {"amount": "42800.00", "currency": "EUR"}
+    assert told["budget"]["total"] == {"amount": "42800.00", "currency": "EUR"}
     assert (told["starts_on"], told["activated_at"]) == ("2026-03-02", run["ended_at"])
     assert ([t["name"] for t in found["tasks"]], len(found["milestones"])) == (["Blueprint"], 1)
     assert [(each["system"], each["external_id"]) for each in found["records"]] == [
@@ -39,7 +39,7 @@ async def test_any_id_finds_the_project_with_what_it_is_in_each_system(
         ("netsuite", made.job),
     ]
     for name in (made.key, made.workspace, made.job, made.number):
-        assert (await project(firm, name))["summary"]["id"] == made.id
+        assert (await project(firm, name))["id"] == made.id
 
 
 async def test_projects_are_listed_by_entity_state_and_customer(firm: Firm, store: Store) -> None:
@@ -51,7 +51,7 @@ async def test_projects_are_listed_by_entity_state_and_customer(firm: Firm, stor
         answer = await firm.call("GET", f"{DELIVERY}/projects", params=asked)
         return [each["id"] for each in answer.raise_for_status().json()["items"]]
 
-    assert made.id in await ids(customer=run["result"]["customer"]["id"])
+    assert made.id in await ids(customer_id=run["result"]["customer"]["id"])
     assert made.id in await ids(entity="UK", state="active")
     assert made.id not in await ids(entity="US")
     assert made.id not in await ids(entity="UK", state="cancelled")
@@ -61,7 +61,7 @@ async def test_a_long_list_comes_in_pages(firm: Firm, store: Store) -> None:
     run = await firm.run_of(firm.salesforce.wins_deal())
     made = [await activates_project(store, run) for _ in range(51)]
     await project(firm, made[-1].id)
-    asked = {"customer": run["result"]["customer"]["id"]}
+    asked = {"customer_id": run["result"]["customer"]["id"]}
 
     first = (await firm.call("GET", f"{DELIVERY}/projects", params=asked)).json()
     rest = await firm.call("GET", f"{DELIVERY}/projects", params=asked | {"cursor": first["next"]})
@@ -82,7 +82,7 @@ async def test_a_healthy_project_has_its_budget_and_has_burnt_nothing_yet(
 
     assert health["budget"]["total"] == {"amount": "42800.00", "currency": "USD"}
     assert health["burn"] == {
-        "total": {"amount": "0.00", "currency": "USD"},
+        "amount": {"amount": "0.00", "currency": "USD"},
         "hours": "0",
         "entries": 0,
         "as_of": run["ended_at"],
@@ -124,7 +124,7 @@ async def test_a_project_whose_run_was_abandoned_is_cancelled(firm: Firm, store:
     await announce(store, "process", "project.changed", told, run)
 
     async def look() -> dict[str, Any]:
-        return (await project(firm, made.id))["summary"]
+        return await project(firm, made.id)
 
     assert (await firm.see(look, lambda seen: seen["state"] != "active"))["state"] == "cancelled"
 

@@ -12,7 +12,7 @@ LISTINGS = [
     f"{PROCESS}/backfills",
     ITEMS,
     "/experience/operations/v1/work-items",
-    "/experience/delivery/v1/projects",
+    "/experience/delivery/v2/projects",
 ]
 
 
