@@ -32,6 +32,7 @@ NEXT: dict[str, frozenset[str]] = {
 }
 """What may follow a state; a version is blocked in any state but `retired`, and goes on from it."""
 INSTEAD = {
+    "draft": "nobody was promised anything: leave it out, or make it a preview or current",
     "preview": "callers know it: make it current, or deprecate it first",
     "current": "callers rely on it: deprecate it first, with a sunset",
     "deprecated": "callers rely on it until its sunset: leave it deprecated, or make it current",
@@ -184,7 +185,8 @@ def _step(place: Place, old: State, new: Version, today: date) -> Iterator[Findi
             told = f"until {old.sunset}" if old.sunset else "and has no sunset yet: name it first"
             yield at, f"deprecated -> retired: it is promised {told}"
             return
-        if _over(old, today) and (new.status == "current" or new.sunset != old.sunset):
+        over = _over(old, today) and new.status != "retired"
+        if over and (new.status == "current" or new.sunset != old.sunset):
             told = f"it ended on {old.sunset}: retire it, or give a client more time by"
             yield at, f"{told} `throughline versions extend`"
             return
