@@ -14,10 +14,13 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
+from apis.gateway.compiled import compile_policy
+from apis.gateway.documents import load_documents
 from apis.gateway.policy import Gateway, PolicyError, load_gateway
 from apis.gateway.version_states import Lives, grace_findings, states
 from apis.runtime.audit import AUDIT
 from apis.runtime.migrations import lift
+from apis.runtime.serving import DOCUMENTS
 from apis.runtime.store import Store
 from tests.gateway.bench import GATEWAY, NOW
 
@@ -130,3 +133,10 @@ def test_two_gateways_that_start_at_once_record_a_change_once(store: Store, stor
     assert (first.actor, first.action) == ("operator", "version.changed")
     assert json.loads(first.detail) == {"before": None, "after": {"status": "current"}}
     assert json.loads(second.detail) == {"before": {"status": "current"}, "after": ENDING}
+
+
+def test_a_served_version_that_nothing_leads_on_from_keeps_the_gateway_from_starting() -> None:
+    sample = load_gateway(Path("gateway.yaml").read_text())
+
+    with pytest.raises(PolicyError, match=r"does not lead .*getProject.* to v2"):
+        compile_policy(sample, load_documents(DOCUMENTS), conversions={})
