@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ from apis.runtime.typed_yaml import plain_yaml
 
 ROWS = yaml.safe_load(Path("tests/console/unsafe.yaml").read_text())
 Edits = dict[str, Any]
+yaml.SafeDumper.add_representer(Decimal, lambda out, value: out.represent_float(float(value)))
 
 
 def read(name: str) -> Any:
     """A file of ours as its members, without its lines."""
-    return msgspec.to_builtins(plain_yaml(name, Path(name).read_text())[0])
+    plain = plain_yaml(name, Path(name).read_text())[0]
+    return msgspec.to_builtins(plain, builtin_types=(Decimal,))
 
 
 class Safe:
@@ -35,6 +38,7 @@ class Safe:
         self.home.mkdir(mode=0o700)
         (folder / "heads").mkdir()
         self.policy = read("gateway.yaml")
+        del self.policy["portal"]
         self.policy |= {"people": {}, "listeners": {"all": self._listener()}}
         self.policy["plans"] = {"internal": {"rate": "6000/min"}}
         self.policy["clients"] = {

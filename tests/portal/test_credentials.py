@@ -122,7 +122,7 @@ async def by_key(host: Host, client: str, jti: str) -> httpx.Response:
 PRIVATE = KEY.as_dict(private=True)
 OTHER_CURVE = ECKey.generate_key("P-384").as_dict(private=False)
 SHORT = RSAKey.generate_key(2048).as_dict(private=False) | {"n": "A" * 171}
-SHARED = {"kty": "oct", "k": "Ab0" * 14}
+SHARED = {"kty": "oct", "k": "Ab0" * 14 + "A"}
 
 
 @pytest.mark.parametrize(
