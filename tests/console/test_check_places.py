@@ -267,11 +267,11 @@ GATEWAY = [
         "clients.demo.scopes: no API grants runs.stop",
     ),
     ("1: {status", "7: {status", "versions.7: there is no published document process/deal-to-pro"),
-    ("      vendor: salesforce\n", "", "apis.system.salesforce: `vendor` is missing"),
+    ("    salesforce:\n      vendor: salesforce\n", "    salesforce:\n", "`vendor` is missing"),
     ("vendor: salesforce\n", "vendor: acme\n", "apis.system.salesforce.vendor: acme, but salesf"),
     (
         "vendor: salesforce\n",
-        "vendor: salesforce\n      app: 'a:b'\n",
+        "vendor: salesforce\n«      app: 'a:b'\n",
         "app: this belongs to other",
     ),
     (
