@@ -62,7 +62,7 @@ def called(house: House, client: str, secret: str) -> requests.Response:
     if given.status_code != 200:
         return given
     bearer = {"Authorization": f"Bearer {given.json()['access_token']}"}
-    return requests.get(f"{house.url}/experience/delivery/v1/projects", headers=bearer, timeout=10)
+    return requests.get(f"{house.url}/experience/delivery/v2/projects", headers=bearer, timeout=10)
 
 
 def test_a_newcomer_goes_from_nothing_to_a_granted_application(
