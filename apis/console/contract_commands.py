@@ -139,6 +139,8 @@ def consumers(days: int, *, deprecated: bool, as_json: bool, **wanted: str | Non
     from apis.console import contract_consumers as users  # noqa: PLC0415 - as above
 
     found = users.consumers(_settings(), users.Wanted(**wanted, days=days), _now())
+    if not found and (api := wanted["api"]):
+        users.known_api(_settings(), api)
     if deprecated:
         found = users.of_deprecated(_settings(), found)
     if as_json:
