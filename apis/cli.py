@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from apis.console.contract_commands import contracts
+from apis.console.version_commands import versions
 from apis.runtime import log
 from apis.runtime.clock import Clock, simulated_clock_url
 from apis.runtime.pids import free_number, may_listen, pid_file
@@ -72,6 +73,7 @@ def main() -> None:
 
 
 main.add_command(contracts)
+main.add_command(versions)
 
 
 @main.command()

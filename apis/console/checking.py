@@ -12,6 +12,7 @@ from typing import Any
 from litestar.routes import HTTPRoute
 
 from apis.console.connecting import connection_findings
+from apis.console.versions import known_states
 from apis.gateway.compiled import compile_policy
 from apis.gateway.documents import foreign_documents, load_documents
 from apis.gateway.issuers import Rule
@@ -21,6 +22,7 @@ from apis.gateway.policy import (
     PolicyError,
     place_of,
 )
+from apis.gateway.version_states import grace_findings, transition_findings
 from apis.gateway.windows import Named, plan_limits
 from apis.runtime.app import App, make_app
 from apis.runtime.clock import Clock
@@ -57,6 +59,9 @@ def configured(settings: Settings) -> tuple[Gateway | None, list[str]]:
     found += more
     if gateway is not None:
         found += gateway_problems(gateway, settings.gateway.parent)
+        states, today = known_states(settings), Clock().now().date()
+        lives = [*transition_findings(gateway, states, today), *grace_findings(gateway, states)]
+        found += [gateway.lines.told(*each) for each in dict.fromkeys(lives)]
     if known is not None:
         metadata, lines = known
         rows = [*metadata_findings(metadata, Clock().now().date()), *connection_findings(metadata)]

@@ -24,7 +24,7 @@ SHOWN = 12
 """Clients of a change that are named in a line."""
 
 
-def _me() -> str:
+def me() -> str:
     """Who is signed in on this machine; a container may know nobody."""
     try:
         return getpass.getuser()
@@ -46,7 +46,7 @@ def check(*, as_json: bool) -> None:
     from apis.console.contract_checks import checked  # noqa: PLC0415 - only this command needs it
     from apis.console.contract_diffs import compared  # noqa: PLC0415 - as above
 
-    found, gate = checked(_settings()), compared(_now().date())
+    found, gate = checked(settings_here()), compared(moment().date())
     if as_json:
         _json({"findings": found, "refused": gate.refused, "stale": gate.stale})
     else:
@@ -68,7 +68,7 @@ def diff(old: str | None, new: str | None, *, as_json: bool) -> None:
     """What changed: of two files, or of `<tier>/<api>/v<n>` (all, if none) since its release."""
     from apis.console.contract_diffs import compared, of_files  # noqa: PLC0415 - as above
 
-    today = _now().date()
+    today = moment().date()
     if old and new:
         found = of_files(Path(old), Path(new), today)
     else:
@@ -89,7 +89,7 @@ def diff(old: str | None, new: str | None, *, as_json: bool) -> None:
 @contracts.command()
 @click.argument("fingerprint")
 @click.option("--reason", required=True, help="Why it may break callers all the same.")
-@click.option("--by", default=_me, help="Who approves (who is signed in here).")
+@click.option("--by", default=me, help="Who approves (who is signed in here).")
 def approve(fingerprint: str, reason: str, by: str) -> None:
     """Let exactly one breaking change be; who used what it takes away is kept with it."""
     from apis.console import contract_consumers as users  # noqa: PLC0415 - as above
@@ -97,9 +97,9 @@ def approve(fingerprint: str, reason: str, by: str) -> None:
 
     if not reason.strip():
         raise click.UsageError("--reason says why")
-    now = _now()
+    now = moment()
     change = diffs.breaking_change(now.date(), fingerprint)
-    consumers = users.affected(_settings(), change, now)
+    consumers = users.affected(settings_here(), change, now)
     diffs.approve(
         diffs.Approval(
             fingerprint=fingerprint,
@@ -123,7 +123,7 @@ def release(targets: tuple[str, ...]) -> None:
     """Keep documents as released, all if none is named; from then on they bind."""
     from apis.console import contract_diffs as diffs  # noqa: PLC0415 - as above
 
-    for name in diffs.release(_now().date(), *targets):
+    for name in diffs.release(moment().date(), *targets):
         click.echo(name)
 
 
@@ -138,11 +138,11 @@ def consumers(days: int, *, deprecated: bool, as_json: bool, **wanted: str | Non
     """Which client used which operation and field of which version, last when."""
     from apis.console import contract_consumers as users  # noqa: PLC0415 - as above
 
-    found = users.consumers(_settings(), users.Wanted(**wanted, days=days), _now())
+    found = users.consumers(settings_here(), users.Wanted(**wanted, days=days), moment())
     if not found and (api := wanted["api"]):
-        users.known_api(_settings(), api)
+        users.known_api(settings_here(), api)
     if deprecated:
-        found = users.of_deprecated(_settings(), found)
+        found = users.of_deprecated(settings_here(), found)
     if as_json:
         _json(found)
         return
@@ -158,7 +158,7 @@ def can_retire(target: str, *, as_json: bool) -> None:
     """Whether a version may go: nobody used it in 90 days, or who did agreed in writing."""
     from apis.console import contract_consumers as users  # noqa: PLC0415 - as above
 
-    found = users.can_retire(_settings(), target, _now())
+    found = users.can_retire(settings_here(), target, moment())
     if as_json:
         _json(msgspec.structs.asdict(found) | {"may_go": found.may_go})
     else:
@@ -174,16 +174,17 @@ def can_retire(target: str, *, as_json: bool) -> None:
 @click.argument("client")
 @click.argument("target")
 @click.option("--reason", required=True, help="Where and when the client wrote it.")
-@click.option("--by", default=_me, help="Who records it (who is signed in here).")
+@click.option("--by", default=me, help="Who records it (who is signed in here).")
 def consent(client: str, target: str, reason: str, by: str) -> None:
     """Keep that a client agreed in writing that a version goes."""
     from apis.console import contract_consumers as users  # noqa: PLC0415 - as above
 
-    told = users.consent(_settings(), client, target, reason=reason, by=by, now=_now())
+    told = users.consent(settings_here(), client, target, reason=reason, by=by, now=moment())
     click.echo(told)
 
 
-def _settings() -> Settings:
+def settings_here() -> Settings:
+    """The settings of this environment; UsageError where they cannot be used."""
     try:
         return Settings.from_env(os.environ)
     except (ValueError, OSError) as error:
@@ -191,7 +192,8 @@ def _settings() -> Settings:
         raise click.UsageError(told) from error
 
 
-def _now() -> datetime:
+def moment() -> datetime:
+    """Now, by the clock of this environment."""
     from apis.console.auditing import present  # noqa: PLC0415 - as above
 
     return asyncio.run(present())

@@ -19,6 +19,7 @@ from apis.gateway.catalog import catalog_pages
 from apis.gateway.compiled import Policy
 from apis.gateway.counting import Counting
 from apis.gateway.decisions import Decisions
+from apis.gateway.endings import endings
 from apis.gateway.exchange import PROBLEM, Exchange, Outside
 from apis.gateway.explaining import Explaining
 from apis.gateway.fields import FieldUses
@@ -93,7 +94,7 @@ class Front:
     """All that follows from one policy; it is never changed, only replaced as a whole."""
 
     __slots__ = (
-        "admission", "decisions", "fields", "hosts", "idempotency", "lives", "outside",
+        "admission", "decisions", "endings", "fields", "hosts", "idempotency", "lives", "outside",
         "overloaded", "own", "pages", "policy", "targets",
     )  # fmt: skip
 
@@ -112,6 +113,7 @@ class Front:
         self.hosts = allowed_hosts(edge.issuer, policy.gateway.hosts)
         self.pages = catalog_pages(policy, edge.issuer)
         self.lives = lives(policy.mounts, edge.issuer, edge.clock.timestamp, edge.extended)
+        self.endings = endings(policy.mounts, edge.issuer)
         trust = Trust(policy.gateway.issuers, edge.rings, edge.clock)
         counting = Counting(policy, edge.limiter, edge.permits, edge.clock)
         self.admission = Admission(policy, edge.tokens, edge.oauth.api_keys, trust, counting)
@@ -122,7 +124,9 @@ class Front:
     def note(
         self, route: Route, scope: Scope, headers: Mapping[bytes, bytes], exchange: Exchange
     ) -> None:
-        """Remember which fields a call uses."""
+        """Remember which fields a call uses; the answer tells which of them are to go."""
+        if self.endings and (ending := self.endings.get((route.target, route.operation))):
+            ending.used(exchange, scope["query_string"], headers)
         if self.fields is not None and route.fields is not None:
             who = exchange.client or "", route.target, route.operation
             self.fields.note(route.fields, who, (scope["query_string"], exchange.said, headers))
@@ -207,6 +211,8 @@ class Gateway:
             return not_allowed(methods)
         exchange.target, exchange.operation = route.target, route.operation
         exchange.foreign = route.takes.rules.foreign
+        if front.endings and (ending := front.endings.get((route.target, route.operation))):
+            ending.begun(exchange)
         claims = await front.admission.admitted(route, headers, exchange)
         if isinstance(claims, Refusal):
             return claims

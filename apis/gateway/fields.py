@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from datetime import date
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import sqlalchemy as sa
@@ -18,7 +19,7 @@ from apis.gateway.schemas import Schemas
 from apis.runtime.clock import Clock
 from apis.runtime.log import get_logger
 from apis.runtime.store import Store, put_all, table
-from contracts.changes import escaped
+from contracts.changes import escaped, sunset_of
 
 EVERY_S = 0.5
 HOUR_S = 3_600.0
@@ -40,14 +41,31 @@ FIELDS = table(
 )
 
 
+class Ending(NamedTuple):
+    """Since when something is deprecated, and on which day it ends, where that is told."""
+
+    since: date | None
+    sunset: date | None
+
+
+def ending_of(told: Mapping[str, Any]) -> Ending:
+    """What a document says of something that it marks deprecated; no day counts as none."""
+    try:
+        since = date.fromisoformat(str(told.get("x-since", ""))[:10])
+    except ValueError:
+        since = None
+    return Ending(since, sunset_of(dict(told)))
+
+
 class Member:
     """A place in a body, and the members that the document has there."""
 
-    __slots__ = ("deprecated", "members", "name", "rest")
+    __slots__ = ("ending", "members", "name", "rest")
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.deprecated = False
+        self.ending: Ending | None = None
+        """Where it is deprecated."""
         self.members: dict[str, Member] = {}
         self.rest: Member | None = None
         """What every other member is."""
@@ -62,14 +80,14 @@ class Fields:
         self.query: dict[str, str] = {}
         self.headers: tuple[tuple[bytes, str], ...] = ()
         self.body = Member("body:")
-        self.deprecated: set[str] = set()
+        self.deprecated: dict[str, Ending] = {}
         at, item = schemas.find("paths", template)
         place, body = schemas.find(*at, method, "requestBody")
         for way, within in ((at, item), schemas.find(*at, method)):
             for index in range(len(within.get("parameters", ()))):
                 _, told = schemas.find(*way, "parameters", str(index))
                 if told.get("deprecated"):
-                    self.deprecated.add(f"{told['in']}:{told['name']}"[:MOST])
+                    self.deprecated[f"{told['in']}:{told['name']}"[:MOST]] = ending_of(told)
                 if told["in"] == "query":
                     self.query[told["name"]] = f"query:{told['name']}"[:MOST]
                 elif told["in"] == "header" and told.get("deprecated"):
@@ -104,8 +122,9 @@ def _grown(
     for name, told in schema.get("properties", {}).items():
         _grown_into(member, name, schemas, ((*place, "properties", name), above))
         inner = schemas.find(*place, "properties", name)[1]
-        if isinstance(told, dict) and (told.get("deprecated") or inner.get("deprecated")):
-            member.members[name].deprecated = True
+        for each in (inner, told):
+            if isinstance(each, dict) and each.get("deprecated"):
+                member.members[name].ending = ending_of(each)
     if isinstance(schema.get("additionalProperties"), dict):
         _grown_into(member, "*", schemas, ((*place, "additionalProperties"), above))
 
@@ -130,12 +149,12 @@ def _grown_into(
         _grown(inner, schemas, place, above)
 
 
-def _ending(member: Member, met: set[int]) -> set[str]:
-    """The names of a member and those inside it that are deprecated."""
+def _ending(member: Member, met: set[int]) -> dict[str, Ending]:
+    """A member and those inside it that are deprecated, by their names."""
     if id(member) in met:
-        return set()
+        return {}
     met.add(id(member))
-    found = {member.name} if member.deprecated else set()
+    found = {member.name: member.ending} if member.ending else {}
     for inner in (*member.members.values(), *([member.rest] if member.rest else [])):
         found |= _ending(inner, met)
     return found
@@ -213,7 +232,7 @@ class FieldUses:
         body, others = seen
         fresh: set[str] = set()
         if query:
-            fresh |= _in_query(query, fields.query)
+            fresh |= in_query(query, fields.query)
         for header, told in fields.headers:
             if header in headers:
                 fresh.add(told)
@@ -242,7 +261,7 @@ class FieldUses:
             log.warning("field-uses.unwritten", error=type(error).__name__)
 
 
-def _in_query(query: bytes, known: Mapping[str, str]) -> set[str]:
+def in_query(query: bytes, known: Mapping[str, str]) -> set[str]:
     """The parameters of a query; their names may be written with escapes."""
     if b"%" not in query and b"+" not in query:
         parts = query.decode("latin-1").split("&")

@@ -18,8 +18,6 @@ from apis.runtime.typed_yaml import Finding, Place
 
 RETIRED = Refusal("version-retired")
 BLOCKED = Refusal("version-blocked")
-GRACE = {True: 180, False: 30}
-"""How many days lie between deprecation and sunset, of a version that was stable or was not."""
 LONGEST = 24 * 60
 """Minutes: a brown-out is a rehearsal, not the end."""
 Extended = Callable[[str, str | None], bool]

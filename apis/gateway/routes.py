@@ -101,7 +101,8 @@ def mount_of(  # noqa: PLR0917 - all of it was decided by the caller
             try:
                 takes = takes_of(schemas, template, method, rules)
                 gives = gives_of(schemas, template, method, rules)
-                fields = Fields(schemas, template, method)
+                off = rules.modes.requests == "off"
+                fields = None if off else Fields(schemas, template, method)
             except ValueError as error:
                 found.append(f"{method.upper()} {template}: {error}")
                 takes, gives, fields = Takes(rules), None, None

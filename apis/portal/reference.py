@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC
 from functools import cache
 
 from apis.gateway.bodies import Sizes
 from apis.gateway.guard import JSON, REFUSALS, Refusal
+from apis.gateway.policy import Brownout
 from apis.portal.asking import Asked, Reply, Routes
 from apis.portal.changelog import inline
 from apis.portal.console import console, trial
@@ -103,7 +105,21 @@ def _leaving(release: Release) -> Html | None:
     ends = f" and ends on {version.sunset}" if version.sunset else ""
     to = release.mount.successor
     next_ = [" Move to ", a(f"{ROOT}/apis{to}", e("code", to)), "."] if to else None
-    return notice("warn", e("p", f"This version is deprecated since {version.since}{ends}.", next_))
+    told = f"This version is deprecated since {version.since}{ends}."
+    return notice("warn", [e("p", told, next_), _rehearsals(version.brownouts)])
+
+
+def _rehearsals(brownouts: Iterable[Brownout]) -> Html | None:
+    """When it answers as if it had ended."""
+    windows = sorted(
+        tuple(each.astimezone(UTC) for each in brownout.window) for brownout in brownouts
+    )
+    if not windows:
+        return None
+    told = "It rehearses its end: in these times it answers 410 "
+    times = [f"{start:%F %H:%M} to {end:%F %H:%M} UTC" for start, end in windows]
+    ended = e("p", told, e("code", "version-brownout"), ".")
+    return joined([ended, e("ul", [e("li", each) for each in times])])
 
 
 def _about(entry: Entry, release: Release) -> Html:

@@ -29,6 +29,8 @@ OWNERS = (
     "apis.gateway.own",
     "apis.gateway.fields",
     "apis.gateway.consents",
+    "apis.gateway.extensions",
+    "apis.gateway.version_states",
     "apis.portal.app",
     "apis.runtime.writes",
     "apis.runtime.restores",

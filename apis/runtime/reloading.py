@@ -20,21 +20,24 @@ Marks = tuple[tuple[int, int, int] | None, ...]
 
 
 class Reloading:
-    """Looks at the policy file and at the secrets it names; `front` makes all that follows."""
+    """Looks at the policy file and at the secrets it names; `front` makes all that follows.
+
+    `take` is told what is served from now on, and may refuse it; `files` are home and policy.
+    """
 
     def __init__(
         self,
         gateway: Gateway,
         policy: Policy,
-        home: Path,
-        file: Path,
+        files: tuple[Path, Path],
         front: Callable[[Policy], Front],
+        take: Callable[[Policy], None],
     ) -> None:
         self._gateway = gateway
         self._policy = policy
-        self._home = home
-        self._file = file
+        self._home, self._file = files
         self._front = front
+        self._take = take
         self._files = self._named(policy)
         self._taken = self._seen = _marks(self._files)
         self.mistakes: list[str] = []
@@ -57,6 +60,7 @@ class Reloading:
         try:
             policy = self._read()
             front = self._front(policy)
+            self._take(policy)
         except Exception as error:  # noqa: BLE001 - whatever they hold, the old policy serves on
             told = error.detail if isinstance(error, Misconfigured) else repr(error)
             self.mistakes = told.splitlines()

@@ -18,6 +18,7 @@ from apis.gateway.client_authentication import ensure_clients, load_credentials
 from apis.gateway.compiled import compile_policy
 from apis.gateway.decisions import Decisions
 from apis.gateway.documents import foreign_documents, load_documents
+from apis.gateway.extensions import Extensions
 from apis.gateway.fields import FieldUses
 from apis.gateway.idempotency import Idempotency
 from apis.gateway.listeners import is_loopback, listener_problems
@@ -31,6 +32,7 @@ from apis.gateway.schemas import Schemas
 from apis.gateway.tokens import Tokens, signing_keys
 from apis.gateway.trust import Rings
 from apis.gateway.uses import Uses
+from apis.gateway.version_states import Lives
 from apis.portal.app import Portal
 from apis.runtime import traces
 from apis.runtime.clients import Asgi, outgoing
@@ -78,8 +80,14 @@ def gateway(deployment: Deployment, metrics: Metrics) -> Gateway:
         decisions.recording = policy.decisions
         return front
 
+    def take(policy: Policy) -> None:
+        lives.take(policy, deployment.clock.now())
+
+    lives = Lives(deployment.store)
     served = Gateway(front(deployment.gateway), write)
-    reloading = Reloading(served, deployment.gateway, settings.home, settings.gateway, front)
+    take(deployment.gateway)
+    files = settings.home, settings.gateway
+    reloading = Reloading(served, deployment.gateway, files, front, take)
     deployment.spawn(reloading.go())
     deployment.spawn(registry.go(reloading.again))
     return served
@@ -107,6 +115,8 @@ def edges(
     fields = FieldUses(store, clock)
     deployment.spawn(fields.go())
     deployment.closing.append(fields.close)
+    extensions = Extensions(store, clock)
+    deployment.spawn(extensions.go())
     ready = with_peers(deployment)
     idempotency = Idempotency(store, deployment.records, clock, settings.lease_s)
     deployment.spawn(idempotency.go())
@@ -138,6 +148,7 @@ def edges(
             fields=fields,
             portal=Portal,
             store=store,
+            extended=extensions.extended,
         )  # fmt: skip
 
     return edge

@@ -267,15 +267,19 @@ GATEWAY = [
         "clients.demo.scopes: no API grants runs.stop",
     ),
     ("1: {status", "7: {status", "versions.7: there is no published document process/deal-to-pro"),
-    ("{vendor: salesforce,", "{", "apis.system.salesforce: `vendor` is missing"),
-    ("{vendor: salesforce,", "{vendor: acme,", "apis.system.salesforce.vendor: acme, but salesf"),
-    ("{vendor: salesforce,", "{app: 'a:b', vendor: salesforce,", "app: this belongs to other APIs"),
+    ("      vendor: salesforce\n", "", "apis.system.salesforce: `vendor` is missing"),
+    ("vendor: salesforce\n", "vendor: acme\n", "apis.system.salesforce.vendor: acme, but salesf"),
+    (
+        "vendor: salesforce\n",
+        "vendor: salesforce\n      app: 'a:b'\n",
+        "app: this belongs to other",
+    ),
     (
         'deal-to-project:\n      app: "process_apis.deal_to_project:app"',
         "deal-to-project:\n      limits: {}",
         "deal-to-project: `app` is missing",
     ),
-    ("    salesforce: {vendor", "    hubspot: {vendor", "apis.system.hubspot: the metadata has no"),
+    ("    salesforce:\n", "    hubspot:\n", "apis.system.hubspot: the metadata has no"),
     # limits that never apply
     ("rate: 6000/min", "rate: 6000/minute", "plans.internal.rate: a limit is written like 600/min"),
     ("{rate: 6000/min}", "{}", "plans.internal: a plan needs a rate, a quota or a concurrency"),

@@ -131,7 +131,7 @@ def test_a_version_that_is_no_longer_published_is_a_change(place: Place) -> None
     done = place.run("diff")
 
     assert done.returncode == 1
-    assert "api-version-removed-without-deprecation" in done.stdout
+    assert "api-version-removed-before-sunset" in done.stdout
 
 
 def test_what_was_released_is_never_edited(place: Place) -> None:

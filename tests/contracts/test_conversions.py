@@ -42,6 +42,40 @@ DETAIL = st.fixed_dictionaries(
         "as_of": st.just("2026-03-02T09:00:00Z"),
     }
 )
+SUMMARY = st.fixed_dictionaries(
+    {
+        "id": st.text(),
+        "name": st.text(),
+        "state": st.sampled_from(["planned", "active", "completed"]),
+        "activated_at": st.just("2026-03-02T09:00:00Z"),
+    },
+    optional={"project_manager": TEXT, "budget": st.none() | MONEY, "entity": TEXT},
+)
+PAGE = st.fixed_dictionaries({}, optional={"items": st.lists(SUMMARY, max_size=3), "next": TEXT})
+BURN = st.fixed_dictionaries(
+    {"hours": AMOUNT, "entries": st.integers(0, 10), "as_of": st.just("2026-03-02T09:00:00Z")},
+    optional={"amount": st.none() | MONEY},
+)
+HEALTH = st.fixed_dictionaries(
+    {
+        "id": st.text(),
+        "state": st.sampled_from(["active", "on_hold"]),
+        "burn": BURN,
+        "as_of": st.just("2026-03-02T09:00:00Z"),
+    },
+    optional={"budget": st.none() | st.fixed_dictionaries({"total": MONEY})},
+)
+DELIVERY = CONVERSIONS["experience/delivery"]
+
+
+def renamed(told: dict[str, Any], old: str, new: str) -> dict[str, Any]:
+    return {new if name == old else name: told[name] for name in told}
+
+
+def fits(name: str, value: Any) -> bool:
+    """Whether the frozen document of version 1 allows it."""
+    schema = {"$ref": f"#/components/schemas/{name}", "components": OLD["components"]}
+    return js.is_valid(schema, value)
 
 
 def raised(project: dict[str, Any]) -> dict[str, Any]:
@@ -68,11 +102,63 @@ def test_a_request_climbs_three_majors_and_its_answer_comes_back_down() -> None:
 
 @given(DETAIL)
 def test_a_project_goes_down_valid_and_comes_back_the_same(project: dict[str, Any]) -> None:
-    found = chain(CONVERSIONS["experience/delivery"], "getProject", 1, 2)
+    found = chain(DELIVERY, "getProject", 1, 2)
     assert found is not None
-    schema = {"$ref": "#/components/schemas/ProjectDetail", "components": OLD["components"]}
 
     lowered = found.lowered(project)
 
-    assert js.is_valid(schema, lowered)
+    assert fits("ProjectDetail", lowered)
     assert raised(lowered) == project
+
+
+@given(PAGE)
+def test_a_page_of_projects_goes_down_valid_and_comes_back_the_same(page: dict[str, Any]) -> None:
+    found = chain(DELIVERY, "listProjects", 1, 2)
+    assert found is not None
+    given_items = [dict(each) for each in page.get("items", [])]
+
+    lowered = found.lowered(page)
+
+    assert fits("ProjectPage", lowered)
+    assert [renamed(each, "manager", "project_manager") for each in lowered["items"]] == given_items
+    assert {**lowered, "items": given_items} == {"items": [], **page}
+
+
+@given(HEALTH)
+def test_the_health_of_a_project_goes_down_valid_and_comes_back_the_same(
+    health: dict[str, Any],
+) -> None:
+    found = chain(DELIVERY, "getProjectHealth", 1, 2)
+    assert found is not None
+
+    lowered = found.lowered(health)
+
+    assert fits("ProjectHealth", lowered)
+    assert {**lowered, "burn": renamed(lowered["burn"], "total", "amount")} == health
+
+
+@given(st.lists(st.tuples(st.sampled_from(["entity", "state", "customer", "cursor"]), st.text())))
+def test_a_query_for_projects_goes_up_and_comes_back_in_its_order(
+    query: list[tuple[str, str]],
+) -> None:
+    found = chain(DELIVERY, "listProjects", 1, 2)
+    assert found is not None
+    asked = Asked(query=tuple(query))
+
+    lifted = found.lifted(asked)
+
+    back = [("customer" if name == "customer_id" else name, text) for name, text in lifted.query]
+    assert back == query
+    assert "customer" not in dict(lifted.query)
+
+
+@given(st.sampled_from(["getProject", "getProjectHealth"]), st.text())
+def test_a_request_for_one_project_goes_up_as_it_came(operation: str, project: str) -> None:
+    found = chain(DELIVERY, operation, 1, 2)
+    assert found is not None
+
+    asked = Asked({"id": project})
+
+    assert found.lifted(asked) == asked
+    blamed = FieldError(pointer="", code="x", message="x", parameter="id")
+    assert found.blamed(blamed) == blamed

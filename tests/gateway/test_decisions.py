@@ -101,7 +101,7 @@ async def test_a_refusal_before_anybody_is_known_is_explained_too(bench: Bench) 
         ("authentication", "missing-token"),
         ("requests", "validation-failed"),
     ]
-    assert last[0]["place"] == "gateway.yaml:36: apis.process.orders.versions.1.sunset"
+    assert last[0]["place"] == "gateway.yaml:38: apis.process.orders.versions.1.sunset"
     assert all(each["outcome"] == "refused" and each["change"] for each in last)
 
 

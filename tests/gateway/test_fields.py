@@ -142,7 +142,7 @@ async def test_parameters_are_noted_by_their_names_and_headers_once_deprecated(
 
 
 async def test_what_is_deprecated_is_known_by_its_name(fields: Fields) -> None:
-    assert fields.deprecated == {"body:/name", "header:X-Old"}
+    assert fields.deprecated.keys() == {"body:/name", "header:X-Old"}
 
 
 async def test_an_operation_that_takes_nothing_has_nothing_to_note() -> None:

@@ -13,6 +13,7 @@ from apis.gateway.compiled import compile_policy
 from apis.gateway.documents import foreign_documents, load_documents
 from apis.gateway.oauth import AuthorizationServer
 from apis.gateway.policy import Gateway, load_gateway
+from apis.gateway.version_states import Lives
 from apis.runtime.reloading import Reloading
 from tests.gateway.bench import HERE, Bench, echo
 
@@ -29,7 +30,12 @@ class Operator:
         self.file = bench.home / "gateway.yaml"
         self.file.write_text(GOOD)
         policy = load_gateway(GOOD)
-        self.reloading = Reloading(bench.app, policy, bench.home, self.file, self.front)
+        self.reloading = Reloading(
+            bench.app, policy, (bench.home, self.file), self.front, self.take
+        )
+
+    def take(self, policy: Gateway) -> None:
+        Lives(self.bench.store).take(policy, self.bench.clock.now())
 
     def front(self, policy: Gateway) -> Front:
         bench = self.bench

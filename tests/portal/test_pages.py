@@ -85,7 +85,8 @@ async def test_a_partner_who_signed_in_is_not_of_the_firm(bench: Bench) -> None:
     [
         ("q=project+billing", "Deal to project", "Work queue"),
         ("tier=system", "Kantata", "Deal to project"),
-        ("state=deprecated", "No API fits", "Kantata"),
+        ("state=deprecated", "Delivery", "Kantata"),
+        ("state=blocked", "No API fits", "Kantata"),
         ("q=%3Cscript%3Ealert(1)", "&lt;script&gt;", "<script>alert"),
     ],
 )

@@ -22,7 +22,7 @@ from apis.portal.lineage import Edge, Lineage
 from apis.portal.operations import Operation, operations_of
 from apis.portal.samples import curl, javascript, python
 from apis.portal.shapes import bounds, members, words
-from tests.gateway.bench import HERE, ISSUER, Bench
+from tests.gateway.bench import GATEWAY, HERE, ISSUER, Bench
 from tests.gateway.portal import Browser
 from tests.gateway.test_foreign import POLICY
 from tests.portal.conftest import SHIPPED
@@ -166,6 +166,19 @@ async def test_a_version_that_ends_says_when_and_what_follows(tmp_path: Path) ->
     assert "v2 deprecated, until 2027-06-30" in listed.text
     assert "deprecated since 2026-06-01 and ends on 2027-06-30" in page.text
     assert 'href="/portal/apis/process/orders/v3"' in page.text
+
+
+async def test_a_version_announces_when_it_rehearses_its_end(tmp_path: Path) -> None:
+    ends = "sunset: 2027-06-30}"
+    brownouts = "[{at: 2027-01-11T23:45+01:00, minutes: 90}, {at: 2026-12-01T10:00Z, minutes: 30}]"
+    text = GATEWAY.replace(ends, f"{ends[:-1]}, brownouts: {brownouts}}}")
+    bench = Bench(tmp_path, text)
+
+    page = await seen(bench, "bob", "/portal/apis/process/orders/v2")
+    bench.store.close()
+
+    times = ["2026-12-01 10:00 to 2026-12-01 10:30 UTC", "2027-01-11 22:45 to 2027-01-12 00:15 UTC"]
+    assert "".join(f"<li>{each}</li>" for each in times) in page.text
 
 
 async def test_an_api_that_runs_elsewhere_has_its_page_too(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ def upgrade() -> None:
     registered_people()
     registered_secrets()
     request_keys()
+    version_extensions()
+    version_states()
 
 
 def access_requests() -> None:
@@ -183,5 +185,34 @@ def request_keys() -> None:
         "request_keys",
         ["ends_at"],
         unique=False,
+        schema="gateway",
+    )
+
+
+def version_extensions() -> None:
+    op.create_table(
+        "version_extensions",
+        sa.Column("target", sa.String(length=200), nullable=False),
+        sa.Column("client", sa.String(length=200), nullable=False),
+        sa.Column("until", sa.Date(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("actor", sa.String(length=200), nullable=False),
+        sa.Column("at", sa.Float(precision=53), nullable=False),
+        sa.PrimaryKeyConstraint("target", "client"),
+        schema="gateway",
+    )
+
+
+def version_states() -> None:
+    op.create_table(
+        "version_states",
+        sa.Column("target", sa.String(length=200), nullable=False),
+        sa.Column("status", sa.String(length=20), nullable=False),
+        sa.Column("life", sa.String(length=20), nullable=False),
+        sa.Column("stable", sa.Boolean(), nullable=False),
+        sa.Column("since", sa.Date(), nullable=True),
+        sa.Column("sunset", sa.Date(), nullable=True),
+        sa.Column("seen_at", sa.Float(precision=53), nullable=False),
+        sa.PrimaryKeyConstraint("target"),
         schema="gateway",
     )
