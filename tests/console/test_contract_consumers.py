@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+import pytest
 import sqlalchemy as sa
 
 from apis.console.contract_consumers import Consumer, affected, consumers
@@ -17,6 +18,7 @@ from apis.runtime.migrations import lift
 from apis.runtime.settings import Settings
 from apis.runtime.store import Store
 from contracts.changes import Change
+from contracts.errors import Unavailable
 
 V1 = "experience/delivery/v1"
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
@@ -70,3 +72,17 @@ def test_what_an_approval_keeps_of_it_has_no_address(tmp_path: Path, store_url: 
     found: list[Consumer] = affected(used(tmp_path, store_url), GONE, NOW)
 
     assert [(each.client, each.owner, each.contact) for each in found] == [("app-1", "dev-ada", "")]
+
+
+def test_a_database_of_the_release_before_is_told(tmp_path: Path, store_url: str) -> None:
+    settings = used(tmp_path, store_url)
+    store = Store(store_url)
+    name = "gateway_alembic_version" if store.sqlite else "gateway.alembic_version"
+    older = sa.text(f"update {name} set version_num = '0001'")  # noqa: S608 - one of two names
+    store.write_now(lambda connection: connection.execute(older))
+    store.close()
+
+    with pytest.raises(Unavailable) as refused:
+        consumers(settings, Uses(V1), NOW)
+
+    assert refused.value.code == "database.older"
