@@ -14,7 +14,7 @@ from apis.gateway.tokens import SEEN_S, rotated
 from apis.gateway.uses import last_uses
 from apis.runtime.clock import Clock
 from apis.runtime.deployment import policy_of
-from apis.runtime.migrations import versions
+from apis.runtime.migrations import head, versions
 from apis.runtime.settings import Settings
 from apis.runtime.store import Store
 from contracts.errors import NotFound, Rejected, Unavailable
@@ -78,9 +78,14 @@ def stored(settings: Settings, work: Callable[[Connection], Any]) -> Any:
     """What the gateway keeps in its database, read or changed."""
     store = Store(settings.database_url)
     try:
-        if not store.read_now(versions)["gateway"]:
+        made = store.read_now(versions)["gateway"]
+        if not made:
             told = "no gateway has made its tables in this database yet"
             raise Unavailable("database.empty", told, remedy="start it once: throughline up")
+        if made < head("gateway"):
+            told = "the tables of the gateway are those of an older release than this command"
+            remedy = "start a process of this release once, or use the command of the other"
+            raise Unavailable("database.older", told, remedy=remedy)
         return store.write_now(work)
     finally:
         store.close()

@@ -13,7 +13,7 @@ from apis.runtime.audit import AUDIT
 from apis.runtime.audit_heads import heads_of, public_key
 from apis.runtime.audit_proof import Finding, verify
 from apis.runtime.clock import Clock, simulated_clock_url
-from apis.runtime.migrations import versions
+from apis.runtime.migrations import has_table, versions
 from apis.runtime.settings import Settings
 from apis.runtime.store import Store
 
@@ -30,18 +30,22 @@ def verified(settings: Settings) -> tuple[list[str], list[Finding]]:
 def looked_at(
     connection: Connection, settings: Settings, now: datetime
 ) -> tuple[list[str], list[Finding]]:
-    """The same, in one transaction; a tier without tables has nothing to look at."""
+    """The same, in one transaction; a tier that never had rows or heads has nothing to prove."""
     key = public_key(settings.audit_key)
     told, wrong = [], []
     made = versions(connection)
     for tier, rows in AUDIT.items():
-        if not made[tier]:
+        heads = heads_of(settings.audit_heads, tier)
+        if not has_table(connection, tier, rows.name):
+            if made[tier] or heads.exists():
+                text = "the table of this audit is not there, and its rows with it"
+                wrong.append(Finding(tier=tier, code="audit.cut", position=1, detail=text))
             continue
         count = connection.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one()
         told.append(f"{tier}: {count} rows")
         if key is not None:
-            wrong += verify(connection, tier, heads_of(settings.audit_heads, tier), key, now)
-        elif count:
+            wrong += verify(connection, tier, heads, key, now)
+        elif count or heads.exists():
             text = f"{settings.audit_key} is not there: nothing can be proved"
             wrong.append(Finding(tier=tier, code="audit.key-missing", detail=text))
     return told, wrong

@@ -139,6 +139,8 @@ def consumers(days: int, *, deprecated: bool, as_json: bool, **wanted: str | Non
     from apis.console import contract_consumers as users  # noqa: PLC0415 - as above
 
     found = users.consumers(settings_here(), users.Wanted(**wanted, days=days), moment())
+    if not found and (api := wanted["api"]):
+        users.known_api(settings_here(), api)
     if deprecated:
         found = users.of_deprecated(settings_here(), found)
     if as_json:

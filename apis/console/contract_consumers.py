@@ -17,6 +17,7 @@ from apis.gateway.decisions import COUNTS, DAY_S
 from apis.gateway.documents import foreign_documents, load_documents
 from apis.gateway.fields import used_since
 from apis.gateway.policy import Gateway
+from apis.gateway.registered import CLIENTS, PEOPLE
 from apis.runtime.deployment import policy_of
 from apis.runtime.serving import DOCUMENTS
 from apis.runtime.settings import Settings
@@ -85,10 +86,11 @@ def uses(connection: Connection, days: int, now: datetime, policy: Gateway) -> l
     """Every use of the last days: operations as they were counted, fields as they were noted."""
     first = now - timedelta(days=days)
     rows: list[dict[str, Any]] = [*_operations(connection, int(first.timestamp() // DAY_S))]
+    registered = _registered(connection, policy)
     for row in used_since(connection, first.timestamp()):
         used_at = row.pop("used_at")
         rows.append(row | {"last_on": _day(used_at)})
-    found = [Consumer(**(row | _people(policy, row["client"]))) for row in rows]
+    found = [Consumer(**(row | _people(policy, registered, row["client"]))) for row in rows]
     return sorted(found, key=lambda it: (it.client, it.target, it.operation, it.field or ""))
 
 
@@ -112,8 +114,19 @@ def _day(moment: float) -> date:
     return datetime.fromtimestamp(moment, UTC).date()
 
 
-def _people(policy: Gateway, client: str) -> dict[str, str]:
+def _registered(connection: Connection, policy: Gateway) -> dict[str, dict[str, str]]:
+    """Whose each application of the portal is, those that were deleted as well."""
+    people = connection.execute(sa.select(PEOPLE.c.name, PEOPLE.c.email))
+    emails = {row.name: row.email for row in people}
+    emails |= {name: person.person or "" for name, person in policy.people.items()}
+    rows = connection.execute(sa.select(CLIENTS.c.id, CLIENTS.c.owner))
+    return {row.id: {"owner": row.owner, "contact": emails.get(row.owner, "")} for row in rows}
+
+
+def _people(policy: Gateway, registered: dict[str, dict[str, str]], client: str) -> dict[str, str]:
     known = policy.clients.get(client)
+    if client in registered:
+        return registered[client]
     if known is None:
         person = policy.people.get(client)
         return {"owner": "a person who signs in" if person else UNKNOWN}
@@ -121,15 +134,22 @@ def _people(policy: Gateway, client: str) -> dict[str, str]:
 
 
 def affected(settings: Settings, change: Change, now: datetime) -> list[Consumer]:
-    """Who used what a change takes away: a field of a request, else the operation or version."""
+    """Who used what a change takes away: a field of a request, else the operation or version.
+
+    It is kept in a file of the project: addresses of people who registered stay in the database.
+    """
     sent = change.field and change.field.startswith(("query:", "body:", "header:"))
     wanted = Wanted(
         change.document,
         change.operation,
         change.field if sent and change.rule.startswith("request") else None,
     )
-    found = consumers(settings, wanted, now)
-    return found if wanted.field else [each for each in found if each.field is None]
+    ours = policy_of(settings).clients
+    return [
+        each if each.client in ours else msgspec.structs.replace(each, contact="")
+        for each in consumers(settings, wanted, now)
+        if wanted.field or each.field is None
+    ]
 
 
 def of_deprecated(settings: Settings, found: list[Consumer]) -> list[Consumer]:
@@ -139,7 +159,7 @@ def of_deprecated(settings: Settings, found: list[Consumer]) -> list[Consumer]:
     mounts = compile_policy(gateway, documents | named).mounts
     ending: set[tuple[str, str | None, str | None]] = set()
     for target, mount in mounts.items():
-        if mount.version.status != "current":
+        if mount.version.status in {"deprecated", "blocked", "retired"}:
             ending.add((target, None, None))
         for _, operation in operations(mount.document):
             name = operation.told.get("operationId")
@@ -209,6 +229,12 @@ def consent(
     }  # fmt: skip
     stored(settings, lambda each: put_all(each, CONSENTS, [row]))
     return f"{client} agreed that {target} goes"
+
+
+def known_api(settings: Settings, name: str) -> None:
+    """NotFound where gateway.yaml has neither an API nor a version of this name."""
+    if name not in policy_of(settings).apis:
+        known_target(settings, name)
 
 
 def known_target(settings: Settings, target: str) -> None:

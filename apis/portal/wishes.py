@@ -187,6 +187,8 @@ class WishPages:
             return told(asked, FORBIDDEN, "This is your own", OWN)
         if side.wish.state != OPEN:
             return told(asked, CONFLICT, "Too late", DECIDED)
+        if given.get("answer", "").strip() and (wrong := written(given, "answer", lines=True)[1]):
+            return self._shown(asked, side, f"The answer: {wrong}")
         decide = self._approved if given.get("action") == "approve" else self._rejected
         return await decide(asked, given, side)
 

@@ -101,15 +101,24 @@ def head(tier: str) -> str:
 
 def versions(connection: Connection) -> dict[str, str]:
     """The number of the script each tier ran last; a newer release may have more than we know."""
-    inspector = sa.inspect(connection)
-    sqlite = connection.dialect.name == "sqlite"
     found = dict.fromkeys(TIERS, "")
     for tier in TIERS:
-        name, schema = (f"{tier}_alembic_version", None) if sqlite else ("alembic_version", tier)
-        if inspector.has_table(name, schema=schema):
+        if has_table(connection, tier, "alembic_version"):
+            name, schema = _named(connection, tier, "alembic_version")
             version = sa.table(name, sa.column("version_num"), schema=schema)
             found[tier] = connection.execute(sa.select(version)).scalar() or ""
     return found
+
+
+def has_table(connection: Connection, tier: str, name: str) -> bool:
+    """Whether the database has this table of a tier."""
+    name, schema = _named(connection, tier, name)
+    return sa.inspect(connection).has_table(name, schema=schema)
+
+
+def _named(connection: Connection, tier: str, name: str) -> tuple[str, str | None]:
+    sqlite = connection.dialect.name == "sqlite"
+    return (f"{tier}_{name}", None) if sqlite else (name, tier)
 
 
 def upgrade(connection: Connection, tiers: Sequence[str]) -> None:

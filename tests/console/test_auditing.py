@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from apis.cli import main
 from apis.runtime.audit import AUDIT, record, seal
-from apis.runtime.audit_heads import Signer
+from apis.runtime.audit_heads import Head, Signer
 from apis.runtime.clock import Clock
 from apis.runtime.migrations import lift
 from apis.runtime.store import Store
@@ -71,4 +71,28 @@ def test_a_changed_row_and_a_lost_key_are_found(store: Store, tmp_path: Path) ->
     result = verified()
     assert result.exit_code == 1
     assert "audit.key-missing" in result.stderr
+    store.close()
+
+
+def test_an_audit_whose_table_is_gone_is_found(store: Store, tmp_path: Path) -> None:
+    acted(store, tmp_path)
+    store.write_now(AUDIT["process"].drop)
+
+    result = verified()
+    assert result.exit_code == 1
+    assert "process, row 1: audit.cut: the table of this audit is not there" in result.stderr
+    assert "system: 0 rows" in result.stdout
+    store.close()
+
+
+def test_heads_without_the_database_they_were_signed_of_are_found(
+    store: Store, tmp_path: Path
+) -> None:
+    signer = Signer(tmp_path / "audit.key", tmp_path / "audit")
+    head = Head(tier="process", position=3, hash="0" * 64, at="2026-11-22T09:00:00", key="")
+    signer.sign(head)
+
+    result = verified()
+    assert result.exit_code == 1
+    assert "process, row 1: audit.cut" in result.stderr
     store.close()

@@ -176,6 +176,7 @@ def test_two_files_are_compared(place: Place) -> None:
         (("diff", "experience/nosuch/v1"), "there is no experience/nosuch/v1"),
         (("approve", "0123456789ab", "--reason", "x"), "no breaking change has the fingerprint"),
         (("release", "experience/nosuch/v1"), "there is no experience/nosuch/v1"),
+        (("consumers", "--api", "delivery/v1"), "gateway.yaml has no delivery/v1"),
         (("can-retire", DELIVERY), "no gateway has made its tables"),
     ],
 )

@@ -92,6 +92,19 @@ async def test_what_is_rejected_says_why_and_changes_nothing(
     assert ">open<" in (await ada.asks_for(client, reason="Our own.")).text
 
 
+async def test_an_answer_that_would_be_cut_off_decides_nothing(
+    ada: Visitor, bob: Visitor, app: Application
+) -> None:
+    await ada.asks_for(app[0])
+    await opens_the_wish(bob)
+
+    page = await bob.sends("approve", answer="x" * 1_001)
+
+    assert page.status_code == 422
+    assert "The answer: At most 1000 characters." in page.text
+    assert ">open<" in (await ada.sees(f"/portal/applications/{app[0]}")).text
+
+
 async def test_who_asked_takes_it_back(ada: Visitor, bob: Visitor, app: Application) -> None:
     await ada.asks_for(app[0])
     wish = await opens_the_wish(bob)
