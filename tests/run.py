@@ -20,7 +20,10 @@ from tests.servers import CannotStartError, run, servers
 FIDELITY = (".fidelity/bin/python", "-m", "pytest", "-c", "tests/fidelity/pytest.ini")
 SUITE = (sys.executable, "-m", "pytest", "--ignore=tests/architecture")
 LANES = ("-n", "2", "--dist", "loadfile")
-"""Two at once, each with a deployment and servers of its own: tests wait more than they work."""
+"""Two at once, each with a deployment of its own: tests wait more than they work.
+
+In production form a deployment is a dozen processes, which are enough for two cores.
+"""
 
 
 def embedded(report: Path) -> int:
@@ -29,11 +32,9 @@ def embedded(report: Path) -> int:
 
 
 def production(report: Path) -> int:
-    """PostgreSQL and Redis of each lane; what is the same in both forms ran in the first."""
-    with servers():
-        pass  # they can be had: each lane starts them in the same way
-    shared = "THROUGHLINE_TEST_REDIS" in os.environ
-    return suite(report, {"THROUGHLINE_TEST_FORM": "production"}, () if shared else LANES)
+    """PostgreSQL and Redis, started here; what is the same in both forms has run in the first."""
+    with servers() as both:
+        return suite(report, {"THROUGHLINE_TEST_FORM": "production"} | both.environment())
 
 
 def fidelity(report: Path) -> int:

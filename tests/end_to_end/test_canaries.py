@@ -163,6 +163,7 @@ def yard(
             drop_database(production.database_url, url)
 
 
+@pytest.mark.one_form
 async def test_what_is_planted_in_every_input_is_nowhere_but_where_it_is_declared(
     yard: Yard,
 ) -> None:
