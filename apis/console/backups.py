@@ -24,6 +24,7 @@ from sqlalchemy import Connection
 
 from apis.console.auditing import present
 from apis.runtime import audit, restores
+from apis.runtime.audit_heads import heads_of
 from apis.runtime.migrations import lift, versions
 from apis.runtime.pids import alive
 from apis.runtime.settings import Settings
@@ -268,15 +269,22 @@ def put_home(settings: Settings, folder: Path, stamp: str) -> list[str]:
     pairs += [(path, settings.audit_heads / path.name) for path in sorted(folder.glob("audit/*"))]
     if (folder / "audit.key").exists():
         pairs.append((folder / "audit.key", settings.audit_key))
-    told = []
     settings.audit_heads.mkdir(parents=True, exist_ok=True, mode=0o700)
+    known = {place for _, place in pairs}
+    heads = {heads_of(settings.audit_heads, tier) for tier in TIERS}  # some since the snapshot only
+    told = [set_aside(path, stamp) for path in sorted(heads - known) if path.exists()]
     for source, place in pairs:
         if place.exists():
             if digest(place) == digest(source):
                 continue
-            aside = place.with_name(f"{place.name}.before-{stamp}")
-            place.rename(aside)
-            told.append(f"{aside}: what was there until now")
+            told.append(set_aside(place, stamp))
         shutil.copy(source, place)
         place.chmod(0o600)
     return told
+
+
+def set_aside(place: Path, stamp: str) -> str:
+    """Keep a file under another name; how that is told."""
+    aside = place.with_name(f"{place.name}.before-{stamp}")
+    place.rename(aside)
+    return f"{aside}: what was there until now"

@@ -93,7 +93,8 @@ async def test_what_vendors_got_since_the_backup_is_found_and_not_made_again(
     await firm.close()
     assert restored.says("restore", "--reconciled")[0] == 0
     assert restored.says("restore", "--reconciled")[0] == 2
-    assert restored.says("audit", "verify")[0] == 0
+    code, words = restored.says("audit", "verify")
+    assert code == 0, words
 
 
 @pytest.mark.one_form

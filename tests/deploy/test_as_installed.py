@@ -57,7 +57,8 @@ class Installed(House):
 
     def _configure(self) -> None:
         policy = yaml.safe_load((ROOT / "gateway.yaml").read_text())
-        policy |= {"people": {}, "signing": f"file:{self.root}/secrets/signing_keys"}
+        policy |= {"people": {}, "portal": None}
+        policy["signing"] = f"file:{self.root}/secrets/signing_keys"
         policy["clients"] = {
             "reports": {
                 "plan": "internal",

@@ -59,6 +59,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
     command = [python, "-m", "apis.cli", "serve", "gateway", "--port", str(port)]
     with subprocess.Popen(command, cwd=ROOT, env={**kept, **told}) as running:
         wait_for(port, running)
+        requests.get(f"{issuer}/healthz", timeout=READY_S).raise_for_status()  # it has its secrets
         yield issuer, home, key
         running.terminate()
         running.wait(READY_S)
