@@ -29,6 +29,11 @@ SHORTEST_LEASE_S = 5
 OTHERS = 0o077
 SUPERUSER = "select rolsuper from pg_roles where rolname = current_user"
 ENVIRONMENT = "environment"
+SHARED_KEYS = {
+    "THROUGHLINE_INTERNAL_KEY": "file:/path of one key for all",
+    "THROUGHLINE_DIGEST_KEY": "file:/path of one key for all",
+    "THROUGHLINE_AUDIT_KEY": "/path of one key for all",
+}
 Told = Iterator[str]
 
 
@@ -118,10 +123,10 @@ def shared(settings: Settings, env: Mapping[str, str]) -> Told:
             what = f"{redis.hostname} asks nobody for a password"
             yield told("THROUGHLINE_REDIS_URL", what, "redis://:password@...")
     if settings.peers:
-        for name in ("THROUGHLINE_INTERNAL_KEY", "THROUGHLINE_DIGEST_KEY"):
+        for name, mend in SHARED_KEYS.items():
             if not env.get(name):
                 what = "made by each home for itself, and processes elsewhere must have the same"
-                yield told(name, what, "file:/path of one key for all")
+                yield told(name, what, mend)
 
 
 def keys(settings: Settings, env: Mapping[str, str]) -> Told:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -86,6 +86,8 @@ class Edge(NamedTuple):
     """Makes the pages for developers, where they are served."""
     store: Store | None = None
     """Where those who register themselves are kept."""
+    registered: Callable[[], Awaitable[object]] | None = None
+    """Takes what was registered just now: in this process it counts before the answer is read."""
     extended: Extended = never
     """Which versions are served beyond their end, and to whom."""
 

@@ -170,6 +170,7 @@ class Registry:
         self._clock = clock
         self._known = store.read_now(snapshot)
         self._ends = inf
+        self._again: Callable[[], object] = lambda: None
 
     def joined(self, gateway: Gateway) -> Gateway:
         """The policy with the registered clients in it; PolicyError where a name is taken."""
@@ -190,11 +191,15 @@ class Registry:
                 keys[each.id] = KeySet.import_key_set({"keys": each.client.keys})  # type: ignore[typeddict-item]  # they were read before they were kept
         return Credentials(secrets, keys)
 
-    async def go(self, again: Callable[[], object]) -> None:
-        """Look for as long as the process lives, and make all that follows anew."""
-        await watch("registered", lambda: self.look(again), LOOK_S)
+    def tells(self, again: Callable[[], object]) -> None:
+        """Make all that follows anew with this whenever something changed."""
+        self._again = again
 
-    async def look(self, again: Callable[[], object]) -> None:
+    async def go(self) -> None:
+        """Look for as long as the process lives."""
+        await watch("registered", self.look, LOOK_S)
+
+    async def look(self) -> None:
         """Take what changed, and leave out what has ended."""
         known = self._known
         if await self._store.read(changes) != known.changes:
@@ -202,7 +207,7 @@ class Registry:
         elif self._clock.timestamp() < self._ends:
             return
         try:
-            again()
+            self._again()
         except BaseException:
             self._known = known  # it is tried again
             raise

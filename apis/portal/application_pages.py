@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from secrets import token_hex
+
 from sqlalchemy import Connection
 
 from apis.gateway.guard import Refusal
 from apis.gateway.policy import Client
 from apis.gateway.registered import SANDBOX, Application, within
 from apis.portal.access import Wish, of_client, waiting
-from apis.portal.applications import DAY_S, Proofs, make, mine, one, proofs
+from apis.portal.applications import DAY_S, Draft, Proofs, make, mine, named, one, proofs
 from apis.portal.asking import Asked, Reply, Routes
 from apis.portal.credentials import credential_parts
 from apis.portal.desk import (
@@ -36,6 +38,10 @@ from apis.portal.words import plan_words, rows_words, scope_told
 
 NEW = f"{APPLICATIONS}/new"
 MOST_TITLE = 80
+AGAIN = (
+    "This form was sent before, and the secret was shown then. If nobody kept it, make another"
+    " on the application's page."
+)
 ENOUGH = (
     "You have as many applications as one person may have here. Delete one that you do not need."
 )
@@ -103,6 +109,7 @@ class ApplicationPages:
             e("p", f"It can call in the sandbox at once, for {sandbox.days} days.", class_="lead"),
             form(
                 asked.token,
+                e("input", type="hidden", name="form", value=given.get("form") or token_hex(16)),
                 field("title", "Name", given.get("title", ""), error=wrong.get("title", ""),
                       hint="What people see: your product, or your team.", maxlength=MOST_TITLE,
                       required=True),
@@ -121,8 +128,12 @@ class ApplicationPages:
         if bad or vague:
             return self._form(asked, given, {"title": bad, "purpose": vague})
         desk = self._desk
-        made = await desk.store.write(make, desk.portal, title, purpose, desk.by(asked))
+        by = desk.by(asked)
+        draft = Draft(named(by.person, given.get("form", "")), title, purpose)
+        made = await desk.store.write(make, desk.portal, draft, by)
         if made is None:
+            if await desk.store.read(one, draft.id, by.person):
+                return told(asked, CONFLICT, f"{title} is made already", AGAIN)
             return told(asked, CONFLICT, "Too many applications", ENOUGH)
         sandbox = desk.portal.sandbox
         client = Client(plan=sandbox.plan, scopes=sandbox.scopes)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import datetime
+from hashlib import sha256
 from math import inf
 from typing import Any, NamedTuple
 
@@ -66,6 +67,14 @@ class Shown(NamedTuple):
     secret: str
 
 
+class Draft(NamedTuple):
+    """An application that is about to be made: its client id, and what its owner says of it."""
+
+    id: str
+    title: str
+    purpose: str
+
+
 class Proof(NamedTuple):
     """A live secret or API key, but for itself."""
 
@@ -85,21 +94,28 @@ class Proofs(NamedTuple):
     """Its public keys by their kid, with the last use of each."""
 
 
-def make(connection: Connection, portal: Portal, title: str, purpose: str, by: By) -> Shown | None:
-    """A new application in the sandbox, with its first secret; None where there are enough."""
+def named(person: str, form: str) -> str:
+    """The client id that a form makes, however often it is sent: a form is its own random word."""
+    return f"app-{sha256(f'{person} {form or secrets.token_hex(16)}'.encode()).hexdigest()[:10]}"
+
+
+def make(connection: Connection, portal: Portal, draft: Draft, by: By) -> Shown | None:
+    """A new application in the sandbox, with its first secret; None: it is there, or enough are."""
     changed(connection)  # first: who makes another one at the same moment waits
     if sum(each.live(by.now) for each in mine(connection, by.person)) >= portal.sandbox.most:
         return None
-    sandbox, name = portal.sandbox, f"app-{secrets.token_hex(5)}"
+    sandbox = portal.sandbox
     client = Client(plan=sandbox.plan, scopes=sandbox.scopes, rows=sandbox.rows)
-    insert_new(
-        connection, CLIENTS, id=name, owner=by.person, title=title, purpose=purpose, stage=SANDBOX,
+    new = insert_new(
+        connection, CLIENTS, **draft._asdict(), owner=by.person, stage=SANDBOX,
         client=msgspec.json.encode(client).decode(), made_at=by.now,
         ends_at=by.now + sandbox.days * DAY_S,
     )  # fmt: skip
+    if not new:
+        return None
     scopes = sorted(sandbox.scopes)
-    by.told(connection, "application.made", name, plan=sandbox.plan, scopes=scopes)
-    return _secret(connection, name, by)
+    by.told(connection, "application.made", draft.id, plan=sandbox.plan, scopes=scopes)
+    return _secret(connection, draft.id, by)
 
 
 def mine(connection: Connection, owner: str) -> list[Application]:

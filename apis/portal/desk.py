@@ -79,7 +79,10 @@ class Desk(NamedTuple):
             verdict = await counted(f"portal form:{asked.who.name}", CHANGES, self.now)
             if not verdict.allowed:
                 return too_many(asked, verdict.retry_after)
-            return await page(asked, form)
+            reply = await page(asked, form)
+            if self.edge.registered is not None:
+                await self.edge.registered()
+            return reply
 
         return taken
 

@@ -52,6 +52,7 @@ STATES: dict[str, Kind] = {
 }  # fmt: skip
 MOST_IDS = 50
 DECIDED = "Somebody decided on this already, or it was withdrawn."
+NOT_OFFERED = "Choose one of the plans and APIs that are offered."
 OWN = "Who asks does not decide: another person with the role has to."
 
 
@@ -91,18 +92,12 @@ class WishPages:
             return no_such(asked)
         if given.get("action") == "withdraw":
             return await self._withdrawn(asked, given, application)
-        reason, wrong = written(given, "reason", lines=True)
+        reason, vague = written(given, "reason", lines=True)
         plan, api = given.get("plan", ""), given.get("api", "")
         offered = _offered(desk.policy.gateway)
-        if plan not in desk.portal.plans or (api and api not in offered):
-            wrong = "Choose one of the plans and APIs that are offered."
-        if wrong:
-            return told(
-                asked,
-                WRONG,
-                "This cannot be asked for",
-                f"Reason: {wrong}" if not reason else wrong,
-            )
+        unknown = plan not in desk.portal.plans or (api and api not in offered)
+        if vague or unknown:
+            return self._again(asked, application, given, "" if unknown else vague)
         scopes = offered[api] if api else frozenset()
         done = await desk.store.write(
             access.ask, application.id, plan, scopes, reason=reason, by=desk.by(asked)
@@ -115,6 +110,16 @@ class WishPages:
                 "Wait for the decision, or withdraw it.",
             )
         return sent_to(f"{APPLICATIONS}/{application.id}#access")
+
+    def _again(self, asked: Asked, application: Application, given: Form, vague: str) -> Reply:
+        here = f"{APPLICATIONS}/{application.id}"
+        wrong = None if vague else notice("bad", e("p", NOT_OFFERED))
+        client = application.client
+        return shown(
+            asked, "Error: Ask for access", wrong,
+            _asking(self._desk, asked.token, f"{here}/access", client, given, vague),
+            back=trail((APPLICATIONS, "My applications"), (here, application.title)), status=WRONG,
+        )  # fmt: skip
 
     async def _withdrawn(self, asked: Asked, given: Form, application: Application) -> Reply:
         wish = await self._desk.store.read(access.known, given.get("which", ""))
@@ -303,7 +308,9 @@ def wish_parts(
     to = f"{APPLICATIONS}/{application.id}/access"
     parts: list[Child] = [e("h2", "Access", id="access")]
     if not any(each.state == OPEN for each in wishes):
-        parts.append(_asking(desk, token, to, client))
+        inside = _asking(desk, token, to, client, {}, "")
+        more = e("summary", "Ask for more than the sandbox")
+        parts.append(e("details", more, e("div", inside, class_="inside")))
     for wish in wishes:
         back = None
         if wish.state == OPEN:
@@ -315,26 +322,24 @@ def wish_parts(
     return parts
 
 
-def _asking(desk: Desk, token: str, to: str, client: Client | None) -> Html:
+def _asking(  # noqa: PLR0917 - a form and what was in it
+    desk: Desk, token: str, to: str, client: Client | None, given: Form, vague: str
+) -> Html:
     if not desk.portal.plans:
         return e("p", "Nothing but the sandbox is offered here.")
     gateway = desk.policy.gateway
     apis = [(n, f"{n}: {', '.join(sorted(s))}") for n, s in _offered(gateway).items()]
-    held = client.plan if client else ""
-    inside = form(
+    held = given.get("plan") or (client.plan if client else "")
+    return form(
         token,
         e("p", f"A person with the role {desk.portal.approver} decides, and you see it here."),
         choice("plan", "Plan", [(each, each) for each in desk.portal.plans], held),
-        choice("api", "Scopes of", [("", "no other API than now"), *apis]),
-        area(
-            "reason", "Why", hint="What you will do with it, for whom, and whose records you need."
-        ),
+        choice("api", "Scopes of", [("", "no other API than now"), *apis], given.get("api", "")),
+        area("reason", "Why", given.get("reason", ""), error=vague,
+             hint="What you will do with it, for whom, and whose records you need."),
         button("Ask for it", value="ask"),
         action=to,
-    )
-    return e(
-        "details", e("summary", "Ask for more than the sandbox"), e("div", inside, class_="inside")
-    )
+    )  # fmt: skip
 
 
 def _deciding(token: str, wish: Wish, client: Client, wrong: str) -> Html:

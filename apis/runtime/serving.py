@@ -89,7 +89,8 @@ def gateway(deployment: Deployment, metrics: Metrics) -> Gateway:
     files = settings.home, settings.gateway
     reloading = Reloading(served, deployment.gateway, files, front, take)
     deployment.spawn(reloading.go())
-    deployment.spawn(registry.go(reloading.again))
+    registry.tells(reloading.again)
+    deployment.spawn(registry.go())
     return served
 
 
@@ -148,6 +149,7 @@ def edges(
             fields=fields,
             portal=Portal,
             store=store,
+            registered=registry.look,
             extended=extensions.extended,
         )  # fmt: skip
 

@@ -64,6 +64,7 @@ class Host(Keys):
         (home / "people.json").chmod(0o600)
         super().__init__(home, policy, ISSUER, clock)
         self.registry = Registry(store, clock)
+        self.registry.tells(self.again)
         self.revocations = Revocations(store, self.tokens)
         self.uses = Uses(store, clock)
         self.decisions = Decisions(store, clock, policy.decisions)
@@ -86,7 +87,7 @@ class Host(Keys):
             AuthorizationServer(joined, known, self.tokens, self.store, self.uses),
             people, self.ready, self.log.append, self.decisions,
             Idempotency(self.store, Records(), self.clock, LEASE_S),
-            portal=Portal, store=self.store,
+            portal=Portal, store=self.store, registered=self.registry.look,
         )  # fmt: skip
         compiled = msgspec.structs.replace(compiled, gateway=joined)
         return Front(compiled, dict.fromkeys(compiled.mounts, echo), edge)
@@ -104,7 +105,7 @@ class Host(Keys):
 
     async def looks(self) -> None:
         """What it does several times a second."""
-        await self.registry.look(self.again)
+        await self.registry.look()
         await self.revocations.look()
 
     async def gets_token(self, client: str, secret: str) -> httpx.Response:

@@ -191,7 +191,11 @@ async def test_without_the_role_nobody_sees_what_others_ask_for(
 async def test_only_what_is_offered_may_be_asked_for_and_never_without_a_reason(
     ada: Visitor, app: Application, wish: dict[str, str]
 ) -> None:
-    assert (await ada.asks_for(app[0], **wish)).status_code == 422
+    page = await ada.asks_for(app[0], **wish)
+
+    assert page.status_code == 422
+    typed = wish.get("reason", "We sell.")
+    assert f">\n{typed}</textarea>" in page.text  # nobody types it again
 
 
 async def test_one_thing_is_asked_for_at_a_time(ada: Visitor, app: Application) -> None:

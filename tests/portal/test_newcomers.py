@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import sqlalchemy as sa
@@ -14,7 +15,7 @@ from apis.runtime.audit import AUDIT
 from apis.runtime.store import Store
 from tests.gateway.bench import NOW
 from tests.gateway.portal import BACK, asking
-from tests.portal.estate import POLICY, Host, Hosts, Visitor, name_of, newcomer
+from tests.portal.estate import POLICY, Host, Hosts, Visitor, name_of, newcomer, shown_in
 
 DAY = 86_400
 
@@ -35,6 +36,33 @@ async def test_a_newcomer_has_a_good_answer_without_anybody_s_help(
         assert context["rows"] == {"customers": []}
         assert context["scopes"] == ["orders.read"]
         assert context.get("roles", []) == []
+
+
+async def test_a_secret_opens_the_host_that_showed_it_at_once(
+    ada: Visitor, hosts: tuple[Host, Host]
+) -> None:
+    await ada.signs_up()
+
+    client, secret = await ada.makes()
+
+    showed = hosts[ada.turn % 2]
+    assert (await showed.calls(client, secret)).status_code == 200
+
+
+async def test_a_form_that_is_sent_again_makes_no_second_application(ada: Visitor) -> None:
+    await ada.signs_up()
+    sent = {"title": "Shop", "purpose": "To see orders"}
+    await ada.sees("/portal/applications/new")
+    client, _ = shown_in(await ada.sends(form="of one page", **sent))
+
+    await ada.sees("/portal/applications/new")
+    again = await ada.sends(form="of one page", **sent)
+
+    assert again.status_code == 409
+    assert "Shop is made already" in again.text
+    page = await ada.sees("/portal/applications")
+    mine = re.findall(r'"/portal/applications/(app-[0-9a-f]+)"', page.text)
+    assert mine == [client]
 
 
 async def test_every_host_knows_a_newcomer_at_once(ada: Visitor) -> None:
