@@ -14,7 +14,6 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Collection
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +22,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from apis.runtime.clock import Clock, simulated_clock_url
+from apis.runtime.sandbox_clock import ServedClock
 from apis.runtime.sandbox_faults import CLAIMED, SPOILED, Drift, Fault, Faults, spoiled
 from apis.runtime.sandbox_files import Log, certificate, credentials
 from apis.runtime.sandbox_wire import (
@@ -138,6 +138,7 @@ class Sandbox:
         self.faults = Faults(vendor.named())
         self.log = Log(kit.folder / f"{kit.name}.jsonl")
         self.running = 0
+        self.clock = ServedClock(kit.clock)
         self.latency_s = float(os.environ.get("THROUGHLINE_SANDBOX_LATENCY_MS", "0")) / 1000
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -149,6 +150,7 @@ class Sandbox:
         if call is None:  # half a request is none: nothing is done, nobody is told
             return
         if call.path.startswith(("/__sandbox__/", "/__clock__")):
+            await self.clock.moved_since(call.query.get("moved"))
             await sent(send, self._back_door(call), asyncio.sleep)
             return
         if (answer := await self._serve(call)) is not None:
@@ -252,8 +254,8 @@ class Sandbox:
     def _back_door(self, call: Call) -> Answer:
         what, _, name = call.path.rstrip("/").partition("/examples/")
         doors: dict[str, Callable[[], Any]] = {
-            "GET /__clock__": lambda: {"now": self.kit.clock.now()},
-            "PUT /__clock__": lambda: self._set_clock(_json(call)),
+            "GET /__clock__": self.clock.shown,
+            "PUT /__clock__": lambda: self.clock.put(_json(call)),
             "GET /__sandbox__/state": self.vendor.state,
             "POST /__sandbox__/reset": self._reset,
             "GET /__sandbox__/faults": lambda: self.faults.plan,
@@ -281,19 +283,6 @@ class Sandbox:
     def _set_latency(self, body: dict[str, Any]) -> dict[str, Any]:
         self.latency_s = float(body["ms"]) / 1000
         return body
-
-    def _set_clock(self, body: dict[str, Any]) -> dict[str, datetime]:
-        if unknown := body.keys() - {"now", "advance_s"}:
-            msg = f"the clock takes now and advance_s, not {', '.join(sorted(unknown))}"
-            raise ValueError(msg)
-        if "now" in body:
-            moment = datetime.fromisoformat(body["now"])
-            if moment.tzinfo is None:
-                msg = "now needs a zone"
-                raise ValueError(msg)
-            self.kit.clock.set(moment)
-        self.kit.clock.advance(float(body.get("advance_s", 0)))
-        return {"now": self.kit.clock.now()}
 
     def _reset(self) -> dict[str, str]:
         self.faults.clear()

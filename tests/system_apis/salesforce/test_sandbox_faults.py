@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator
@@ -266,3 +267,15 @@ async def test_a_second_sandbox_follows_the_first_ones_clock(tmp_path: Path) -> 
             await second.http.aclose()
         await first.http.aclose()
     assert now.startswith("2031-05-06T07:08")
+
+
+async def test_who_follows_a_clock_hears_of_a_move_when_it_is_made(org: Org) -> None:
+    told = (await org.http.get("/__clock__")).json()
+
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(org.http.get("/__clock__", params={"moved": told["moved"]}))
+        moved = (await org.http.put("/__clock__", json={"advance_s": 3600})).json()
+
+    heard = waiting.result().json()
+    assert heard["moved"] == moved["moved"] == told["moved"] + 1
+    assert heard["now"] >= moved["now"]
