@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from apis.console.unsafe_keys import keys, secret_findings, vendors
+from apis.console.unsafe_keys import keys, parts, secret_findings, there, vendors
 from apis.console.unsafe_policy import policy_findings
 from apis.gateway.listeners import is_loopback
 from apis.gateway.policy import Gateway, PolicyError
@@ -122,10 +122,6 @@ def reachable(settings: Settings, env: Mapping[str, str], gateway: Gateway) -> T
                 "plain HTTP, and no balancer is named: give it a certificate, or name `balancers`"
             )
             yield gateway.lines.told(place, what)
-    for part, address in settings.peers.items():
-        url = urlsplit(address)
-        if url.scheme not in {"http", "https"} or not url.hostname:
-            yield told("THROUGHLINE_PEERS", f"{part}={address} is no address", "http://host:port")
     yield from spans(env)
 
 
@@ -143,8 +139,10 @@ def issuer(address: str) -> Told:
 def spans(env: Mapping[str, str]) -> Told:
     """Whether spans can be read on their way."""
     name = next((each for each in ENDPOINTS if env.get(each)), "")
-    url = urlsplit(env.get(name, ""))
-    if url.scheme == "http" and not is_loopback(url.hostname or ""):
+    url = parts(env.get(name, ""))
+    if name and (url.scheme not in {"http", "https"} or not url.hostname):
+        yield told(name, f"{env[name]} is no address", "https://...")
+    elif url.scheme == "http" and not is_loopback(url.hostname or ""):
         what = f"spans leave for {url.hostname} in plain HTTP"
         yield told(name, what, "https://..., or a collector beside us")
 
@@ -217,7 +215,7 @@ def database(url: str, env: Mapping[str, str]) -> Told:
 
 def home(folder: Path) -> Told:
     """What the demo made, and what others can read."""
-    if not folder.exists():
+    if not there(folder / "."):
         return  # the first start makes it, for us alone
     if folder.stat().st_mode & OTHERS:
         yield f"{folder}: others can look into it: chmod 700 {folder}"

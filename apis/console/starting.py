@@ -16,7 +16,7 @@ import msgspec
 
 from apis.console.checking import findings
 from apis.console.production import unsafe
-from apis.console.unsafe_keys import LEAD, address
+from apis.console.unsafe_keys import LEAD, address, there
 from apis.gateway.client_authentication import CLIENTS_FILE, load_credentials
 from apis.gateway.people import PEOPLE_FILE, load_passwords
 from apis.gateway.policy import Client, Gateway
@@ -54,7 +54,7 @@ def refused(settings: Settings, env: Mapping[str, str]) -> Told:
     yield from told_by(lambda: records(env, home))
     yield from told_by(only_here, f"{ENVIRONMENT}: THROUGHLINE_HOST")
     yield from told_by(lambda: recording(env), ENVIRONMENT)
-    if settings.audit_key.exists():
+    if there(settings.audit_key):
         same = settings.audit_key.parent  # a signer makes its folder: this one is there
         place = told("THROUGHLINE_AUDIT_KEY", str(settings.audit_key))
         yield from told_by(lambda: Signer(settings.audit_key, same), place)
@@ -83,23 +83,23 @@ def told_by(attempt: Callable[[], object], place: str = "") -> Told:
 
 def places(settings: Settings) -> Told:
     """Folders that a start makes where they are missing, and writes to."""
-    named = {
-        "THROUGHLINE_HOME": settings.home,
-        "THROUGHLINE_AUDIT_HEADS": settings.audit_heads,
-    }
-    if not settings.audit_key.exists():
+    home = settings.home
+    named = {"THROUGHLINE_HOME": home}
+    if not settings.audit_heads.absolute().is_relative_to(home):
+        named["THROUGHLINE_AUDIT_HEADS"] = settings.audit_heads
+    if not settings.audit_key.absolute().is_relative_to(home) and not there(settings.audit_key):
         named["THROUGHLINE_AUDIT_KEY"] = settings.audit_key.parent
     for name, folder in named.items():
-        there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-        if not there.is_dir():
-            yield told(name, f"{there} is no folder")
-        elif not os.access(there, os.W_OK | os.X_OK):
-            yield told(name, f"{there} cannot be written to")
+        last = next(each for each in (folder, *folder.absolute().parents) if there(each))
+        if not last.is_dir():
+            yield told(name, f"{last} is no folder")
+        elif not os.access(last, os.W_OK | os.X_OK):
+            yield told(name, f"{last} cannot be written to")
 
 
 def keys_of(gateway: Gateway, home: Path) -> Told:
     """Signing keys, clients' secrets and keys, and people's hashes."""
-    if gateway.signing or (home / SIGNING.partition(":")[2]).exists():
+    if gateway.signing or there(home / SIGNING.partition(":")[2]):
         yield from told_by(lambda: signing_keys(gateway.signing, home))
     yield from told_by(lambda: load_credentials(with_secrets(gateway, home), home))
     yield from told_by(lambda: load_passwords(with_people(gateway, home), home))

@@ -41,6 +41,14 @@ def guessable(value: bytes) -> str | None:
     return None
 
 
+def there(path: Path) -> bool:
+    """Whether a file is there for us: one in a folder that we may not enter is not."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def keys(settings: Settings, env: Mapping[str, str]) -> Told:
     """Keys that are missing, weak, or in no second place."""
     for name, key in ((INTERNAL, settings.internal_key), (DIGEST, settings.digest_key)):
@@ -57,7 +65,7 @@ def keys(settings: Settings, env: Mapping[str, str]) -> Told:
         what = "the signed heads lie beside what they prove"
         where = "a folder of another disk, or of another host"
         yield f"{told('THROUGHLINE_AUDIT_HEADS', what)}: {where}"
-    if env.get(AUDIT) and not settings.audit_key.exists():
+    if env.get(AUDIT) and not there(settings.audit_key):
         mend = f"openssl genpkey -algorithm ed25519 -out {settings.audit_key}"
         yield f"{told(AUDIT, 'it is not there, and each host would make its own')}: {mend}"
 
@@ -90,6 +98,14 @@ def vendors(settings: Settings, metadata: Metadata, env: Mapping[str, str]) -> T
             what = _refusal(connection, settings, env)
         if what:
             yield f"{place}.auth.credentials: {what}"
+
+
+def parts(url: str) -> SplitResult:
+    """The parts of an address; none of what is no address."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return SplitResult("", "", url, "", "")
 
 
 def address(reference: str | None, env: Mapping[str, str], home: Path) -> SplitResult | None:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import date, timedelta
 from ipaddress import ip_network
-from urllib.parse import urlsplit
 
+from apis.console.unsafe_keys import parts
 from apis.gateway.client_authentication import CLIENTS_FILE
 from apis.gateway.listeners import is_loopback
 from apis.gateway.people import PEOPLE_FILE
@@ -59,7 +59,7 @@ def client_findings(name: str, client: Client, today: date) -> Iterator[Finding]
         told = f"made here and kept in {CLIENTS_FILE}: file:/path of a secret of its own, mode 600"
         yield (*place, "secret"), told
     for each in client.redirects:
-        url = urlsplit(each)
+        url = parts(each)
         if url.scheme != "https":
             told = f"{each} is no https, so its codes can be read on the way: https://..."
             if is_loopback(url.hostname or ""):

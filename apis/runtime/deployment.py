@@ -235,9 +235,10 @@ def policy_of(settings: Settings) -> Gateway:
         text = settings.gateway.read_text("utf-8")
     except OSError as error:
         told = f"{settings.gateway}: {error.strerror}"
-        raise Misconfigured(
-            "settings.invalid", told, remedy="THROUGHLINE_GATEWAY names it"
-        ) from None
+        remedy = "THROUGHLINE_GATEWAY names it"
+        raise Misconfigured("settings.invalid", told, remedy=remedy) from None
+    except UnicodeDecodeError as error:
+        raise Misconfigured("settings.invalid", f"{settings.gateway}: {error}") from None
     return load_gateway(text, settings.gateway.name)
 
 

@@ -9,18 +9,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError
 
 from apis.runtime.caps import Caps
 from apis.runtime.clock import simulated_clock_url
 from apis.runtime.log import level_of
 from apis.runtime.metadata import Feed
 from apis.runtime.references import secret
-from apis.runtime.variables import Reading, told
+from apis.runtime.variables import Reading, scheme_of, told
 from contracts.errors import Misconfigured
 
 DRAIN_S = 5
 LEASE_S = 10
 DATABASES = ("sqlite", "postgresql", "postgres")
+HTTP = ("http", "https")
 REDISES = ("redis", "rediss", "unix")
 QUEUE_EVERY_S = 0.05
 """An idle worker looks so often for runs that are queued, at about half a millisecond a look."""
@@ -88,6 +91,8 @@ def told_by(env: Mapping[str, str]) -> Settings:
     peers = given.of("THROUGHLINE_PEERS", lambda: peers_of(env), nowhere)
     given.of("THROUGHLINE_CLOCK", lambda: simulated_clock_url(dict(env)), None)
     given.of("THROUGHLINE_LOG", lambda: level_of(given.text("THROUGHLINE_LOG", "INFO")), 0)
+    issuer = given.text("THROUGHLINE_ISSUER", f"http://127.0.0.1:{port}")
+    given.scheme("THROUGHLINE_ISSUER", scheme_of(issuer), HTTP, "https://api.example.com")
     known = Settings(
         home=home,
         env=mode,
@@ -95,7 +100,7 @@ def told_by(env: Mapping[str, str]) -> Settings:
         redis_url=redis_url,
         workers=given.whole("THROUGHLINE_WORKERS", 2 if redis_url else 1),
         port=port,
-        issuer=given.text("THROUGHLINE_ISSUER", f"http://127.0.0.1:{port}"),
+        issuer=issuer,
         entities=Path(given.text("THROUGHLINE_ENTITIES", "apis/entities.yaml")),
         gateway=Path(given.text("THROUGHLINE_GATEWAY", "gateway.yaml")),
         peers=peers,
@@ -125,17 +130,26 @@ def stores(given: Reading, env: Mapping[str, str], home: Path) -> tuple[str, str
     ours = f"sqlite:///{home}/throughline.sqlite"
     database_url = given.of(database, lambda: private(database, env), ours) or ours
     redis_url = given.of(redis, lambda: private(redis, env), "") or None
-    given.scheme(database, database_url, DATABASES, "postgresql://role:password@host/name")
+    example = "postgresql://role:password@host/name"
+    given.scheme(database, database_scheme(database_url), DATABASES, example)
     if redis_url:
-        given.scheme(redis, redis_url, REDISES, "redis://:password@host:6379/0")
+        given.scheme(redis, scheme_of(redis_url), REDISES, "redis://:password@host:6379/0")
     return database_url, redis_url
+
+
+def database_scheme(url: str) -> str:
+    """The scheme as the engine reads it: a password may hold what other addresses may not."""
+    try:
+        return sa.make_url(url).get_backend_name()
+    except (ArgumentError, ValueError):
+        return ""
 
 
 def peers_of(env: Mapping[str, str]) -> dict[str, str]:
     """Where other processes serve, by part."""
     named = [part for part in env.get("THROUGHLINE_PEERS", "").split(",") if part]
     for part in named:
-        if "=" not in part:
+        if scheme_of(part.partition("=")[2]) not in HTTP:
             msg = f"{part} names no address: part=http://host:port,..."
             raise ValueError(msg)
     return dict(part.split("=", 1) for part in named)

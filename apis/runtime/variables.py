@@ -209,12 +209,8 @@ class Reading:
             self.mistakes.append(told(name, f"{given} is none of {', '.join(among)}"))
         return given
 
-    def scheme(self, name: str, url: str, among: tuple[str, ...], example: str) -> None:
-        """Of an address that holds a password only its scheme may be told."""
-        try:
-            found = urlsplit(url).scheme.partition("+")[0]
-        except ValueError:
-            found = ""
+    def scheme(self, name: str, found: str, among: tuple[str, ...], example: str) -> None:
+        """Of an address, which may hold a password, only the scheme is told."""
         if found not in among:
             self.mistakes.append(told(name, f"{found or 'it'} is no such address: {example}"))
 
@@ -227,6 +223,16 @@ class Reading:
         except (OSError, ValueError) as error:
             self.mistakes.append(told(name, str(error)))
         return otherwise
+
+
+def scheme_of(url: str) -> str:
+    """The scheme of an address that can be followed."""
+    try:
+        found = urlsplit(url)
+        port = found.port
+    except ValueError:
+        return ""
+    return found.scheme if port != 0 else ""
 
 
 def told(name: str, what: str) -> str:
