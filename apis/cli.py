@@ -15,7 +15,7 @@ import click
 from apis.console.contract_commands import contracts
 from apis.console.version_commands import versions
 from apis.runtime import log
-from apis.runtime.clock import Clock, simulated_clock_url
+from apis.runtime.clock import simulated_clock_url
 from apis.runtime.pids import free_number, may_listen, pid_file
 from apis.runtime.settings import Settings
 from contracts.errors import ThroughlineError
@@ -48,10 +48,7 @@ class Commands(click.Group):
 
 def settings() -> Settings:
     """The settings of this process, from its environment."""
-    try:
-        return Settings.from_env(os.environ)
-    except (ValueError, OSError) as error:
-        raise NotPossible(f"a setting of the environment cannot be used: {error}") from error
+    return Settings.from_env(os.environ)
 
 
 def run(part: str, parts: tuple[str, ...], *, port: int | None, worker: bool, edge: bool) -> None:
@@ -60,7 +57,7 @@ def run(part: str, parts: tuple[str, ...], *, port: int | None, worker: bool, ed
 
     from apis.runtime.serving import serve  # noqa: PLC0415 - as above
 
-    log.setup(os.environ.get("THROUGHLINE_LOG", "INFO"))
+    log.setup(os.environ.get("THROUGHLINE_LOG") or "INFO")
     known = settings()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(known, part, parts, port=port, worker=worker, edge=edge))
@@ -126,13 +123,9 @@ def sandbox(vendor: str, port: int, *, tls: bool) -> None:
 @click.option("--production", is_flag=True, help="Also say what would be unsafe in production.")
 def check(*, production: bool) -> None:
     """Whether gateway.yaml, entities.yaml and the published contracts fit together."""
-    from apis.console.checking import findings  # noqa: PLC0415 - only this command needs it
-    from apis.console.production import unsafe  # noqa: PLC0415 - as above
+    from apis.console.starting import checked  # noqa: PLC0415 - only this command needs it
 
-    known = settings()
-    found = findings(known)
-    if production:
-        found += unsafe(known, os.environ, Clock().now().date())
+    found = checked(os.environ, production=production)
     for finding in found:
         click.echo(finding, err=True)
     click.echo("nothing is wrong" if not found else f"{len(found)} found")

@@ -184,12 +184,8 @@ def consent(client: str, target: str, reason: str, by: str) -> None:
 
 
 def settings_here() -> Settings:
-    """The settings of this environment; UsageError where they cannot be used."""
-    try:
-        return Settings.from_env(os.environ)
-    except (ValueError, OSError) as error:
-        told = f"a setting of the environment cannot be used: {error}"
-        raise click.UsageError(told) from error
+    """The settings of this environment."""
+    return Settings.from_env(os.environ)
 
 
 def moment() -> datetime:

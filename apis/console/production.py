@@ -6,6 +6,7 @@ keys that others can read, or vendors that are sandboxes.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
@@ -14,21 +15,29 @@ from urllib.parse import urlsplit
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from apis.console.unsafe_keys import keys, parts, secret_findings, there, vendors
 from apis.console.unsafe_policy import policy_findings
 from apis.gateway.listeners import is_loopback
 from apis.gateway.policy import Gateway, PolicyError
+from apis.runtime import variables
 from apis.runtime.deployment import policy_of
-from apis.runtime.metadata import Metadata, read_metadata
-from apis.runtime.references import resolve
+from apis.runtime.log import level_of
+from apis.runtime.metadata import read_metadata
 from apis.runtime.settings import Settings
 from apis.runtime.store import engine_for
+from apis.runtime.traces import ENDPOINTS
 from contracts.errors import Misconfigured
 
-ENOUGH = 32
 SHORTEST_LEASE_S = 5
+LONGEST_S = {
+    "THROUGHLINE_LEASE": 60,
+    "THROUGHLINE_HEADER_TIMEOUT": 60,
+    "THROUGHLINE_KEEP_ALIVE": 3_600,
+    "THROUGHLINE_DRAIN": 300,
+}
+ENCRYPTED = {"require", "verify-ca", "verify-full"}
 OTHERS = 0o077
 SUPERUSER = "select rolsuper from pg_roles where rolname = current_user"
-ENVIRONMENT = "environment"
 SHARED_KEYS = {
     "THROUGHLINE_INTERNAL_KEY": "file:/path of one key for all",
     "THROUGHLINE_DIGEST_KEY": "file:/path of one key for all",
@@ -49,17 +58,19 @@ def unsafe(settings: Settings, env: Mapping[str, str], today: date) -> list[str]
         *mode(env),
         *reachable(settings, env, gateway),
         *shared(settings, env),
+        *times(settings),
         *keys(settings, env),
-        *database(settings.database_url),
+        *database(settings.database_url, env),
         *home(settings.home),
         *vendors(settings, metadata, env),
     ]
-    return found + [gateway.lines.told(*each) for each in policy_findings(gateway, metadata, today)]
+    rows = [*secret_findings(gateway, settings.home), *policy_findings(gateway, metadata, today)]
+    return found + [gateway.lines.told(*each) for each in rows]
 
 
 def told(name: str, what: str, remedy: str) -> str:
-    """A line about a variable."""
-    return f"{ENVIRONMENT}: {name}: {what}: {remedy}"
+    """A line about a variable, with its remedy."""
+    return f"{variables.told(name, what)}: {remedy}"
 
 
 def mode(env: Mapping[str, str]) -> Told:
@@ -74,17 +85,31 @@ def mode(env: Mapping[str, str]) -> Told:
         remedy = "leave it out: entities.yaml says it per connection"
         what = "one for all vendors may be shorter than a vendor's search needs"
         yield told("THROUGHLINE_SEARCH_LAG", what, remedy)
-    if float(env.get("THROUGHLINE_LEASE") or SHORTEST_LEASE_S) < SHORTEST_LEASE_S:
+    if level_of(env.get("THROUGHLINE_LOG") or "INFO") < logging.INFO:
+        what = "what libraries say of each call is logged, with what it held"
+        yield told("THROUGHLINE_LOG", what, "leave it out")
+
+
+def times(settings: Settings) -> Told:
+    """Times with which one slow or silent party holds up the others."""
+    if settings.lease_s < SHORTEST_LEASE_S:
         what = f"under {SHORTEST_LEASE_S} s a worker that is only slow loses its flows"
         yield told("THROUGHLINE_LEASE", what, "leave it out")
+    said = {
+        "THROUGHLINE_LEASE": (settings.lease_s, "the flows of a lost worker stand still"),
+        "THROUGHLINE_HEADER_TIMEOUT": (settings.caps.header_s, "who says nothing is listened to"),
+        "THROUGHLINE_KEEP_ALIVE": (settings.caps.keep_alive_s, "an idle connection is kept"),
+        "THROUGHLINE_DRAIN": (settings.drain_s, "a process that is told to end still serves"),
+    }
+    for name, (seconds, what) in said.items():
+        if seconds > LONGEST_S[name]:
+            most = f"at most {LONGEST_S[name]}, or leave it out"
+            yield told(name, f"{what} for {seconds:g} s", most)
 
 
 def reachable(settings: Settings, env: Mapping[str, str], gateway: Gateway) -> Told:
     """Who reaches us, and whether what they say can be read on the way."""
-    issuer = urlsplit(settings.issuer)
-    if issuer.scheme != "https":
-        what = f"{settings.issuer} is where tokens say they come from, and no https"
-        yield told("THROUGHLINE_ISSUER", what, "the public address, https://...")
+    yield from issuer(settings.issuer)
     host = env.get("THROUGHLINE_HOST") or "127.0.0.1"
     if not is_loopback(host) and not gateway.balancers:
         what = f"{host} can be reached by others, in plain HTTP, and no balancer ends TLS before it"
@@ -97,19 +122,34 @@ def reachable(settings: Settings, env: Mapping[str, str], gateway: Gateway) -> T
                 "plain HTTP, and no balancer is named: give it a certificate, or name `balancers`"
             )
             yield gateway.lines.told(place, what)
-    for part, address in settings.peers.items():
-        url = urlsplit(address)
-        if url.scheme not in {"http", "https"} or not url.hostname:
-            yield told("THROUGHLINE_PEERS", f"{part}={address} is no address", "http://host:port")
-    traces = urlsplit(env.get("OTEL_EXPORTER_OTLP_ENDPOINT", ""))
-    if traces.scheme == "http" and not is_loopback(traces.hostname or ""):
-        what = f"spans leave for {traces.hostname} in plain HTTP"
-        yield told("OTEL_EXPORTER_OTLP_ENDPOINT", what, "https://..., or a collector beside us")
+    yield from spans(env)
+
+
+def issuer(address: str) -> Told:
+    """Whether others can find who issued a token where it says."""
+    name, mend = "THROUGHLINE_ISSUER", "the public address, https://..."
+    url = urlsplit(address)
+    if url.scheme != "https":
+        what = f"{address} is where tokens say they come from, and no https"
+        yield told(name, what, mend)
+    elif not url.hostname or is_loopback(url.hostname):
+        yield told(name, f"{address} leads nobody else to us", mend)
+
+
+def spans(env: Mapping[str, str]) -> Told:
+    """Whether spans can be read on their way."""
+    name = next((each for each in ENDPOINTS if env.get(each)), "")
+    url = parts(env.get(name, ""))
+    if name and (url.scheme not in {"http", "https"} or not url.hostname):
+        yield told(name, f"{env[name]} is no address", "https://...")
+    elif url.scheme == "http" and not is_loopback(url.hostname or ""):
+        what = f"spans leave for {url.hostname} in plain HTTP"
+        yield told(name, what, "https://..., or a collector beside us")
 
 
 def shared(settings: Settings, env: Mapping[str, str]) -> Told:
     """Whether what several processes share is there for all of them."""
-    several = bool(settings.peers) or int(env.get("THROUGHLINE_WORKERS") or 1) > 1
+    several = bool(settings.peers) or (settings.workers > 1 and not settings.redis_url)
     sqlite = settings.database_url.startswith("sqlite")
     if sqlite and (several or settings.redis_url):
         what = "SQLite, and several processes"
@@ -119,9 +159,13 @@ def shared(settings: Settings, env: Mapping[str, str]) -> Told:
         yield told("THROUGHLINE_REDIS_URL", what, "redis://... for all of them")
     if settings.redis_url:
         redis = urlsplit(settings.redis_url)
-        if not is_loopback(redis.hostname or "") and not redis.password:
-            what = f"{redis.hostname} asks nobody for a password"
-            yield told("THROUGHLINE_REDIS_URL", what, "redis://:password@...")
+        host = redis.hostname or ""
+        if not local(host) and not redis.password:
+            what = f"{host} asks nobody for a password"
+            yield told("THROUGHLINE_REDIS_URL", what, "rediss://:password@...")
+        if redis.scheme == "redis" and not inside(host):
+            what = f"what it keeps can be read on the way to {host}"
+            yield told("THROUGHLINE_REDIS_URL", what, "rediss://...")
     if settings.peers:
         for name, mend in SHARED_KEYS.items():
             if not env.get(name):
@@ -129,28 +173,33 @@ def shared(settings: Settings, env: Mapping[str, str]) -> Told:
                 yield told(name, what, mend)
 
 
-def keys(settings: Settings, env: Mapping[str, str]) -> Told:
-    """Keys that are missing, weak, or in no second place."""
-    given = env.get("THROUGHLINE_INTERNAL_KEY")
-    if given and len(settings.internal_key) < ENOUGH:
-        what = f"under {ENOUGH} characters it can be guessed"
-        yield told("THROUGHLINE_INTERNAL_KEY", what, "openssl rand -base64 48")
-    if not env.get("THROUGHLINE_RECORDS_KEY"):
-        what = "none: personal values of running flows are stored as they are"
-        yield told("THROUGHLINE_RECORDS_KEY", what, "openssl rand -base64 32, as file:/path")
-    if settings.audit_heads.resolve().is_relative_to(settings.home):
-        what = "the signed heads lie beside what they prove"
-        yield told("THROUGHLINE_AUDIT_HEADS", what, "a folder of another disk, or of another host")
+def local(host: str) -> bool:
+    """Whether a host is this machine: loopback, or a socket in its files."""
+    return not host or host.startswith("/") or is_loopback(host)
 
 
-def database(url: str) -> Told:
-    """Whether the database's role may do more than it needs to."""
+def inside(host: str) -> bool:
+    """Whether what goes there stays on this machine, or in its containers' own network.
+
+    There alone a service is called by one word, and networks that others reach are not told from
+    those that nobody else does by anything we can see: each other host needs TLS.
+    """
+    return local(host) or ("." not in host and ":" not in host)
+
+
+def database(url: str, env: Mapping[str, str]) -> Told:
+    """Whether what it holds can be read on the way, or its role may do more than it needs to."""
     if url.startswith("sqlite"):
         return
     name = "THROUGHLINE_DATABASE_URL"
-    host = urlsplit(url).hostname or ""
-    if not is_loopback(host) and not urlsplit(url).password and "passfile" not in url:
+    address = sa.make_url(url)
+    host = str(address.host or address.query.get("host", ""))
+    if not local(host) and not address.password and "passfile" not in address.query:
         yield told(name, f"{host} asks nobody for a password", "postgresql://role:password@...")
+    mode = address.query.get("sslmode") or env.get("PGSSLMODE")
+    if not inside(host) and mode not in ENCRYPTED:
+        what = f"what it keeps can be read on the way to {host}"
+        yield told(name, what, "?sslmode=verify-full&sslrootcert=/path, at least sslmode=require")
     try:
         engine = engine_for(url, pool=1)
         with engine.connect() as connection:
@@ -166,6 +215,8 @@ def database(url: str) -> Told:
 
 def home(folder: Path) -> Told:
     """What the demo made, and what others can read."""
+    if not there(folder / "."):
+        return  # the first start makes it, for us alone
     if folder.stat().st_mode & OTHERS:
         yield f"{folder}: others can look into it: chmod 700 {folder}"
     for path in sorted((*folder.glob("*"), *folder.glob("audit/*"), *folder.glob("sandboxes/*"))):
@@ -173,30 +224,3 @@ def home(folder: Path) -> Told:
             yield f"{path}: others can read it: chmod 600 {path}"
     if (folder / "sandboxes").exists():
         yield f"{folder / 'sandboxes'}: sandboxes have run here: begin with an empty home"
-
-
-def vendors(settings: Settings, metadata: Metadata, env: Mapping[str, str]) -> Told:
-    """Connections that lead to sandboxes, or in plain HTTP, and secrets that cannot be read."""
-    if settings.entities.name == "entities.yaml" and settings.entities.parent.name == "apis":
-        what = "the sample firm's metadata"
-        yield told("THROUGHLINE_ENTITIES", what, "the file of your own firm")
-    for name, connection in metadata.connections.items():
-        for member in ("url", "login_url"):
-            reference = getattr(connection, member)
-            try:
-                url = urlsplit(resolve(reference, env, settings.home)) if reference else None
-            except Misconfigured as error:
-                yield f"{settings.entities.name}: connections.{name}.{member}: {error.detail}"
-                continue
-            if url is None:
-                continue
-            place = f"{settings.entities.name}: connections.{name}.{member}"
-            if is_loopback(url.hostname or ""):
-                yield f"{place}: {url.netloc} is a sandbox of this machine: the vendor's address"
-            elif url.scheme not in {"https", "postgresql"}:
-                yield f"{place}: {url.scheme} can be read on the way: https://..."
-        if "sandboxes/" in connection.auth.credentials:
-            yield (
-                f"{settings.entities.name}: connections.{name}.auth.credentials: those of a"
-                " sandbox: file:/path of the vendor's, mode 600"
-            )

@@ -32,8 +32,9 @@ Made from the code by `python -m apis.console.reference --write`; edit the code,
 
 What a process is told comes from its environment, once, at its start. What is true of the firm
 stands in two files: `gateway.yaml` (policy: who may call what) and `entities.yaml` (metadata:
-entities, connections, mappings). `throughline check` reads all of it and starts nothing;
-`throughline check --production` also says what is unsafe.
+entities, connections, mappings). `throughline check` reads all of it, with the keys and secrets
+it names, as a start does; it starts and writes nothing, and says what a start would refuse.
+`throughline check --production` also says what is [unsafe](running.md#what-a-check-asks-for).
 """
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
-from urllib.parse import urlsplit
+from contextlib import suppress
+from datetime import date, timedelta
+from ipaddress import ip_network
 
+from apis.console.unsafe_keys import parts
 from apis.gateway.client_authentication import CLIENTS_FILE
 from apis.gateway.listeners import is_loopback
 from apis.gateway.people import PEOPLE_FILE
@@ -16,6 +18,9 @@ from apis.runtime.metadata import Connection, Metadata
 from apis.runtime.typed_yaml import Finding, Place
 
 DEMO = "demo"
+A_YEAR = timedelta(days=366)
+WIDEST = {4: 8, 6: 7}
+"""The prefixes of the widest private networks, 10.0.0.0/8 and fc00::/7."""
 PERIODS = {"s": 1, "min": 60, "h": 3_600, "day": 86_400}
 
 
@@ -28,6 +33,7 @@ def policy_findings(gateway: Gateway, metadata: Metadata, today: date) -> Iterat
             told = "the demo's person, whose password lies in the home: take it out"
             yield ("people", name), told
     yield from plan_findings(gateway)
+    yield from balancer_findings(gateway)
     for name, api in gateway.apis.items():
         modes: list[tuple[Place, Modes]] = [(("modes",), api.modes)]
         modes += [
@@ -53,7 +59,7 @@ def client_findings(name: str, client: Client, today: date) -> Iterator[Finding]
         told = f"made here and kept in {CLIENTS_FILE}: file:/path of a secret of its own, mode 600"
         yield (*place, "secret"), told
     for each in client.redirects:
-        url = urlsplit(each)
+        url = parts(each)
         if url.scheme != "https":
             told = f"{each} is no https, so its codes can be read on the way: https://..."
             if is_loopback(url.hostname or ""):
@@ -65,6 +71,8 @@ def client_findings(name: str, client: Client, today: date) -> Iterator[Finding]
         yield place, "it never ends: until: <a day within a year>"
     elif client.until < today:
         yield (*place, "until"), "its last day is over: take it out, or agree on another day"
+    elif client.until > today + A_YEAR:
+        yield (*place, "until"), "its last day is far off: until: <a day within a year>"
 
 
 def plan_findings(gateway: Gateway) -> Iterator[Finding]:
@@ -75,6 +83,16 @@ def plan_findings(gateway: Gateway) -> Iterator[Finding]:
         if plan.on_store_loss == "open":
             told = "without Redis nothing is limited: leave it out"
             yield ("plans", name, "on_store_loss"), told
+
+
+def balancer_findings(gateway: Gateway) -> Iterator[Finding]:
+    """Networks so wide that callers are in them, and say themselves where they are."""
+    for at, balancer in enumerate(gateway.balancers):
+        with suppress(ValueError):  # `findings` says that it is no network
+            network = ip_network(balancer)
+            if network.prefixlen < WIDEST[network.version]:
+                told = f"{balancer} is nearly everybody: the networks of your balancers alone"
+                yield ("balancers", at), told
 
 
 def time_findings(gateway: Gateway, metadata: Metadata) -> Iterator[Finding]:

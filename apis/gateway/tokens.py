@@ -159,7 +159,8 @@ def read_secret(
         raise ValueError(msg)
     if not member:
         return text
-    entry = json.loads(text).get(member)
+    held = json.loads(text)
+    entry = held.get(member) if isinstance(held, dict) else None
     if not isinstance(entry, dict) or not entry.get(field):
         msg = f"{path} holds no {field} of {member}"
         raise ValueError(msg)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
+
+from apis.runtime.variables import Reading
 
 
 class Caps(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,11 +19,11 @@ class Caps(msgspec.Struct, frozen=True, kw_only=True):
     connections: int = 1_000
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str]) -> Caps:
+    def read(cls, env: Reading) -> Caps:
         """Those of the defaults that the environment does not say otherwise."""
         usual = cls()
         return cls(
-            header_s=float(env.get("THROUGHLINE_HEADER_TIMEOUT", usual.header_s)),
-            keep_alive_s=float(env.get("THROUGHLINE_KEEP_ALIVE", usual.keep_alive_s)),
-            connections=int(env.get("THROUGHLINE_CONNECTIONS", usual.connections)),
+            header_s=env.seconds("THROUGHLINE_HEADER_TIMEOUT", usual.header_s),
+            keep_alive_s=env.seconds("THROUGHLINE_KEEP_ALIVE", usual.keep_alive_s),
+            connections=env.whole("THROUGHLINE_CONNECTIONS", usual.connections),
         )

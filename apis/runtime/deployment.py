@@ -31,6 +31,7 @@ from apis.runtime.references import resolve
 from apis.runtime.settings import Settings
 from apis.runtime.store import Store
 from apis.runtime.tokens import InternalTokens
+from apis.runtime.variables import told
 from contracts.errors import Conflict, Misconfigured, Unavailable
 
 SYSTEM_APP = "system_apis.app:app_for"
@@ -45,7 +46,7 @@ class Deployment:
         self.gateway = policy_of(settings)
         self.metadata = Metadata.load(settings.entities)
         self.store = Store(settings.database_url, digest_key=settings.digest_key)
-        self.records = records(settings.home)
+        self.records = records(os.environ, settings.home)
         self.engine = Engine(
             settings.database_url, poll_s=settings.queue_every_s, records=self.records
         )
@@ -234,19 +235,22 @@ def policy_of(settings: Settings) -> Gateway:
         text = settings.gateway.read_text("utf-8")
     except OSError as error:
         told = f"{settings.gateway}: {error.strerror}"
-        raise Misconfigured(
-            "settings.invalid", told, remedy="THROUGHLINE_GATEWAY names it"
-        ) from None
+        remedy = "THROUGHLINE_GATEWAY names it"
+        raise Misconfigured("settings.invalid", told, remedy=remedy) from None
+    except UnicodeDecodeError as error:
+        raise Misconfigured("settings.invalid", f"{settings.gateway}: {error}") from None
     return load_gateway(text, settings.gateway.name)
 
 
-def records(home: Path) -> Records:
+def records(env: Mapping[str, str], home: Path) -> Records:
     """What writes and reads recorded values; Misconfigured where their key is none."""
     try:
-        return Records.from_env(os.environ, home)
-    except ValueError:
-        told = f"{KEY} is not 32 bytes in base64"
-        raise Misconfigured("settings.invalid", told) from None
+        return Records.from_env(env, home)
+    except Misconfigured as error:
+        raise Misconfigured(error.code, told(KEY, error.detail)) from None
+    except (ValueError, TypeError):
+        what, remedy = "it is not 32 bytes in base64", "openssl rand -base64 32, as file:/path"
+        raise Misconfigured("settings.invalid", told(KEY, what), remedy=remedy) from None
 
 
 def reached(store: Store) -> None:

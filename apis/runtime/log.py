@@ -191,6 +191,15 @@ def _render(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
     return json_line(event)
 
 
+def level_of(level: str) -> int:
+    """How severe a level is; Misconfigured names those there are."""
+    levels = logging.getLevelNamesMapping()
+    if level.upper() not in levels:
+        told = f"{level} is no log level: one of {', '.join(levels)}"
+        raise Misconfigured("settings.invalid", told)
+    return levels[level.upper()]
+
+
 def setup(level: str = "INFO", stream: TextIO | None = None) -> None:
     """Send what this process logs, libraries included, to one stream (standard error)."""
     out = stream or sys.stderr
@@ -200,11 +209,7 @@ def setup(level: str = "INFO", stream: TextIO | None = None) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
         structlog.processors.format_exc_info,
     ]
-    levels = logging.getLevelNamesMapping()
-    if level.upper() not in levels:
-        told = f"{level} is no log level: one of {', '.join(levels)}"
-        raise Misconfigured("settings.invalid", told)
-    number = levels[level.upper()]
+    number = level_of(level)
     structlog.configure(
         processors=[*shared, _redact, _render],
         wrapper_class=structlog.make_filtering_bound_logger(number),

@@ -34,6 +34,13 @@ PLAIN_BYTES, SEALED_BYTES = b"o", b"s"
 """What bytes that are kept begin with."""
 
 
+def keys_of(env: Mapping[str, str], home: Path) -> list[bytes]:
+    """The keys that `THROUGHLINE_RECORDS_KEY` holds or refers to; ValueError for no base64."""
+    named = [part.strip() for part in env.get(KEY, "").split(",")]
+    keys = [secret(part, env, home).reveal() for part in named if part]
+    return [base64.b64decode(key, validate=True) for key in keys]
+
+
 class Records:
     """Writes and reads recorded values; a key is 32 bytes, none keeps them readable."""
 
@@ -45,9 +52,7 @@ class Records:
     @classmethod
     def from_env(cls, env: Mapping[str, str], home: Path) -> Records:
         """With the keys of `THROUGHLINE_RECORDS_KEY` (base64, or references to it), or without."""
-        named = [part.strip() for part in env.get(KEY, "").split(",")]
-        keys = [secret(part, env, home).reveal() for part in named if part]
-        return cls(*(base64.b64decode(key, validate=True) for key in keys))
+        return cls(*keys_of(env, home))
 
     def dump(self, value: object) -> dict[str, Any] | None:
         """The stored form of a value; TypeError for a type that is not on the list."""

@@ -35,6 +35,7 @@ from apis.runtime.sandbox_wire import (
     received,
     sent,
 )
+from apis.runtime.variables import Reading
 from contracts.errors import Misconfigured
 
 LOG = logging.getLogger(__name__)
@@ -139,7 +140,9 @@ class Sandbox:
         self.log = Log(kit.folder / f"{kit.name}.jsonl")
         self.running = 0
         self.clock = ServedClock(kit.clock)
-        self.latency_s = float(os.environ.get("THROUGHLINE_SANDBOX_LATENCY_MS", "0")) / 1000
+        given = Reading(os.environ)
+        self.latency_s = given.seconds("THROUGHLINE_SANDBOX_LATENCY_MS", 0, zero=True) / 1000
+        given.done()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""

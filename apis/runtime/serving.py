@@ -222,14 +222,7 @@ def doors_of(deployment: Deployment, port: int, house: ExitStack, *, edge: bool)
     settings, gateway = deployment.settings, deployment.gateway
     if found := list(listener_problems(gateway.listeners)):
         raise PolicyError([gateway.lines.told(*each) for each in found])
-    plain = os.environ.get("THROUGHLINE_PLAIN_HTTP") == "1"
-    if not plain and not is_loopback(host()):
-        told = f"others can reach {host()}, and this port speaks plain HTTP"
-        remedy = (
-            "leave THROUGHLINE_HOST out and name `listeners` with certificates in gateway.yaml; "
-            "THROUGHLINE_PLAIN_HTTP=1 where something in front of it ends TLS"
-        )
-        raise Misconfigured("listener.plain", told, remedy=remedy)
+    only_here()
     wanted: list[tuple[str, int, Tls | None]] = [(host(), port, None)]
     for name, each in gateway.listeners.items() if edge else ():
         wanted.append((each.host, each.port, Tls.of(name, each, settings.home)))
@@ -241,6 +234,18 @@ def doors_of(deployment: Deployment, port: int, house: ExitStack, *, edge: bool)
             house.enter_context(handing(settings.home, number, opened))
         doors.append(Door(opened, tls))
     return doors
+
+
+def only_here() -> None:
+    """Misconfigured where others reach a port in plain HTTP and nobody said that they may."""
+    if os.environ.get("THROUGHLINE_PLAIN_HTTP") == "1" or is_loopback(host()):
+        return
+    told = f"others can reach {host()}, and this port speaks plain HTTP"
+    remedy = (
+        "leave THROUGHLINE_HOST out and name `listeners` with certificates in gateway.yaml; "
+        "THROUGHLINE_PLAIN_HTTP=1 where something in front of it ends TLS"
+    )
+    raise Misconfigured("listener.plain", told, remedy=remedy)
 
 
 def measured(deployment: Deployment, house: ExitStack) -> Metrics:
@@ -284,4 +289,4 @@ async def answer(app: Asgi, doors: list[Door], stopping: Stopping, deployment: D
 
 def host() -> str:
     """Where this process listens: loopback, or `THROUGHLINE_HOST`."""
-    return os.environ.get("THROUGHLINE_HOST", "127.0.0.1")
+    return os.environ.get("THROUGHLINE_HOST") or "127.0.0.1"

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError
 
 from apis.runtime.caps import Caps
+from apis.runtime.clock import simulated_clock_url
+from apis.runtime.log import level_of
 from apis.runtime.metadata import Feed
 from apis.runtime.references import secret
+from apis.runtime.variables import Reading, scheme_of, told
+from contracts.errors import Misconfigured
 
 DRAIN_S = 5
+LEASE_S = 10
+DATABASES = ("sqlite", "postgresql", "postgres")
+HTTP = ("http", "https")
+REDISES = ("redis", "rediss", "unix")
 QUEUE_EVERY_S = 0.05
 """An idle worker looks so often for runs that are queued, at about half a millisecond a look."""
 
@@ -47,44 +57,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
-        """Read `THROUGHLINE_*` and `PORT`; makes the home and its internal key when missing."""
-        home = Path(env.get("THROUGHLINE_HOME", "./var")).resolve()
-        for folder in (home, home / "run"):
-            folder.mkdir(parents=True, exist_ok=True)
-        port = int(env.get("PORT", "8080"))
-        unattended = env.get("THROUGHLINE_ENV") not in {"demo", "test"}
-        lag = env.get("THROUGHLINE_SEARCH_LAG")
-        redis_url = private("THROUGHLINE_REDIS_URL", env) or None
-        return cls(
-            home=home,
-            env=env.get("THROUGHLINE_ENV", "production"),
-            database_url=private("THROUGHLINE_DATABASE_URL", env)
-            or f"sqlite:///{home}/throughline.sqlite",
-            redis_url=redis_url,
-            workers=int(env.get("THROUGHLINE_WORKERS") or (2 if redis_url else 1)),
-            port=port,
-            issuer=env.get("THROUGHLINE_ISSUER", f"http://127.0.0.1:{port}"),
-            entities=Path(env.get("THROUGHLINE_ENTITIES", "apis/entities.yaml")),
-            gateway=Path(env.get("THROUGHLINE_GATEWAY", "gateway.yaml")),
-            peers=dict(
-                part.split("=", 1) for part in env.get("THROUGHLINE_PEERS", "").split(",") if part
-            ),
-            internal_key=internal_key(env, home),
-            digest_key=digest_key(env, home),
-            audit_key=Path(env.get("THROUGHLINE_AUDIT_KEY") or home / "audit.key"),
-            audit_heads=Path(env.get("THROUGHLINE_AUDIT_HEADS") or home / "audit"),
-            lease_s=float(env.get("THROUGHLINE_LEASE", "10")),
-            search_lag_s=float(lag) if lag else None,
-            feed_every_s=float(env["THROUGHLINE_FEED_EVERY"])
-            if env.get("THROUGHLINE_FEED_EVERY")
-            else None,
-            queue_every_s=float(env.get("THROUGHLINE_QUEUE_EVERY", QUEUE_EVERY_S)),
-            metrics_port=int(env["THROUGHLINE_METRICS_PORT"])
-            if env.get("THROUGHLINE_METRICS_PORT")
-            else None,
-            caps=Caps.from_env(env),
-            drain_s=float(env.get("THROUGHLINE_DRAIN") or (DRAIN_S if unattended else 0)),
-        )
+        """Read `THROUGHLINE_*` and `PORT`; makes the home and its keys when missing.
+
+        Misconfigured names every variable that cannot be used.
+        """
+        known = told_by(env)
+        with usable():
+            for folder in (known.home, known.home / "run"):
+                folder.mkdir(parents=True, exist_ok=True)
+            return with_keys(known, made_once)
+
+    @classmethod
+    def found(cls, env: Mapping[str, str]) -> Settings:
+        """The same with nothing made: a key that the first start will make is empty."""
+        with usable():
+            return with_keys(told_by(env), kept)
 
     def feed(self, feed: Feed) -> Feed:
         """A feed of the metadata, read as often as this process is told to (the demo and tests)."""
@@ -93,27 +80,126 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(feed, every_s=self.feed_every_s)
 
 
-def private(name: str, env: Mapping[str, str]) -> str | None:
+def told_by(env: Mapping[str, str]) -> Settings:
+    """What the environment alone says; a key that it does not name is empty."""
+    given = Reading(env)
+    home = Path(given.text("THROUGHLINE_HOME", "./var")).resolve()
+    port = given.port("PORT", 8080)
+    mode = given.one_of("THROUGHLINE_ENV", ("production", "test", "demo"))
+    database_url, redis_url = stores(given, env, home)
+    nowhere: dict[str, str] = {}
+    peers = given.of("THROUGHLINE_PEERS", lambda: peers_of(env), nowhere)
+    given.of("THROUGHLINE_CLOCK", lambda: simulated_clock_url(dict(env)), None)
+    given.of("THROUGHLINE_LOG", lambda: level_of(given.text("THROUGHLINE_LOG", "INFO")), 0)
+    issuer = given.text("THROUGHLINE_ISSUER", f"http://127.0.0.1:{port}")
+    given.scheme("THROUGHLINE_ISSUER", scheme_of(issuer), HTTP, "https://api.example.com")
+    known = Settings(
+        home=home,
+        env=mode,
+        database_url=database_url,
+        redis_url=redis_url,
+        workers=given.whole("THROUGHLINE_WORKERS", 2 if redis_url else 1),
+        port=port,
+        issuer=issuer,
+        entities=Path(given.text("THROUGHLINE_ENTITIES", "apis/entities.yaml")),
+        gateway=Path(given.text("THROUGHLINE_GATEWAY", "gateway.yaml")),
+        peers=peers,
+        internal_key=given.of(
+            "THROUGHLINE_INTERNAL_KEY", lambda: private("THROUGHLINE_INTERNAL_KEY", env), ""
+        ).encode(),
+        digest_key=given.of("THROUGHLINE_DIGEST_KEY", lambda: digest_key(env, home), b""),
+        audit_key=Path(given.text("THROUGHLINE_AUDIT_KEY", str(home / "audit.key"))),
+        audit_heads=Path(given.text("THROUGHLINE_AUDIT_HEADS", str(home / "audit"))),
+        lease_s=given.seconds("THROUGHLINE_LEASE", LEASE_S),
+        search_lag_s=given.seconds("THROUGHLINE_SEARCH_LAG", None, zero=True),
+        feed_every_s=given.seconds("THROUGHLINE_FEED_EVERY", None),
+        queue_every_s=given.seconds("THROUGHLINE_QUEUE_EVERY", QUEUE_EVERY_S),
+        caps=Caps.read(given),
+        metrics_port=given.port("THROUGHLINE_METRICS_PORT", None),
+        drain_s=given.seconds(
+            "THROUGHLINE_DRAIN", DRAIN_S if mode == "production" else 0, zero=True
+        ),
+    )
+    given.done()
+    return known
+
+
+def stores(given: Reading, env: Mapping[str, str], home: Path) -> tuple[str, str | None]:
+    """Where the database is, and Redis if there is one."""
+    database, redis = "THROUGHLINE_DATABASE_URL", "THROUGHLINE_REDIS_URL"
+    ours = f"sqlite:///{home}/throughline.sqlite"
+    database_url = given.of(database, lambda: private(database, env), ours) or ours
+    redis_url = given.of(redis, lambda: private(redis, env), "") or None
+    example = "postgresql://role:password@host/name"
+    given.scheme(database, database_scheme(database_url), DATABASES, example)
+    if redis_url:
+        given.scheme(redis, scheme_of(redis_url), REDISES, "redis://:password@host:6379/0")
+    return database_url, redis_url
+
+
+def database_scheme(url: str) -> str:
+    """The scheme as the engine reads it: a password may hold what other addresses may not."""
+    try:
+        return sa.make_url(url).get_backend_name()
+    except (ArgumentError, ValueError):
+        return ""
+
+
+def peers_of(env: Mapping[str, str]) -> dict[str, str]:
+    """Where other processes serve, by part."""
+    named = [part for part in env.get("THROUGHLINE_PEERS", "").split(",") if part]
+    for part in named:
+        if scheme_of(part.partition("=")[2]) not in HTTP:
+            msg = f"{part} names no address: part=http://host:port,..."
+            raise ValueError(msg)
+    return dict(part.split("=", 1) for part in named)
+
+
+def private(name: str, env: Mapping[str, str]) -> str:
     """A variable that is secret: its value, or of `file:/path` what stands in that file."""
-    given = env.get(name)
-    if not given or not given.startswith("file:"):
+    given = env.get(name) or ""
+    if not given.startswith("file:"):
         return given
-    return str(secret(given, env, Path()).reveal())
-
-
-def internal_key(env: Mapping[str, str], home: Path) -> bytes:
-    """The key of internal tokens: given, or `$THROUGHLINE_HOME/internal.key`, made once."""
-    if given := private("THROUGHLINE_INTERNAL_KEY", env):
-        return given.encode()
-    return made_once(home / "internal.key")
+    return text_of(given, secret(given, env, Path()).reveal())
 
 
 def digest_key(env: Mapping[str, str], home: Path) -> bytes:
-    """The key behind the hashes of the audit: a reference, or `$THROUGHLINE_HOME/digest.key`."""
-    if reference := env.get("THROUGHLINE_DIGEST_KEY"):
-        given: str = secret(reference, env, home).reveal()
-        return given.encode()
-    return made_once(home / "digest.key")
+    """The key behind the hashes of the audit, where the environment refers to one."""
+    reference = env.get("THROUGHLINE_DIGEST_KEY")
+    if not reference:
+        return b""
+    return text_of(reference, secret(reference, env, home).reveal()).encode()
+
+
+def text_of(reference: str, found: object) -> str:
+    """What a reference leads to; an empty file is no key, and no reason to make another."""
+    if isinstance(found, str) and found:
+        return found
+    raise Misconfigured("reference.missing", f"{reference} holds no text")
+
+
+def with_keys(known: Settings, key: Callable[[Path], bytes]) -> Settings:
+    """The settings with the keys of the home where the environment names no other."""
+    return msgspec.structs.replace(
+        known,
+        internal_key=known.internal_key or key(known.home / "internal.key"),
+        digest_key=known.digest_key or key(known.home / "digest.key"),
+    )
+
+
+@contextmanager
+def usable() -> Iterator[None]:
+    """Say of a home that cannot be used whose setting it is."""
+    try:
+        yield
+    except OSError as error:
+        what = told("THROUGHLINE_HOME", f"{error.filename}: {error.strerror}")
+        raise Misconfigured("settings.invalid", what) from error
+
+
+def kept(path: Path) -> bytes:
+    """A key of this home, if it was made already."""
+    return path.read_bytes() if path.exists() else b""
 
 
 def made_once(path: Path, make: Callable[[], bytes] | None = None) -> bytes:

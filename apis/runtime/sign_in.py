@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import msgspec
+from joserfc.errors import JoseError
 
 from apis.runtime.clock import Clock
 from apis.runtime.wire import (
@@ -114,7 +115,7 @@ def fetcher(
     """What asks the vendor (`system`) for a token, with credentials as they are at that moment."""
 
     async def fetch() -> Token:
-        known, asked = _asked(system, sign_in, account, clock)
+        known, asked = asked_of(system, sign_in, account, clock)
         if isinstance(asked, Token):
             return hosted(asked, known)
         with _unanswered(system, connection), noted(connection, "sign in", clock.now()) as call:
@@ -129,13 +130,14 @@ def fetcher(
     return fetch
 
 
-def _asked(
+def asked_of(
     system: str, sign_in: SignIn, account: Callable[[], Account], clock: Clock
 ) -> tuple[Account, TokenRequest | Token]:
+    """The account, and what it asks the vendor; Misconfigured where its credentials are none."""
     try:
         known = account()
         return known, sign_in.request(known, clock.timestamp())
-    except (LookupError, ValueError) as error:
+    except (LookupError, ValueError, TypeError, AttributeError, JoseError) as error:
         told = f"the credentials of {system} lack a part or cannot be read"
         raise Misconfigured(f"{system}.CREDENTIALS", told, owner="integration") from error
 

@@ -7,7 +7,7 @@ nothing is carried along for it. Without a recorder the work costs one look at `
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal, Protocol
 
@@ -16,7 +16,8 @@ import msgspec
 from apis.runtime.context import Call, trace_id_of, traceparent
 from contracts.errors import Misconfigured
 
-ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+"""Where spans go: the first that is given."""
 Kind = Literal["server", "client", "internal"]
 Attributes = Mapping[str, str | int | None]
 
@@ -55,18 +56,24 @@ SPANS = Spans()
 
 def begin(part: str, env: Mapping[str, str]) -> None:
     """Record spans if the environment names where they go."""
+    if (recorder := recording(env)) is not None:
+        SPANS.recorder = recorder(part)
+
+
+def recording(env: Mapping[str, str]) -> Callable[[str], Recorder] | None:
+    """What sends spans, where they are asked for; Misconfigured where it is not installed."""
     exporter = env.get("OTEL_TRACES_EXPORTER", "")
     named = exporter == "otlp" or any(env.get(name) for name in ENDPOINTS)
     off = env.get("OTEL_SDK_DISABLED", "").lower() == "true"
     if not named or off or exporter == "none":
-        return
+        return None
     try:
         from apis.runtime.otlp import Otlp  # noqa: PLC0415 - an optional extra
     except ImportError as error:
         told = f"OTEL_* asks for traces, and {error.name} is not installed"
         remedy = "pip install 'throughline[traces]', or take the variables out"
         raise Misconfigured("traces.not-installed", told, remedy=remedy) from error
-    SPANS.recorder = Otlp(part)
+    return Otlp
 
 
 def end() -> None:

@@ -5,7 +5,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+from urllib.parse import urlsplit
+
 import msgspec
+
+from contracts.errors import Misconfigured
+
+T = TypeVar("T")
+HIGHEST_PORT = 65_535
+ENVIRONMENT = "environment"
 
 
 class Variable(msgspec.Struct, frozen=True):
@@ -145,3 +156,85 @@ VARIABLES = (
         "the address in tokens and problem types",
     ),
 )
+
+
+class Reading:
+    """Reads an environment; what cannot be used is told at once, each by its name and why."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = env
+        self.mistakes: list[str] = []
+
+    def done(self) -> None:
+        """Misconfigured, if anything cannot be used."""
+        if self.mistakes:
+            raise Misconfigured("settings.invalid", "\n".join(self.mistakes))
+
+    def text(self, name: str, default: str) -> str:
+        """A text; one that is empty is none."""
+        return self._env.get(name) or default
+
+    def seconds(self, name: str, default: T, *, zero: bool = False) -> float | T:
+        """How long something takes."""
+        if not (given := self._env.get(name)):
+            return default
+        try:
+            found = float(given)
+        except ValueError:
+            found = math.nan
+        if math.isfinite(found) and (found > 0 or (zero and found == 0)):
+            return found
+        least = "of at least 0" if zero else "above 0"
+        self.mistakes.append(told(name, f"{given} is no number {least}"))
+        return default
+
+    def whole(self, name: str, default: T, most: int | None = None) -> int | T:
+        """How many of something, or which."""
+        if not (given := self._env.get(name)):
+            return default
+        if given.isascii() and given.isdigit() and 1 <= int(given) <= (most or int(given)):
+            return int(given)
+        upto = f"from 1 to {most}" if most else "above 0"
+        self.mistakes.append(told(name, f"{given} is no whole number {upto}"))
+        return default
+
+    def port(self, name: str, default: T) -> int | T:
+        """Where something listens."""
+        return self.whole(name, default, HIGHEST_PORT)
+
+    def one_of(self, name: str, among: tuple[str, ...]) -> str:
+        """One of a few words, the first where none is given."""
+        given = self._env.get(name) or among[0]
+        if given not in among:
+            self.mistakes.append(told(name, f"{given} is none of {', '.join(among)}"))
+        return given
+
+    def scheme(self, name: str, found: str, among: tuple[str, ...], example: str) -> None:
+        """Of an address, which may hold a password, only the scheme is told."""
+        if found not in among:
+            self.mistakes.append(told(name, f"{found or 'it'} is no such address: {example}"))
+
+    def of(self, name: str, read: Callable[[], T], otherwise: T) -> T:
+        """What a function makes of it; what that cannot use is a mistake of this variable."""
+        try:
+            return read()
+        except Misconfigured as error:
+            self.mistakes.append(told(name, error.detail))
+        except (OSError, ValueError) as error:
+            self.mistakes.append(told(name, str(error)))
+        return otherwise
+
+
+def scheme_of(url: str) -> str:
+    """The scheme of an address that can be followed."""
+    try:
+        found = urlsplit(url)
+        port = found.port
+    except ValueError:
+        return ""
+    return found.scheme if port != 0 else ""
+
+
+def told(name: str, what: str) -> str:
+    """A line about a variable."""
+    return f"{ENVIRONMENT}: {name}: {what}"

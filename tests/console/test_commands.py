@@ -73,7 +73,7 @@ def test_a_port_that_is_held_is_named(tmp_path: Path, command: str) -> None:
     [
         ("THROUGHLINE_LOG", "LOUD", "LOUD is no log level: one of CRITICAL, "),
         ("THROUGHLINE_GATEWAY", "nosuch.yaml", "nosuch.yaml: No such file or directory"),
-        ("PORT", "http", "a setting of the environment cannot be used: "),
+        ("PORT", "http", "environment: PORT: http is no whole number from 1 to 65535"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_told(
