@@ -29,7 +29,7 @@ PLAN_WIDTH = 240
 SHOWN_AS = {"allowed": "green", "refused": "red", "observed": "yellow"}
 
 
-def show_explanation(settings: Settings, client: str, request_id: str) -> int:
+def show_explanation(settings: Settings, client: str | None, request_id: str) -> int:
     """Print what was decided for the requests of this id; answers the exit code."""
 
     async def show(calls: Calls) -> None:

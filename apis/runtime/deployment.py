@@ -230,14 +230,19 @@ class Inside:
 
 def policy_of(settings: Settings) -> Gateway:
     """The policy file's content; Misconfigured where there is none."""
+    return policy_in(settings.gateway)
+
+
+def policy_in(file: Path) -> Gateway:
+    """A policy file's content; Misconfigured where there is none."""
     try:
-        text = settings.gateway.read_text("utf-8")
+        text = file.read_text("utf-8")
     except OSError as error:
-        told = f"{settings.gateway}: {error.strerror}"
+        told = f"{file}: {error.strerror}"
         raise Misconfigured(
             "settings.invalid", told, remedy="THROUGHLINE_GATEWAY names it"
         ) from None
-    return load_gateway(text, settings.gateway.name)
+    return load_gateway(text, file.name)
 
 
 def records(home: Path) -> Records:
