@@ -12,6 +12,7 @@ from uuid import uuid4
 import httpx
 import msgspec
 
+from apis.gateway.client_authentication import CLIENTS_FILE
 from apis.gateway.explaining import DECISIONS_PATH, Explained
 from apis.gateway.policy import Client, Gateway
 from apis.gateway.tokens import read_secret
@@ -212,19 +213,27 @@ def proof_of(policy: Gateway, home: Path, name: str | None) -> Proof:
     """A client of the policy with its secret, read here as the gateway reads it."""
     client = policy.clients.get(name or DEMO)
     if client is None:
-        told = f"the policy file has no client {name!r}" if name else "no client is named"
-        raise NotFound("client.unknown", told, remedy=which(policy))
-    name, mistake = name or DEMO, unable(client)
-    for reference in () if mistake else client.secrets:
+        told = policy.lines.told(("clients",), f"there is no {name}")
+        raise NotFound(
+            "client.unknown", told if name else "no client is named", remedy=which(policy)
+        )
+    name = name or DEMO
+    place = "clients", name, "secret"
+    if (why := unable(client)) is not None:
+        raise Rejected("client.unable", policy.lines.told(place, why), remedy=which(policy))
+    mistakes = []
+    for reference in client.secrets:
         try:
             return Proof(name, read_secret(reference, home, member=name))
         except FileNotFoundError as error:
-            mistake = f"{error.filename} is not there"
+            mistakes.append(f"{error.filename} is not there")
         except (ValueError, OSError) as error:
-            mistake = str(error)
-    told = policy.lines.told(("clients", name, "secret"), str(mistake))
-    remedy = "ask where it can be read, with the gateway's environment"
-    raise NotFound("client.no-secret", told, remedy=remedy if not unable(client) else which(policy))
+            mistakes.append(str(error))
+    remedy = "ask where the gateway runs, with its environment"
+    if f"home:{CLIENTS_FILE}" in client.secrets:
+        remedy = "the gateway writes it at its first start; THROUGHLINE_HOME says where"
+    told = policy.lines.told(place, "; ".join(mistakes))
+    raise NotFound("client.no-secret", told, remedy=remedy)
 
 
 def unable(client: Client) -> str | None:

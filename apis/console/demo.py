@@ -30,10 +30,10 @@ from apis.console.terminal import calls_line, console, everything, journey, mone
 from apis.console.terminal import changes as changes_table
 from apis.console.winning import SYSTEM, TITLE, Org, SandboxError, Sold, changes
 from apis.gateway.people import PEOPLE_FILE
+from apis.gateway.policy import gateway_in
 from apis.gateway.tokens import LIFETIME_S
 from apis.runtime.clients import outgoing
 from apis.runtime.clock import Clock
-from apis.runtime.deployment import policy_in
 from apis.runtime.metadata import Metadata
 from contracts.canonical.identity import Source
 from contracts.errors import ThroughlineError
@@ -132,7 +132,7 @@ async def whole(asked: Asked, env: Mapping[str, str], screen: Console) -> int:
         processes = Processes(asked.home, http)
         try:
             up, sandboxes = await all_parts(asked, env, metadata, processes, screen)
-            proof = proof_of(policy_in(asked.gateway), asked.home, DEMO)
+            proof = proof_of(gateway_in(asked.gateway), asked.home, DEMO)
             async with calling(Place(up.url()), proof) as calls:
                 org = Org(sandboxes[SYSTEM].url(), asked.home, http)
                 world = World(org, calls, sandboxes, tuple(metadata.connections), http)

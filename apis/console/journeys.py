@@ -24,8 +24,8 @@ from apis.console.terminal import (
     work_table,
 )
 from apis.gateway.listeners import is_loopback
+from apis.gateway.policy import gateway_in
 from apis.runtime.clock import Clock
-from apis.runtime.deployment import policy_of
 from apis.runtime.settings import Settings
 from contracts.errors import ThroughlineError
 from contracts.runs import Run
@@ -66,7 +66,7 @@ async def asked(
 ) -> int:
     """Ask the gateway of this machine; what it refuses is told in a sentence."""
     try:
-        proof = proof_of(policy_of(settings), settings.home, client)
+        proof = proof_of(gateway_in(settings.gateway), settings.home, client)
         async with calling(place_of(settings), proof) as calls:
             await show(calls)
     except ThroughlineError as error:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from redis.asyncio import Redis
 from sqlalchemy.exc import OperationalError
 
-from apis.gateway.policy import Gateway, load_gateway
+from apis.gateway.policy import Gateway, gateway_in
 from apis.gateway.upstream import Upstream
 from apis.runtime.app import App
 from apis.runtime.budget import Budget
@@ -230,19 +230,7 @@ class Inside:
 
 def policy_of(settings: Settings) -> Gateway:
     """The policy file's content; Misconfigured where there is none."""
-    return policy_in(settings.gateway)
-
-
-def policy_in(file: Path) -> Gateway:
-    """A policy file's content; Misconfigured where there is none."""
-    try:
-        text = file.read_text("utf-8")
-    except OSError as error:
-        told = f"{file}: {error.strerror}"
-        raise Misconfigured(
-            "settings.invalid", told, remedy="THROUGHLINE_GATEWAY names it"
-        ) from None
-    return load_gateway(text, file.name)
+    return gateway_in(settings.gateway)
 
 
 def records(home: Path) -> Records:

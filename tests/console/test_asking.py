@@ -57,7 +57,7 @@ def test_any_client_whose_secret_lies_here_may_be_named(
     ("name", "told"),
     [
         (None, "no client is named"),
-        ("nobody", "the policy file has no client 'nobody'"),
+        ("nobody", "gateway.yaml:4: clients: there is no nobody"),
         ("ours", "gateway.yaml:5: clients.ours.secret: the environment has no OURS_SECRET"),
         ("open", "can be read by others: chmod 600"),
         ("keyed", "gateway.yaml:9: clients.keyed.secret: it has no secret"),
@@ -70,13 +70,14 @@ def test_who_cannot_ask_is_told_why_and_who_can(home: Path, name: str | None, to
         proof_of(policy(home), home, name)
 
     assert told in refused.value.detail
-    remedy = "ask where it can be read" if name in {"ours", "open"} else ABLE
+    remedy = "ask where the gateway runs" if name in {"ours", "open"} else ABLE
     assert remedy in str(refused.value.remedy)
 
 
 def test_without_a_name_the_demos_client_asks_and_a_gateway_makes_its_secret(home: Path) -> None:
-    with pytest.raises(ThroughlineError, match=r"clients\.json is not there"):
+    with pytest.raises(ThroughlineError, match=r"clients\.json is not there") as told:
         proof_of(policy(home, DEMO), home, None)
+    assert told.value.remedy.startswith("the gateway writes it at its first start")
 
     (home / "clients.json").write_text('{"demo": {"client_secret": "d-1"}}')
     (home / "clients.json").chmod(0o600)
