@@ -23,6 +23,7 @@ from contracts.errors import ThroughlineError
 WORKER = "worker"
 PORT = click.IntRange(1, 65_535)
 DAY = click.DateTime(["%Y-%m-%d"])
+ASKS = "Which client of gateway.yaml asks, by its secret (demo)."
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -134,8 +135,8 @@ def check(*, production: bool) -> None:
 
 @main.command()
 @click.argument("id")
-@click.option("--client", default="demo", help="Which client of clients.json asks.")
-def journey(id: str, client: str) -> None:  # noqa: A002 - what people call it
+@click.option("--client", help=ASKS)
+def journey(id: str, client: str | None) -> None:  # noqa: A002 - what people call it
     """Where a run is: its steps, owners, times and vendor calls. ID is a run's or any system's."""
     from apis.console.journeys import show_journey  # noqa: PLC0415 - only this command needs it
 
@@ -144,8 +145,8 @@ def journey(id: str, client: str) -> None:  # noqa: A002 - what people call it
 
 @main.command()
 @click.argument("request_id")
-@click.option("--client", default="demo", help="Which client of clients.json asks.")
-def explain(request_id: str, client: str) -> None:
+@click.option("--client", help=ASKS)
+def explain(request_id: str, client: str | None) -> None:
     """Which rule allowed, refused or limited a call, where it stands and what would change it."""
     from apis.console.policies import show_explanation  # noqa: PLC0415 - only this command needs it
 
@@ -153,9 +154,9 @@ def explain(request_id: str, client: str) -> None:
 
 
 @main.command()
-@click.option("--client", default="demo", help="Which client of clients.json asks.")
+@click.option("--client", help=ASKS)
 @click.option("--owner", help="Only work items of this role.")
-def work(client: str, owner: str | None) -> None:
+def work(client: str | None, owner: str | None) -> None:
     """What waits for people: what is wrong, where, how much it blocks, who acts and how."""
     from apis.console.journeys import show_work  # noqa: PLC0415 - only this command needs it
 
@@ -167,8 +168,8 @@ def work(client: str, owner: str | None) -> None:
 @click.option("--system", default="salesforce", help="The CRM they were won in.")
 @click.option("--entity", help="Only deals that this legal entity sold.")
 @click.option("--dry-run", is_flag=True, help="Show what would be started; start nothing.")
-@click.option("--client", default="demo", help="Which client of clients.json asks.")
-def backfill(since: datetime, client: str, *, dry_run: bool, **wanted: str | None) -> None:
+@click.option("--client", help=ASKS)
+def backfill(since: datetime, client: str | None, *, dry_run: bool, **wanted: str | None) -> None:
     """Start deals that were won before their feed began, and watch what becomes of them."""
     from apis.console.backfills import run_backfill  # noqa: PLC0415 - only this command needs it
 

@@ -23,7 +23,7 @@ ENDED = frozenset({"planned", "done", "cancelled"})
 
 
 def run_backfill(
-    settings: Settings, client: str, wanted: Mapping[str, str], *, dry_run: bool
+    settings: Settings, client: str | None, wanted: Mapping[str, str], *, dry_run: bool
 ) -> int:
     """Start what was won since a day, or show what would be started; answers the exit code."""
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
 import msgspec
 
+from apis.gateway.client_authentication import CLIENTS_FILE
 from apis.gateway.explaining import DECISIONS_PATH, Explained
+from apis.gateway.policy import Client, Gateway
+from apis.gateway.tokens import read_secret
 from apis.runtime.clients import outgoing
 from contracts.canonical.identity import Source
-from contracts.errors import NotFound, Problem, ThroughlineError, Unavailable, error_of
+from contracts.errors import NotFound, Problem, Rejected, ThroughlineError, Unavailable, error_of
 from contracts.runs import Backfill, DecisionKind, Run, RunPage, WorkItem, WorkItemPage
 
 FLOWS = ("deal_to_project", "deal_change")
@@ -25,6 +27,8 @@ BACKFILLS = "/process/deal-to-project/v1/backfills"
 ITEMS = "/process/work-queue/v1/work-items"
 UNAUTHORIZED = 401
 REFUSED = 400
+DEMO = "demo"
+"""Who asks where nobody is named."""
 
 
 def runs_path(flow: str) -> str:
@@ -51,14 +55,16 @@ class Calls:
         form = {"grant_type": "client_credentials"}
         answer = await self._send("POST", "/oauth/token", data=form, auth=self._proof)
         if answer.status_code == UNAUTHORIZED:
-            told = f"{self.base} does not know the client {self._proof[0]!r} of this home"
-            raise ThroughlineError("client.refused", told, status=answer.status_code)
+            told = f"{self.base} does not let the client {self._proof[0]!r} in"
+            remedy = (
+                "its gateway must have read the same THROUGHLINE_GATEWAY and the same secret, and"
+                " the last day of the client (`until`) may be over"
+            )
+            raise Rejected("client.refused", told, remedy=remedy, status=answer.status_code)
         try:
             self._token = str(answer.json()["access_token"])
         except (ValueError, LookupError, TypeError):
-            told = f"what answers at {self.base} is no gateway ({answer.status_code})"
-            remedy = "say where it is with PORT="
-            raise Unavailable("gateway.not-reached", told, remedy=remedy) from None
+            raise no_token(self.base, answer) from None
         return self._token
 
     async def run(self, run_id: str) -> Run:
@@ -152,7 +158,10 @@ class Calls:
             return await self._http.request(method, self.base + path, **more)
         except httpx.HTTPError as error:
             told = f"nothing answers at {self.base}"
-            remedy = "start it with `throughline up`, or say where it is with PORT="
+            remedy = (
+                "start it with `throughline up`, say on which port it listens with PORT=, or ask"
+                " where it runs"
+            )
             raise Unavailable("gateway.not-reached", told, remedy=remedy) from error
 
 
@@ -178,20 +187,76 @@ def refusal(answer: httpx.Response) -> ThroughlineError:
         return ThroughlineError("answer.unreadable", told, status=answer.status_code)
 
 
-def secret_of(home: Path, client: str) -> str:
-    """A client's secret, from the home's `clients.json`."""
-    path = home / "clients.json"
-    try:
-        return str(json.loads(path.read_text("utf-8"))[client]["client_secret"])
-    except (OSError, ValueError, LookupError):
-        told = f"{path} holds no client {client!r}"
-        remedy = "`throughline up` writes it at its first start; THROUGHLINE_HOME says where"
-        raise NotFound("client.unknown", told, remedy=remedy) from None
+def no_token(base: str, answer: httpx.Response) -> ThroughlineError:
+    """The error of an answer that brings no token."""
+    with suppress(msgspec.DecodeError):
+        return error_of(msgspec.json.decode(answer.content, type=Problem))
+    told = f"what answers at {base} is no gateway ({answer.status_code})"
+    return Unavailable("gateway.not-reached", told, remedy="say where it is with PORT=")
+
+
+class Place(NamedTuple):
+    """Where a gateway is asked; under the name it knows itself by, if it has another address."""
+
+    base: str
+    name: str | None = None
+
+
+class Proof(NamedTuple):
+    """A client, and the secret by which it proves itself."""
+
+    client: str
+    secret: str
+
+
+def proof_of(policy: Gateway, home: Path, name: str | None) -> Proof:
+    """A client of the policy with its secret, read here as the gateway reads it."""
+    client = policy.clients.get(name or DEMO)
+    if client is None:
+        told = policy.lines.told(("clients",), f"there is no {name}")
+        raise NotFound(
+            "client.unknown", told if name else "no client is named", remedy=which(policy)
+        )
+    name = name or DEMO
+    place = "clients", name, "secret"
+    if (why := unable(client)) is not None:
+        raise Rejected("client.unable", policy.lines.told(place, why), remedy=which(policy))
+    mistakes = []
+    for reference in client.secrets:
+        try:
+            return Proof(name, read_secret(reference, home, member=name))
+        except FileNotFoundError as error:
+            mistakes.append(f"{error.filename} is not there")
+        except (ValueError, OSError) as error:
+            mistakes.append(str(error))
+    remedy = "ask where the gateway runs, with its environment"
+    if f"home:{CLIENTS_FILE}" in client.secrets:
+        remedy = "the gateway writes it at its first start; THROUGHLINE_HOME says where"
+    told = policy.lines.told(place, "; ".join(mistakes))
+    raise NotFound("client.no-secret", told, remedy=remedy)
+
+
+def unable(client: Client) -> str | None:
+    """Why a client cannot ask from a terminal, whatever can be read here."""
+    if client.redirects:
+        return "it acts for people who sign in, never for itself"
+    if client.certificate:
+        return "its tokens need its certificate"
+    return None if client.secrets else "it has no secret"
+
+
+def which(policy: Gateway) -> str:
+    """Who may be named instead."""
+    able = [name for name, client in policy.clients.items() if unable(client) is None]
+    if not able:
+        return "enter one in it: docs/running.md says how"
+    return f"name one with --client: {', '.join(able)}"
 
 
 @asynccontextmanager
-async def calling(home: Path, port: int, client: str) -> AsyncIterator[Calls]:
-    """The gateway of this home on a loopback port, for one client."""
-    secret = secret_of(home, client)
+async def calling(place: Place, proof: Proof) -> AsyncIterator[Calls]:
+    """The gateway at a place, for one client."""
     async with outgoing() as http:
-        yield Calls(f"http://127.0.0.1:{port}", client, secret, http)
+        if place.name is not None:
+            http.headers["host"] = place.name
+        yield Calls(place.base, *proof, http)

@@ -15,7 +15,7 @@ import httpx
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from apis.console.calls import Calls, calling, run_path
+from apis.console.calls import DEMO, Calls, Place, calling, proof_of, run_path
 from apis.console.existing import (
     READERS,
     calls_by_system,
@@ -30,6 +30,7 @@ from apis.console.terminal import calls_line, console, everything, journey, mone
 from apis.console.terminal import changes as changes_table
 from apis.console.winning import SYSTEM, TITLE, Org, SandboxError, Sold, changes
 from apis.gateway.people import PEOPLE_FILE
+from apis.gateway.policy import gateway_in
 from apis.gateway.tokens import LIFETIME_S
 from apis.runtime.clients import outgoing
 from apis.runtime.clock import Clock
@@ -40,7 +41,7 @@ from contracts.runs import Run
 
 LAST_PORT = 65_535
 DONE, NOT_DONE, NO_PORT = 0, 1, 2
-CLIENT, OURS = "demo", "Throughline"
+OURS = "Throughline"
 FEED_S = 15.0
 LOOK_S = 0.1
 STAY_S = 0.5
@@ -54,17 +55,19 @@ class Asked(NamedTuple):
     port: int
     sandbox_port: int
     entities: Path
+    gateway: Path
     once: bool
     new: bool
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Asked:
-        """`THROUGHLINE_HOME`, `THROUGHLINE_ENTITIES`, `PORT`, `SANDBOX_PORT`, `ONCE`, `DEAL`."""
+        """`THROUGHLINE_HOME`, `_ENTITIES`, `_GATEWAY`, `PORT`, `SANDBOX_PORT`, `ONCE`, `DEAL`."""
         return cls(
             home=Path(env.get("THROUGHLINE_HOME") or "./var").resolve(),
             port=port_of(env, "PORT", 8080),
             sandbox_port=port_of(env, "SANDBOX_PORT", 9101),
             entities=Path(env.get("THROUGHLINE_ENTITIES") or "apis/entities.yaml"),
+            gateway=Path(env.get("THROUGHLINE_GATEWAY") or "gateway.yaml"),
             once=env.get("ONCE", "") not in {"", "0"},
             new=env.get("DEAL") == "new",
         )
@@ -129,7 +132,8 @@ async def whole(asked: Asked, env: Mapping[str, str], screen: Console) -> int:
         processes = Processes(asked.home, http)
         try:
             up, sandboxes = await all_parts(asked, env, metadata, processes, screen)
-            async with calling(asked.home, up.port, CLIENT) as calls:
+            proof = proof_of(gateway_in(asked.gateway), asked.home, DEMO)
+            async with calling(Place(up.url()), proof) as calls:
                 org = Org(sandboxes[SYSTEM].url(), asked.home, http)
                 world = World(org, calls, sandboxes, tuple(metadata.connections), http)
                 code = await told(asked, world, screen)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.live import Live
 
-from apis.console.calls import Calls, calling
+from apis.console.calls import Calls, Place, calling, proof_of
 from apis.console.processes import known_port
 from apis.console.terminal import (
     console,
@@ -21,6 +23,8 @@ from apis.console.terminal import (
     work_item,
     work_table,
 )
+from apis.gateway.listeners import is_loopback
+from apis.gateway.policy import gateway_in
 from apis.runtime.clock import Clock
 from apis.runtime.settings import Settings
 from contracts.errors import ThroughlineError
@@ -29,9 +33,11 @@ from contracts.runs import Run
 ENDED = frozenset({"done", "abandoned", "failed"})
 LOOK_S = 0.15
 PATIENCE_S = 120.0
+LOOPBACK = "127.0.0.1"
+EVERYWHERE = {"0.0.0.0": LOOPBACK, "::": "[::1]"}  # noqa: S104 - where it is asked, if it listens there
 
 
-def show_journey(settings: Settings, client: str, name: str) -> int:
+def show_journey(settings: Settings, client: str | None, name: str) -> int:
     """Print where the run of that id, or of that deal, is; answers the exit code."""
 
     async def show(calls: Calls) -> None:
@@ -46,7 +52,7 @@ def show_journey(settings: Settings, client: str, name: str) -> int:
     return asyncio.run(asked(settings, client, show))
 
 
-def show_work(settings: Settings, client: str, owner: str | None) -> int:
+def show_work(settings: Settings, client: str | None, owner: str | None) -> int:
     """Print what waits for people; answers the exit code."""
 
     async def show(calls: Calls) -> None:
@@ -55,16 +61,27 @@ def show_work(settings: Settings, client: str, owner: str | None) -> int:
     return asyncio.run(asked(settings, client, show))
 
 
-async def asked(settings: Settings, client: str, show: Callable[[Calls], Awaitable[None]]) -> int:
-    """Ask the gateway; what it refuses is told in a sentence."""
+async def asked(
+    settings: Settings, client: str | None, show: Callable[[Calls], Awaitable[None]]
+) -> int:
+    """Ask the gateway of this machine; what it refuses is told in a sentence."""
     try:
-        port = known_port(settings.home, "up", settings.port)
-        async with calling(settings.home, port, client) as calls:
+        proof = proof_of(gateway_in(settings.gateway), settings.home, client)
+        async with calling(place_of(settings), proof) as calls:
             await show(calls)
     except ThroughlineError as error:
         console(stderr=True).print(trouble(error), markup=False, soft_wrap=True)
         return 1
     return 0
+
+
+def place_of(settings: Settings) -> Place:
+    """The port its process told or PORT, at the address on which processes listen."""
+    listens = os.environ.get("THROUGHLINE_HOST") or LOOPBACK
+    address = EVERYWHERE.get(listens, f"[{listens}]" if ":" in listens else listens)
+    port = known_port(settings.home, "up", known_port(settings.home, "gateway", settings.port))
+    own = None if is_loopback(address) else urlsplit(settings.issuer).netloc
+    return Place(f"http://{address}:{port}", own)
 
 
 async def show_items(calls: Calls, run: Run, screen: Console) -> None:

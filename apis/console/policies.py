@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 from rich.markup import escape
 
+from apis.console.access import stored
 from apis.console.auditing import present
 from apis.console.calls import Calls
 from apis.console.journeys import asked
@@ -17,7 +18,8 @@ from apis.gateway.compiled import Policy, compile_policy
 from apis.gateway.decisions import recorded
 from apis.gateway.documents import foreign_documents, load_documents
 from apis.gateway.explaining import Explanation, Reason
-from apis.gateway.policy import PolicyError, load_gateway
+from apis.gateway.policy import PolicyError, gateway_in
+from apis.gateway.registered import Snapshot, joined, snapshot
 from apis.gateway.replaying import Impact, Replay
 from apis.runtime.serving import DOCUMENTS
 from apis.runtime.settings import Settings
@@ -29,7 +31,7 @@ PLAN_WIDTH = 240
 SHOWN_AS = {"allowed": "green", "refused": "red", "observed": "yellow"}
 
 
-def show_explanation(settings: Settings, client: str, request_id: str) -> int:
+def show_explanation(settings: Settings, client: str | None, request_id: str) -> int:
     """Print what was decided for the requests of this id; answers the exit code."""
 
     async def show(calls: Calls) -> None:
@@ -66,13 +68,14 @@ def _reason(reason: Reason) -> list[str]:
 
 def show_plan(settings: Settings, file: Path, *, as_json: bool) -> int:
     """Print whom another policy would have affected; answers the exit code."""
+    now = asyncio.run(present()).timestamp()
     try:
-        before = compiled(settings.gateway)
-        after = compiled(file)
+        policies = compiled(settings.gateway), compiled(file)
+        registered = stored(settings, snapshot)
+        before, after = (with_registered(each, registered, now) for each in policies)
     except PolicyError as error:
         sys.stderr.write("\n".join(error.mistakes) + "\n")
         return 1
-    now = asyncio.run(present()).timestamp()
     store = Store(settings.database_url)
     try:
         found = replayed(store, Replay(before, after, now))
@@ -87,9 +90,14 @@ def show_plan(settings: Settings, file: Path, *, as_json: bool) -> int:
 
 def compiled(file: Path) -> Policy:
     """A policy file with all that can be decided; PolicyError names what is wrong with it."""
-    gateway = load_gateway(file.read_text("utf-8"), file.name)
+    gateway = gateway_in(file)
     named = foreign_documents(gateway, file.parent)
     return compile_policy(gateway, load_documents(DOCUMENTS) | named)
+
+
+def with_registered(policy: Policy, known: Snapshot, now: float) -> Policy:
+    """A policy with the registered clients that act under it, as a gateway serves it."""
+    return msgspec.structs.replace(policy, gateway=joined(policy.gateway, known, now))
 
 
 def replayed(store: Store, replay: Replay) -> Impact:

@@ -9,10 +9,13 @@ import msgspec
 
 from apis.gateway.decisions import DAY_S, Decided, Decisions
 from apis.gateway.guard import REFUSALS
-from apis.gateway.policy import Gateway, place_of
+from apis.gateway.policy import Gateway, Portal, place_of
+from apis.gateway.registered import is_registered
 from apis.runtime.typed_yaml import Place
 
 DECISIONS_PATH = "/decisions"
+APPLICATIONS, APPROVALS = "/portal/applications", "/portal/approvals"
+"""Where a registered client's owner asks for more, and where it is granted."""
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -117,15 +120,46 @@ Words = tuple[str, Place | None, str]
 def _of_scope(row: Decided, rule: str, outcome: str, gateway: Gateway) -> Words:
     name = row.client or ""
     issuer = name.partition(":")[0]
-    guest = name not in gateway.clients and issuer in gateway.issuers
-    place: Place = ("issuers", issuer, "scopes") if guest else ("clients", name, "scopes")
+    client, portal = gateway.clients.get(name), _portal_of(row, gateway)
+    guest = client is None and issuer in gateway.issuers
+    place: Place | None = ("issuers", issuer, "scopes") if guest else ("clients", name, "scopes")
+    if portal is not None:
+        place = ("portal", "sandbox", "scopes") if rule in portal.sandbox.scopes else ("portal",)
+    elif client is None and not guest:
+        place = None
     if outcome == "allowed":
         return f"The token of {row.client} has {rule}, which {row.operation} needs.", place, ""
     says = f"{row.operation} needs the scope {rule}, and the token of {row.client} has not got it."
-    client = gateway.clients.get(row.client or "")
     if client is not None and rule in client.scopes:
         return says, place, "the client has the scope now: ask for a new token that holds it"
+    if portal is not None:
+        return says, place, _scope_for(name, rule, gateway, portal)
+    if place is None:
+        return says, None, f"{name} is no client any more, of gateway.yaml or of the portal"
     return says, place, f"add {rule} to the scopes of {row.client}"
+
+
+def _portal_of(row: Decided, gateway: Gateway) -> Portal | None:
+    """What rules a client that registered itself: no member of the file is its own."""
+    client = gateway.clients.get(row.client or "")
+    return gateway.portal if client is not None and is_registered(client) else None
+
+
+def _scope_for(name: str, scope: str, gateway: Gateway, portal: Portal) -> str:
+    """How a registered client gets a scope."""
+    if portal.plans and scope in gateway.asked_for:
+        return _asked(name, scope, portal)
+    return (
+        f"the portal offers {scope} to nobody: who needs it is a client of gateway.yaml,"
+        f" under another name than {name}"
+    )
+
+
+def _asked(name: str, what: str, portal: Portal) -> str:
+    return (
+        f"its owner asks for {what} at {APPLICATIONS}/{name}, and who has the role"
+        f" {portal.approver} grants it at {APPROVALS}"
+    )
 
 
 def _of_limit(row: Decided, rule: str, outcome: str, gateway: Gateway) -> Words:
@@ -142,7 +176,10 @@ def _of_limit(row: Decided, rule: str, outcome: str, gateway: Gateway) -> Words:
             "bring Redis back; till then `on_store_loss` of the plan rules",
         )
     says = f"{row.client} had used up {rule}{known}: {row.limits or 'nothing left'}."
-    return says, place, "wait as long as `t` says, or raise the limit"
+    wait, portal = "wait as long as `t` says, or", _portal_of(row, gateway)
+    if portal is not None and place[0] == "plans" and {*portal.plans} - {place[1]}:
+        return says, place, f"{wait} {_asked(row.client or '', 'another plan', portal)}"
+    return says, place, f"{wait} raise the limit"
 
 
 def _written(gateway: Gateway, place: Place) -> Any:

@@ -6,6 +6,7 @@ A mistake names its place: `gateway.yaml:5: plans.internal.rate: ...`; all are t
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -320,6 +321,20 @@ def load_gateway(text: str, name: str = FILE) -> Gateway:
         decisions=file.decisions,
         lines=lines,
     )
+
+
+def gateway_in(file: Path) -> Gateway:
+    """The policy that a file holds; Misconfigured where there is none."""
+    try:
+        text = file.read_text("utf-8")
+    except OSError as error:
+        told = f"{file}: {error.strerror}"
+        raise Misconfigured(
+            "settings.invalid", told, remedy="THROUGHLINE_GATEWAY names it"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise Misconfigured("settings.invalid", f"{file}: {error}") from None
+    return load_gateway(text, file.name)
 
 
 def place_of(name: str) -> Place:

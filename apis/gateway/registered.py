@@ -148,6 +148,11 @@ def within(application: Application, gateway: Gateway, portal: Portal) -> Client
     )  # fmt: skip
 
 
+def is_registered(client: Client) -> bool:
+    """Whether a client of a joined policy is a row, and no member of the file."""
+    return any(each.startswith(REFERENCE) for each in client.secrets)
+
+
 def joined(gateway: Gateway, known: Snapshot, now: float) -> Gateway:
     """A policy with the registered clients that act under it; PolicyError where a name is taken."""
     if mistakes := list(_twice(gateway, known)):

@@ -52,9 +52,13 @@ class _Seen(msgspec.Struct):
 
 
 class Replay:
-    """One changed policy and the calls of the past, in the order they came in."""
+    """One changed policy and the calls of the past, in the order they came in.
+
+    Both policies hold the registered clients that act under them.
+    """
 
     def __init__(self, before: Policy, after: Policy, now: float) -> None:
+        self._before = before
         self._after = after
         self._now = now
         self._routes = _routes(after)
@@ -109,10 +113,11 @@ class Replay:
         stopped = {policy for policy, _, outcome in row.decisions if outcome == "refused"}
         if stopped - _ASKED_AGAIN:
             return None
-        client = self._after.gateway.clients.get(name) or _guest(self._after.gateway, row)
+        client = _client(self._after.gateway, name, row)
         route = self._routes.get((row.target, row.operation))
         if client is None:
-            return "the client is removed"
+            gone = _client(self._before.gateway, name, row) is None
+            return None if gone else "the client is removed"
         return self._gone(row, route) or self._refusing(row, name, client, route)
 
     def _refusing(self, row: Decided, name: str, client: Client, route: Route | None) -> str | None:
@@ -171,6 +176,10 @@ class Replay:
 
 _LIMITED = "limits", "refused"
 _GRANTED = "authorization", "allowed"
+
+
+def _client(gateway: Gateway, name: str, row: Decided) -> Client | None:
+    return gateway.clients.get(name) or _guest(gateway, row)
 
 
 def _guest(gateway: Gateway, row: Decided) -> Client | None:

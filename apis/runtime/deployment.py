@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from redis.asyncio import Redis
 from sqlalchemy.exc import OperationalError
 
-from apis.gateway.policy import Gateway, load_gateway
+from apis.gateway.policy import Gateway, gateway_in
 from apis.gateway.upstream import Upstream
 from apis.runtime.app import App
 from apis.runtime.budget import Budget
@@ -231,15 +231,7 @@ class Inside:
 
 def policy_of(settings: Settings) -> Gateway:
     """The policy file's content; Misconfigured where there is none."""
-    try:
-        text = settings.gateway.read_text("utf-8")
-    except OSError as error:
-        told = f"{settings.gateway}: {error.strerror}"
-        remedy = "THROUGHLINE_GATEWAY names it"
-        raise Misconfigured("settings.invalid", told, remedy=remedy) from None
-    except UnicodeDecodeError as error:
-        raise Misconfigured("settings.invalid", f"{settings.gateway}: {error}") from None
-    return load_gateway(text, settings.gateway.name)
+    return gateway_in(settings.gateway)
 
 
 def records(env: Mapping[str, str], home: Path) -> Records:

@@ -49,7 +49,7 @@ def test_an_api_that_is_not_there_is_told_which_are(tmp_path: Path) -> None:
     assert not (tmp_path / "throughline.sqlite").exists()
 
 
-@pytest.mark.parametrize("command", ["clients", "api-keys list"])
+@pytest.mark.parametrize("command", ["clients", "api-keys list", "gateway plan gateway.yaml"])
 def test_a_database_no_gateway_has_seen_is_told(tmp_path: Path, command: str) -> None:
     (tmp_path / "run").mkdir()
     fresh = f"sqlite:///{tmp_path}/fresh.sqlite"

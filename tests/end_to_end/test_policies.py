@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
+import pytest
 import yaml
+from click.testing import CliRunner
 
+from apis.cli import main
+from apis.gateway.policy import gateway_in
+from apis.portal.applications import By, Draft, make
+from apis.runtime.store import Store
 from tests.firm import Firm
 from tests.house import House
 
 RUNS = "/process/deal-to-project/v1/runs"
+PROJECTS = "/experience/delivery/v2/projects"
+SHOP = "app-0db66acc89"
 
 
 def changed(house: House, folder: Path, **clients: Any) -> str:
@@ -74,3 +86,67 @@ def test_a_policy_that_is_wrong_is_refused_with_its_findings(house: House, tmp_p
     assert code == 1
     assert "clients.demo.plan: there is no plan gold" in words
     assert "clients.demo.scopes: no API grants nothing.read" in words
+
+
+@pytest.fixture(scope="module")
+def shop(house: House) -> str:
+    """The secret of an application that somebody registered in the portal."""
+    portal = gateway_in(Path(house.env["THROUGHLINE_GATEWAY"])).portal
+    store = Store(house.database_url, digest_key=(house.home / "digest.key").read_bytes())
+    told = httpx.get(house.clock, trust_env=False).json()
+    by = By("dev-ada", datetime.fromisoformat(told["now"]), "r-1")
+    assert portal is not None
+    try:
+        made = store.write_now(make, portal, Draft(SHOP, "Shop", "To see projects"), by)
+    finally:
+        store.close()
+    assert made is not None
+    return made.secret
+
+
+async def test_a_registered_client_is_foreseen_under_the_portal_of_each_policy(
+    firm: Firm, house: House, shop: str, tmp_path: Path
+) -> None:
+    asked = {"grant_type": "client_credentials"}
+
+    async def let_in() -> httpx.Response:
+        return house.http.post(f"{house.gateway}/oauth/token", data=asked, auth=(SHOP, shop))
+
+    given = (await firm.see(let_in, lambda answer: answer.status_code == 200)).json()
+    bearer = {"authorization": f"Bearer {given['access_token']}"}
+    seen = house.http.get(house.gateway + PROJECTS, headers=bearer)
+    refused = house.http.get(house.gateway + RUNS, headers=bearer)
+    _, words = house.says("explain", refused.headers["x-request-id"])
+
+    def why(change: Callable[[dict[str, Any]], object]) -> set[str]:
+        """Why this client would have been refused."""
+        policy = yaml.safe_load(Path(house.env["THROUGHLINE_GATEWAY"]).read_text("utf-8"))
+        change(policy)
+        path = tmp_path / "next.yaml"
+        path.write_text(yaml.safe_dump(policy))
+        asking = ["gateway", "plan", str(path), "--json"]
+        planned = CliRunner(env=house.env).invoke(main, asking)
+        rows = json.loads(planned.stdout)["affected"]
+        return {row["why"] for row in rows if row["client"] == SHOP}
+
+    assert (seen.status_code, refused.status_code) == (200, 403)
+    assert f"under another name than {SHOP}" in words
+    assert await asyncio.to_thread(why, lambda policy: policy) == set()
+    alone = await asyncio.to_thread(why, lambda policy: policy.pop("portal"))
+    assert alone == {"the client is removed"}
+    tight = await asyncio.to_thread(
+        why, lambda policy: policy["portal"]["sandbox"].update(scopes=[])
+    )
+    assert tight == {"authorization: the scope projects.read is needed"}
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_policy_that_names_a_registered_client_is_refused_as_at_a_start(
+    house: House, tmp_path: Path
+) -> None:
+    taken = {"plan": "internal", "scopes": ["runs.read"], "secret": "home:clients.json"}
+
+    code, words = house.says("gateway", "plan", changed(house, tmp_path, **{SHOP: taken}))
+
+    assert code == 1
+    assert f"clients.{SHOP}: this name is registered in the portal: take another" in words

@@ -85,6 +85,20 @@ async def test_a_client_that_is_taken_out_is_named(bench: Bench) -> None:
     assert row.first <= row.last
 
 
+async def test_a_client_that_is_gone_already_is_not_lost_by_the_change(bench: Bench) -> None:
+    await calls(bench, "reader", 3)
+    await bench.decisions.flush()
+    rows, _ = bench.store.read_now(recorded, (0.0, 0), 1000)
+    without = policy(
+        ("  reader: {plan: internal, secret: home:clients.json, scopes: [orders.read]}\n", "")
+    )
+
+    replay = Replay(without, without, bench.clock.timestamp())
+    replay.ask(rows)
+
+    assert replay.impact().affected == ()
+
+
 async def test_time_passes_in_the_replay_as_it_did(bench: Bench) -> None:
     await calls(bench, "clerk", 6, pause=600)
     tighter = ("rate: 100000/min", "rate: 7/h")
