@@ -62,26 +62,27 @@ class Signer:
         return heads_of(self.folder, tier)
 
     def sign(self, head: Head) -> Head:
-        """The head signed, on the disk in the place of the newest."""
+        """The head signed, on the disk in the place of the newest; kept where nothing gives way."""
         head = self.signed(head)
-        _replace(newest_of(self.folder, head.tier), head)
+        try:
+            _replace(newest_of(self.folder, head.tier), head)
+        except OSError:
+            self.keep(head)
         return head
 
     def newest(self, tier: str) -> Head | None:
         """The head signed last, by whichever process; what cannot be read is none of ours."""
-        found = read_heads(newest_of(self.folder, tier))
+        path = newest_of(self.folder, tier)
+        if not path.exists():
+            return self.kept(tier)
+        found = read_heads(path)
         return found[-1] if found and genuine(found[-1], self.public) else None
 
     def keep(self, head: Head) -> None:
         """Append a signed head to those that stay, and see it onto the disk; once is enough."""
         if self.kept(head.tier) == head:
             return
-        line = b"\n" + _encode(head) + b"\n"
-        handle = os.open(self.heads(head.tier), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(handle, "ab") as file:
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
+        _append(self.heads(head.tier), head)
         self._kept[head.tier] = head
 
     def kept(self, tier: str) -> Head | None:
@@ -94,12 +95,12 @@ class Signer:
     def begin(self, head: Head) -> None:
         """Tell, once, that all rows after this place are marked."""
         head = self.signed(msgspec.structs.replace(head, tier=marked(head.tier)))
-        _replace(since_of(self.folder, head.tier.split()[0]), head)
+        _append(since_of(self.folder, head.tier.split()[0]), head)
 
     def since(self, tier: str) -> Head | None:
         """The place after which all rows are marked; the file is read until it is there."""
-        if tier not in self._since and (found := read_heads(since_of(self.folder, tier))):
-            self._since[tier] = found[-1]
+        if tier not in self._since and (found := told_since(self.folder, tier, self.public)):
+            self._since[tier] = found
         return self._since.get(tier)
 
     def signed(self, what: S) -> S:
@@ -127,6 +128,22 @@ def since_of(folder: Path, tier: str) -> Path:
 def marked(tier: str) -> str:
     """How a head is told from what is signed of the marks."""
     return f"{tier} marked"
+
+
+def told_since(folder: Path, tier: str, key: Ed25519PublicKey) -> Head | None:
+    """The place after which all rows are marked, where the key signed it."""
+    told = read_heads(since_of(folder, tier))
+    ours = (each for each in told if each.tier == marked(tier) and genuine(each, key))
+    return next(ours, None)
+
+
+def _append(path: Path, head: Head) -> None:
+    """Add a line to a file, and see it onto the disk."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(handle, "ab") as file:
+        file.write(b"\n" + _encode(head) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _replace(path: Path, head: Head) -> None:

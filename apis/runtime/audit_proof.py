@@ -19,10 +19,10 @@ from apis.runtime.audit_heads import (
     Head,
     genuine,
     heads_of,
-    marked,
     newest_of,
     read_heads,
     since_of,
+    told_since,
 )
 from apis.runtime.audit_marks import Origins
 from apis.runtime.migrations import has_column
@@ -82,13 +82,13 @@ def verify(
 def begun(folder: Path, tier: str, key: Ed25519PublicKey) -> tuple[int | None, list[Told]]:
     """The last row that needs no mark (None: none needs one yet), and what is wrong with that."""
     path = since_of(folder, tier)
-    if not (since := read_heads(path)):
-        if not newest_of(folder, tier).exists():
-            return None, []
+    if since := told_since(folder, tier, key):
+        return since.position, []
+    if path.exists():
+        return 0, [(None, "audit.head-forged", f"{path} is not ours: every row needs a mark")]
+    if newest_of(folder, tier).exists():
         return None, [(None, "audit.heads-missing", f"{path} is not there: no row needs a mark")]
-    if since[-1].tier == marked(tier) and genuine(since[-1], key):
-        return since[-1].position, []
-    return 0, [(None, "audit.head-forged", f"{path} is not ours: every row needs a mark")]
+    return None, []
 
 
 def broken(

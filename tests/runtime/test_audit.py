@@ -196,6 +196,16 @@ def newest(signer: Signer) -> int:
     return head.position
 
 
+def test_where_nothing_may_be_replaced_every_head_is_a_line(store: Store, signer: Signer) -> None:
+    newest = newest_of(signer.folder, "process")
+    newest.with_name(f".{newest.name}").mkdir()  # no draft of it can be written
+    for n in range(3):
+        store.write_now(acted, n)
+        for s in (0.2, 0.4):
+            seals(store, signer, NOW + timedelta(seconds=n + s))
+    assert [each.position for each in read_heads(signer.heads("process"))] == [1, 2, 3]
+
+
 def test_only_what_is_committed_is_signed(store: Store, signer: Signer) -> None:
     def rolled_back(connection: Connection) -> None:
         acted(connection, 9)
