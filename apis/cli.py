@@ -304,10 +304,12 @@ def audit() -> None:
 @click.option("--export", "file", type=FILE, help="Look at an exported file alone, no database.")
 @click.option("--key", help="The fingerprint that the key of the export must have.")
 def verify(file: Path | None, key: str | None) -> None:
-    """Whether every tier's audit is whole: rows, chain, and the heads that were signed."""
-    from apis.console import audit_export, auditing  # noqa: PLC0415 - only this command needs it
+    """Whether every tier's audit is whole and ours: rows, marks, chain, and signed heads."""
+    from apis.console import audit_reading, auditing  # noqa: PLC0415 - only this command needs it
 
-    told, wrong = audit_export.checked(file, key) if file else auditing.verified(settings())
+    if key is not None and file is None:
+        raise click.UsageError("--key is that of an export: name the file with --export")
+    told, wrong = audit_reading.checked(file, key) if file else auditing.verified(settings())
     for line in told:
         click.echo(line)
     for finding in wrong:

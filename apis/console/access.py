@@ -76,7 +76,7 @@ def revoke_key(settings: Settings, key_id: str) -> str:
 
 def stored(settings: Settings, work: Callable[[Connection], Any]) -> Any:
     """What the gateway keeps in its database, read or changed."""
-    store = Store(settings.database_url)
+    store = Store(settings.database_url, digest_key=settings.digest_key)
     try:
         made = store.read_now(versions)["gateway"]
         if not made:

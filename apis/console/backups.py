@@ -24,7 +24,6 @@ from sqlalchemy import Connection
 
 from apis.console.auditing import present
 from apis.runtime import audit, restores
-from apis.runtime.audit_heads import heads_of
 from apis.runtime.migrations import lift, versions
 from apis.runtime.pids import alive
 from apis.runtime.settings import Settings
@@ -36,6 +35,9 @@ DATABASE = {True: "database.sqlite", False: "database.dump"}
 ENGINES = "dbos"
 """The engine's schema; on SQLite its tables are in the same file."""
 UNTIL = "until `throughline restore --reconciled`, every create is looked for at its vendor first"
+HEADS = {".json", ".jsonl"}
+DRAFTS = shutil.ignore_patterns(".*")
+"""What a sealer that runs meanwhile is about to put in its place."""
 NOT_KEPT = {"run", "logs", "sandboxes", "migrate.lock"}
 OTHERS = (
     "select count(*) from pg_stat_activity"
@@ -78,7 +80,7 @@ def keep_home(settings: Settings, folder: Path) -> None:
         if path.is_file():
             shutil.copy2(path, folder / "home" / path.name)
     if settings.audit_heads.is_dir():
-        shutil.copytree(settings.audit_heads, folder / "audit")
+        shutil.copytree(settings.audit_heads, folder / "audit", ignore=DRAFTS)
     if settings.audit_key.is_file():
         shutil.copy2(settings.audit_key, folder / "audit.key")
 
@@ -271,8 +273,8 @@ def put_home(settings: Settings, folder: Path, stamp: str) -> list[str]:
         pairs.append((folder / "audit.key", settings.audit_key))
     settings.audit_heads.mkdir(parents=True, exist_ok=True, mode=0o700)
     known = {place for _, place in pairs}
-    heads = {heads_of(settings.audit_heads, tier) for tier in TIERS}  # some since the snapshot only
-    told = [set_aside(path, stamp) for path in sorted(heads - known) if path.exists()]
+    heads = {each for each in settings.audit_heads.iterdir() if each.suffix in HEADS}
+    told = [set_aside(path, stamp) for path in sorted(heads - known)]  # since the snapshot only
     for source, place in pairs:
         if place.exists():
             if digest(place) == digest(source):

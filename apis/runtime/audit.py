@@ -1,8 +1,8 @@
 """Who did what to which record: rows written with their effect, then chained and signed.
 
-A row is sealed afterwards, by one leased sealer: its hash covers the row, its place and the hash
-before it. The head is signed into a file outside the database, since a chain alone shows neither a
-tail that was cut off nor a chain that was made anew.
+A row is marked as it is written (`audit_marks.py`) and sealed afterwards, by one leased sealer: its
+hash covers the row, its place and the hash before it. The head is signed into a file outside the
+database, since a chain alone shows neither a tail that was cut off nor a chain that was made anew.
 """
 
 from __future__ import annotations
@@ -18,15 +18,13 @@ import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Table
 
 from apis.runtime.audit_heads import Head, Signer
+from apis.runtime.audit_marks import WRITTEN, marker
 from apis.runtime.store import digest_key, table
 
 GENESIS = "0" * 64
-SIGN_EVERY = timedelta(minutes=1)
+KEEP_EVERY = timedelta(minutes=1)
 BATCH = 2_000
-COVERED = (
-    *("position", "previous", "seq", "at", "actor", "cause", "action", "object", "key"),
-    *("connection", "before_hash", "after_hash", "detail"),
-)
+COVERED = ("position", "previous", "seq", *WRITTEN)
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -48,6 +46,7 @@ def _audit(tier: str) -> Table:
         Column("position", sa.BigInteger, unique=True),
         Column("previous", sa.String(64), unique=True),
         Column("hash", sa.String(64)),
+        Column("mark", sa.String(100)),
     )
 
 
@@ -93,6 +92,7 @@ def record(
         "after_hash": digest(after, secret),
         "detail": _encode(detail or {}).decode(),
     }
+    row["mark"] = marker(secret).mark(tier, [row[name] for name in WRITTEN])
     connection.execute(INSERT[tier], row)
 
 
@@ -110,15 +110,9 @@ def _refuse_floats(value: Any) -> None:
         _refuse_floats(item)
 
 
-def seal(connection: Connection, tier: str, signer: Signer, now: datetime) -> int:
-    """Chain the rows not chained yet; sign the head once a minute. The number of rows chained.
-
-    The head signed is the one found at the beginning: what this transaction adds may still be
-    rolled back, and a signed head that never was would look like a tail cut off.
-    """
+def seal(connection: Connection, tier: str) -> int:
+    """Chain rows not chained yet, whoever wrote them: verifying tells which are not ours."""
     position, previous = end(connection, tier)
-    if due(signer, tier, position, now):
-        sign(connection, tier, signer, now)
     changes = []
     for row in connection.execute(WAITING[tier]):
         position += 1
@@ -126,27 +120,43 @@ def seal(connection: Connection, tier: str, signer: Signer, now: datetime) -> in
         previous = link["h"] = sealed((position, previous, *row))
         changes.append(link)
     if changes:
-        signer.chained(tier, row[1], now - SIGN_EVERY)
         connection.execute(LINK[tier], changes)
     return len(changes)
 
 
-def sign(connection: Connection, tier: str, signer: Signer, now: datetime) -> None:
-    """Sign the head of what is chained, unless it is signed already."""
-    position, found = end(connection, tier)
-    last = signer.last(tier)
-    if position > (last.position if last else 0):
-        at = now.astimezone(UTC).isoformat(timespec="microseconds")
-        signer.sign(Head(tier=tier, position=position, hash=found, at=at, key=""))
+def sign(
+    connection: Connection, tier: str, signer: Signer, now: datetime, *, keep: bool = False
+) -> None:
+    """Sign where the chain ends, each time it has grown; once a minute the head is one to keep.
+
+    Only what is committed is signed: a head that never was would look like a tail cut off. A head
+    whose row is not there any more is kept too, before another takes its place.
+    """
+    if signer.since(tier) is None:
+        last = connection.execute(UNMARKED[tier]).scalar_one_or_none() or 0
+        signer.begin(_head(tier, (last, ""), now))
+    newest, (position, found) = signer.newest(tier), end(connection, tier)
+    if newest is None:
+        newest = signer.sign(_head(tier, (position, found), now)) if position else None
+    elif (position, found) != (newest.position, newest.hash):
+        gone = connection.execute(HASH[tier], {"p": newest.position}).scalar() != newest.hash
+        if gone:
+            signer.keep(newest)
+        if position and (gone or position > newest.position):
+            newest = signer.sign(_head(tier, (position, found), now))
+    if newest is not None and (keep or _aged(signer.kept(tier), now)):
+        signer.keep(newest)
 
 
-def due(signer: Signer, tier: str, position: int, now: datetime) -> bool:
-    """Whether a chain has grown since its last head, and that was signed a minute ago."""
-    last = signer.last(tier)
-    if last is None or not last.at:
-        return position > 0
-    aged = now - datetime.fromisoformat(last.at) >= SIGN_EVERY
-    return position > last.position and (aged or signer.behind(tier))
+def _head(tier: str, place: tuple[int, str], now: datetime) -> Head:
+    at = now.astimezone(UTC).isoformat(timespec="microseconds")
+    return Head(tier=tier, position=place[0], hash=place[1], at=at, key="")
+
+
+def _aged(kept: Head | None, now: datetime) -> bool:
+    if kept is None or not kept.at:
+        return True
+    return now - datetime.fromisoformat(kept.at) >= KEEP_EVERY
 
 
 def end(connection: Connection, tier: str) -> tuple[int, str]:
@@ -155,11 +165,9 @@ def end(connection: Connection, tier: str) -> tuple[int, str]:
     return (row.position, row.hash) if row else (0, GENESIS)
 
 
-def waits(connection: Connection, tier: str, signer: Signer, now: datetime) -> bool:
-    """Whether there is a row to chain or a head to sign."""
-    if connection.execute(UNSEALED[tier]).first() is not None:
-        return True
-    return due(signer, tier, end(connection, tier)[0], now)
+def waits(connection: Connection, tier: str) -> bool:
+    """Whether there is a row to chain."""
+    return connection.execute(UNSEALED[tier]).first() is not None
 
 
 def sealed(cells: Sequence[Any]) -> str:
@@ -179,11 +187,22 @@ def _link(rows: Table) -> Any:
     return sa.update(rows).where(mine).values({k: sa.bindparam(v) for k, v in link.items()})
 
 
+def _hash(rows: Table) -> Any:
+    return sa.select(rows.c.hash).where(rows.c.position == sa.bindparam("p"))
+
+
+def _unmarked(rows: Table) -> Any:
+    """The last row of a release that did not mark what it wrote."""
+    return sa.select(sa.func.max(rows.c.position)).where(rows.c.mark.is_(None))
+
+
 def _end(rows: Table) -> Any:
     last = sa.select(rows.c.position, rows.c.hash).where(rows.c.position.is_not(None))
     return last.order_by(rows.c.position.desc()).limit(1)
 
 
+HASH = {tier: _hash(rows) for tier, rows in AUDIT.items()}
+UNMARKED = {tier: _unmarked(rows) for tier, rows in AUDIT.items()}
 END = {tier: _end(rows) for tier, rows in AUDIT.items()}
 WAITING = {tier: _waiting(rows) for tier, rows in AUDIT.items()}
 UNSEALED = {tier: waiting.limit(1) for tier, waiting in WAITING.items()}

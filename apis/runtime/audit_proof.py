@@ -14,17 +14,30 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from apis.runtime.audit import AUDIT, COVERED, GENESIS, SIGN_EVERY, sealed
-from apis.runtime.audit_heads import Head, genuine, read_heads
+from apis.runtime.audit import AUDIT, COVERED, GENESIS, KEEP_EVERY, sealed
+from apis.runtime.audit_heads import (
+    Head,
+    genuine,
+    heads_of,
+    newest_of,
+    read_heads,
+    since_of,
+    told_since,
+)
+from apis.runtime.audit_marks import Origins
+from apis.runtime.migrations import has_column
+from apis.runtime.store import digest_key
 
 UNSEALED_AFTER = timedelta(seconds=5)
-UNSIGNED_AFTER = 2 * SIGN_EVERY
+UNSIGNED_AFTER = 2 * KEEP_EVERY
 PART = 5_000
 MOST = 20
 AT = COVERED.index("at")
 SEQ = COVERED.index("seq")
 HASH = len(COVERED)
-Trouble = Iterator[tuple[int | None, str, str]]
+MARK = HASH + 1
+Told = tuple[int | None, str, str]
+Trouble = Iterator[Told]
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,29 +58,49 @@ class Link(msgspec.Struct):
 
 
 def verify(
-    connection: Connection, tier: str, heads: Path, key: Ed25519PublicKey, now: datetime
+    connection: Connection, tier: str, folder: Path, key: Ed25519PublicKey, now: datetime
 ) -> list[Finding]:
     """What is wrong with a tier's chain, the first place first; an empty list is good news.
 
     Of what breaks a chain the first 20 places are told: a chain made anew breaks everywhere.
     """
-    told = read_heads(heads)
+    told = read_heads(heads_of(folder, tier)) + read_heads(newest_of(folder, tier))
     ours = [head for head in told if head.tier == tier and genuine(head, key)]
+    since, unread = begun(folder, tier, key)
+    origins = Origins(tier, digest_key(connection), since)
     trouble = [
-        *islice(broken(pages(connection, tier), Link(), ours, now), MOST),
+        *islice(broken(pages(connection, tier), Link(), ours, now, origins), MOST),
+        *islice(copied(connection, tier), MOST),
         *islice(forged(told, ours), MOST),
+        *unread,
         *late(connection, tier, now),
     ]
     found = [Finding(tier=tier, code=c, position=at, detail=detail) for at, c, detail in trouble]
     return sorted(found, key=lambda finding: finding.position or 0)
 
 
+def begun(folder: Path, tier: str, key: Ed25519PublicKey) -> tuple[int | None, list[Told]]:
+    """The last row that needs no mark (None: none needs one yet), and what is wrong with that."""
+    path = since_of(folder, tier)
+    if since := told_since(folder, tier, key):
+        return since.position, []
+    if path.exists():
+        return 0, [(None, "audit.head-forged", f"{path} is not ours: every row needs a mark")]
+    if newest_of(folder, tier).exists():
+        return None, [(None, "audit.heads-missing", f"{path} is not there: no row needs a mark")]
+    return None, []
+
+
 def broken(
-    rows: Iterable[Sequence[Any]], link: Link, heads: Sequence[Head], now: datetime
+    rows: Iterable[Sequence[Any]],
+    link: Link,
+    heads: Sequence[Head],
+    now: datetime,
+    origins: Origins | None = None,
 ) -> Trouble:
-    """Where rows (the cells of `COVERED` and their hash) are not the chain that was signed."""
-    signed = {head.position: head.hash for head in heads}
-    yield from followed(rows, link, signed)
+    """Where rows (the cells of `COVERED`, hash and mark) are not the chain that was signed."""
+    signed = {head.position: head.hash for head in reversed(heads)}
+    yield from followed(rows, link, signed, origins)
     if (last := max(signed, default=0)) > link.place:
         first = link.place + 1
         yield first, "audit.cut", f"rows {first} to {last} were signed and are not there"
@@ -76,7 +109,12 @@ def broken(
         yield last + 1, "audit.heads-missing", told
 
 
-def followed(rows: Iterable[Sequence[Any]], link: Link, signed: dict[int, str]) -> Trouble:
+def followed(
+    rows: Iterable[Sequence[Any]],
+    link: Link,
+    signed: dict[int, str],
+    origins: Origins | None = None,
+) -> Trouble:
     """Where a chain breaks, row by row; `link` tells how far it was followed."""
     for row in rows:
         place = link.place + 1
@@ -90,10 +128,10 @@ def followed(rows: Iterable[Sequence[Any]], link: Link, signed: dict[int, str]) 
             yield place, "audit.broken", f"row {place} does not follow the row before it"
         if row[HASH] != sealed(row[:HASH]):
             yield place, "audit.changed", f"row {place} is not what was sealed"
-        elif place in signed:
-            link.unsigned_since = ""
-        elif not link.unsigned_since:
-            link.unsigned_since = row[AT]
+        else:
+            if origins is not None and (doubt := origins.doubt(place, row[MARK], row[AT:HASH])):
+                yield place, *doubt
+            link.unsigned_since = "" if place in signed else link.unsigned_since or row[AT]
         if signed.get(place, row[HASH]) != row[HASH]:
             yield place, "audit.rewritten", f"row {place} is not the one whose head was signed"
         link.place, link.hash = place, row[HASH]
@@ -103,7 +141,8 @@ def pages(connection: Connection, tier: str, after: int | None = None) -> Iterat
     """All sealed rows after a place in their order, fetched in parts, each by where it begins."""
     rows = AUDIT[tier]
     place = sa.tuple_(rows.c.position, rows.c.seq)
-    cells = sa.select(*(rows.c[name] for name in (*COVERED, "hash")))
+    mark = rows.c.mark if has_column(connection, rows.c.mark) else sa.null()
+    cells = sa.select(*(rows.c[name] for name in (*COVERED, "hash")), mark)
     part = cells.order_by(*place.clauses).limit(PART)
     bind = sa.tuple_(sa.bindparam("p"), sa.bindparam("s"))
     next_part = part.where(place > bind)
@@ -128,6 +167,18 @@ def _fetched(connection: Connection, part: Any, given: dict[str, Any]) -> Sequen
             return connection.execute(part, given).all()
         finally:
             raw.text_factory = str
+
+
+def copied(connection: Connection, tier: str) -> Trouble:
+    """Rows with a mark that stood on a row before them."""
+    rows = AUDIT[tier]
+    if not has_column(connection, rows.c.mark):
+        return
+    first, last = sa.func.min(rows.c.position), sa.func.max(rows.c.position)
+    sealed_ones = sa.and_(rows.c.mark.is_not(None), rows.c.position.is_not(None))
+    twice = sa.select(first, last).where(sealed_ones).group_by(rows.c.mark)
+    for one, other in connection.execute(twice.having(sa.func.count() > 1).order_by(last)):
+        yield other, "audit.copied", f"row {other} bears the mark of row {one}: one is a copy"
 
 
 def forged(heads: Iterable[Head], ours: Sequence[Head]) -> Trouble:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Column, Connection, String, Table
@@ -114,6 +115,13 @@ def has_table(connection: Connection, tier: str, name: str) -> bool:
     """Whether the database has this table of a tier."""
     name, schema = _named(connection, tier, name)
     return sa.inspect(connection).has_table(name, schema=schema)
+
+
+def has_column(connection: Connection, column: Column[Any]) -> bool:
+    """Whether a table that is there has this column: a release before ours may have made it."""
+    name, schema = _named(connection, str(column.table.schema), column.table.name)
+    there = sa.inspect(connection).get_columns(name, schema=schema)
+    return any(each["name"] == column.name for each in there)
 
 
 def _named(connection: Connection, tier: str, name: str) -> tuple[str, str | None]:

@@ -98,13 +98,14 @@ def relaying(store: Store, tier: str) -> Callable[[], Awaitable[object]]:
 
 
 def sealing(deployment: Deployment, tier: str, signer: Signer) -> Callable[[], Awaitable[object]]:
-    """Chain a tier's new audit rows until none waits, and sign the head when that is due."""
+    """Chain a tier's new audit rows until none waits, then sign where the chain ends."""
     store, clock = deployment.store, deployment.clock
 
     async def work() -> None:
-        if await store.read(audit.waits, tier, signer, clock.now()):
-            while await store.write(audit.seal, tier, signer, clock.now()) == audit.BATCH:
+        if await store.read(audit.waits, tier):
+            while await store.write(audit.seal, tier) == audit.BATCH:
                 pass
+        await store.read(audit.sign, tier, signer, clock.now())
 
     return work
 
@@ -120,6 +121,6 @@ async def stop_worker(deployment: Deployment) -> None:
     store, signer = deployment.store, signer_of(deployment)
     for tier in audit.AUDIT:
         if deployment.leases.held(f"sealer/{tier}"):
-            while await store.write(audit.seal, tier, signer, deployment.clock.now()):
+            while await store.write(audit.seal, tier):
                 pass
-            await store.read(audit.sign, tier, signer, deployment.clock.now())
+            await store.read(audit.sign, tier, signer, deployment.clock.now(), keep=True)

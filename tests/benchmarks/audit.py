@@ -14,9 +14,10 @@ from sqlalchemy import Connection
 
 from apis.runtime.audit import AUDIT, COVERED, seal, sign
 from apis.runtime.audit_heads import Signer
+from apis.runtime.audit_marks import WRITTEN, marker
 from apis.runtime.audit_proof import verify
 from apis.runtime.migrations import lift
-from apis.runtime.store import Store
+from apis.runtime.store import Store, digest_key
 from tests.benchmarks.figures import Figure, say
 from tests.benchmarks.product import home
 from tests.servers import CannotStartError, postgres
@@ -81,21 +82,25 @@ def acted(connection: Connection, first: int, count: int) -> None:
         }
         for n in range(first, first + count)
     ]
+    marks = marker(digest_key(connection))
+    for row in given:
+        row["mark"] = marks.mark(TIER, [row.get(name) for name in WRITTEN])
     connection.execute(sa.insert(AUDIT[TIER]), given)
 
 
 def all_sealed(store: Store, signer: Signer) -> None:
     """As the sealer does it when it was away: part after part, then the head."""
-    while store.write_now(seal, TIER, signer, AT):
+    store.read_now(sign, TIER, signer, AT)
+    while store.write_now(seal, TIER):
         pass
     store.read_now(sign, TIER, signer, AT)
 
 
 def whole(store: Store, signer: Signer, rows: int) -> None:
     """What `throughline audit verify` asks; nothing may be wrong."""
-    found = store.read_now(verify, TIER, signer.heads(TIER), signer.public, AT)
+    found = store.read_now(verify, TIER, signer.folder, signer.public, AT)
     assert not found, found
-    last = signer.last(TIER)
+    last = signer.newest(TIER)
     assert last is not None
     assert last.position == rows
 

@@ -10,10 +10,11 @@ import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
 from apis.cli import main
-from apis.runtime.audit import AUDIT, record, seal
-from apis.runtime.audit_heads import Head, Signer
+from apis.runtime.audit import AUDIT, record, seal, sign
+from apis.runtime.audit_heads import Head, Signer, since_of
 from apis.runtime.clock import Clock
 from apis.runtime.migrations import lift
+from apis.runtime.settings import digest_key
 from apis.runtime.store import Store
 
 MINUTE = timedelta(minutes=1)
@@ -23,29 +24,62 @@ MINUTE = timedelta(minutes=1)
 def store(tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setenv("THROUGHLINE_HOME", str(tmp_path))
     monkeypatch.setenv("THROUGHLINE_DATABASE_URL", store_url)
-    return Store(store_url)
+    return Store(store_url, digest_key=digest_key({}, tmp_path))
 
 
-def verified() -> Result:
-    return CliRunner().invoke(main, ["audit", "verify"])
+def verified(*more: str) -> Result:
+    return CliRunner().invoke(main, ["audit", "verify", *more])
 
 
 def acted(store: Store, home: Path) -> None:
     """Three effects ten minutes ago, chained, their head signed."""
     lift(store)
     at, signer = Clock().now() - 10 * MINUTE, Signer(home / "audit.key", home / "audit")
+    store.read_now(sign, "process", signer, at)  # a sealer was here before them
     for n in range(3):
         store.write_now(record, "process", at=at, actor="demo", action="run.started", key=f"r{n}")
-    store.write_now(seal, "process", signer, at)
-    store.write_now(seal, "process", signer, at + MINUTE)
+    store.write_now(seal, "process")
+    store.read_now(sign, "process", signer, at)
 
 
-def test_a_home_without_a_database_has_nothing_wrong_and_stays_empty(
+def test_a_home_without_a_database_has_nothing_to_verify_and_stays_empty(
     store: Store, tmp_path: Path
 ) -> None:
     result = verified()
-    assert (result.exit_code, result.stdout) == (0, "nothing is wrong\n")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"there is nothing to verify: no audit in {store.engine.url!r}" in result.stderr
+    assert "THROUGHLINE_DATABASE_URL and _HOME name them" in result.stderr
     assert not (tmp_path / "audit.key").exists()
+    store.close()
+
+
+def test_the_key_of_an_export_is_refused_where_none_is_named(store: Store) -> None:
+    result = verified("--key", "zzz")
+    assert result.exit_code == 2
+    assert "name the file with --export" in result.stderr
+    store.close()
+
+
+def test_a_row_that_was_inserted_is_found_and_which_rows_have_no_marks_is_told(
+    store: Store, tmp_path: Path
+) -> None:
+    acted(store, tmp_path)
+    rows = AUDIT["process"]
+    false = {"at": "2026-01-05T10:00:00+00:00", "actor": "demo-owner", "detail": "{}"}
+    approval = sa.insert(rows).values(**false, action="decision.approved", key="forged-1")
+    store.write_now(lambda connection: connection.execute(approval))
+    store.write_now(seal, "process")
+
+    result = verified()
+    assert result.exit_code == 1
+    assert "process, row 4: audit.forged: row 4 bears no mark" in result.stderr
+
+    since_of(tmp_path / "audit", "process").unlink()
+    signer = Signer(tmp_path / "audit.key", tmp_path / "audit")
+    store.read_now(sign, "process", signer, Clock().now())  # as by the first of a new release
+    result = verified()
+    assert result.exit_code == 0, result.stderr
+    assert "process: 4 rows, without marks up to row 4" in result.stdout
     store.close()
 
 

@@ -15,6 +15,7 @@ from apis.console.checking import configured
 from apis.console.versions import Given, end_time, give_time, listed, show_versions
 from apis.gateway.version_states import Lives
 from apis.runtime.audit import AUDIT
+from apis.runtime.audit_marks import WRITTEN, marker
 from apis.runtime.deployment import policy_of
 from apis.runtime.migrations import lift
 from apis.runtime.settings import Settings
@@ -41,7 +42,7 @@ def started(settings: Settings, store_url: str) -> Settings:
 
 def audited(settings: Settings, action: str) -> list[Any]:
     rows, store = AUDIT["gateway"], Store(settings.database_url)
-    wanted = sa.select(rows.c.key, rows.c.actor, rows.c.detail).where(rows.c.action == action)
+    wanted = sa.select(rows).where(rows.c.action == action)
     found = store.read_now(lambda connection: list(connection.execute(wanted)))
     store.close()
     return found
@@ -57,6 +58,7 @@ def test_more_time_is_listed_audited_and_taken_back(started: Settings) -> None:
     assert (more.client, more.until, more.reason, more.actor) == ("demo", GIVEN.until, WHY, "ann")
     [row] = audited(started, "version.extended")
     assert (row.key, row.actor) == (V1, "ann")
+    assert marker(started.digest_key).made(row.mark, "gateway", [row._mapping[c] for c in WRITTEN])
     detail = {"client": "demo", "until": "2027-07-31", "reason": WHY}
     assert json.loads(row.detail) == detail
 

@@ -7,6 +7,7 @@ import json
 import re
 import secrets
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -371,7 +372,7 @@ def commands(yard: Yard) -> None:
     yard.tokens["api key"] = key.splitlines()[0]
     used = {"Authorization": f"Bearer {yard.tokens['api key']}"}
     assert yard.call("GET", "/catalog", headers=used).status_code == 200
-    days = ("--from", "2020-01-01", "--to", "2040-01-01")
+    days = ("--from", "2020-01-01", "--to", f"{datetime.now(UTC):%F}")
     for command in (
         ("api-keys", "list"), ("clients", "--json"), ("audit", "verify"),
         ("audit", "export", *days, "--out", str(house.home / "audit.jsonl")),

@@ -13,18 +13,21 @@ from apis.runtime.leases import Leases, lead
 from apis.runtime.store import Store
 
 TIER = "process"
+DIGEST_KEY = b"behind the marks of both workers"
 LEASE_S = 2.0
 
 
 async def work(url: str, home: Path, name: str, rows: int) -> None:
     """Write the rows one by one beside the sealer, then seal until told to end."""
-    store = Store(url)
+    store = Store(url, digest_key=DIGEST_KEY)
     signer = Signer(home / "audit.key", home / "audit")
     leases = Leases(store, name, ttl=LEASE_S)
     await leases.hold(leases.worker)
 
     async def seal() -> None:
-        if sealed := await store.write(audit.seal, TIER, signer, datetime.now(UTC)):
+        sealed = await store.write(audit.seal, TIER)
+        await store.read(audit.sign, TIER, signer, datetime.now(UTC))
+        if sealed:
             sys.stdout.write(f"sealed {sealed}\n")
             sys.stdout.flush()
 

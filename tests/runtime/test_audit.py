@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from apis.runtime.audit import AUDIT, digest, record, seal
-from apis.runtime.audit_heads import Signer
+from apis.runtime.audit import AUDIT, digest, record, seal, sign
+from apis.runtime.audit_heads import Signer, newest_of, read_heads
 from apis.runtime.audit_proof import verify
 from apis.runtime.migrations import lift
 from apis.runtime.store import Store
@@ -59,13 +59,19 @@ def sealed(store: Store, signer: Signer, rows: int = 5) -> None:
     """Rows, their chain, and the head of all of them signed."""
     for n in range(rows):
         store.write_now(acted, n)
-    assert store.write_now(seal, "process", signer, NOW) == rows
-    assert store.write_now(seal, "process", signer, NOW + MINUTE) == 0
+    assert seals(store, signer, NOW) == rows
+    assert seals(store, signer, NOW + MINUTE) == 0
+
+
+def seals(store: Store, signer: Signer, now: datetime) -> int:
+    """What a sealer does every second; how many rows it chained."""
+    chained = store.write_now(seal, "process")
+    store.read_now(sign, "process", signer, now)
+    return chained
 
 
 def codes(store: Store, signer: Signer, at: datetime = NOW) -> list[tuple[str, int | None]]:
-    heads = signer.heads("process")
-    found = store.read_now(verify, "process", heads, signer.public, at)
+    found = store.read_now(verify, "process", signer.folder, signer.public, at)
     return [(finding.code, finding.position) for finding in found]
 
 
@@ -87,7 +93,7 @@ def test_an_untouched_chain_is_good_news(store: Store, signer: Signer) -> None:
     store.write_now(acted, 9)
     assert codes(store, signer, NOW + timedelta(seconds=4)) == []
     assert codes(store, signer, NOW + timedelta(seconds=6)) == [("audit.unsealed", None)]
-    assert store.write_now(seal, "process", signer, NOW + MINUTE) == 1
+    assert seals(store, signer, NOW + MINUTE) == 1
     assert codes(store, signer, NOW + MINUTE) == []
 
 
@@ -146,39 +152,98 @@ def test_a_chain_made_anew_is_found_by_the_signed_head(
     change(store, ROWS.update().values(position=None, previous=None, hash=None))
     change(store, ROWS.update().where(ROWS.c.key == "customer-1").values(actor="nobody"))
     (tmp_path / "other").mkdir()
-    store.write_now(seal, "process", at_home(tmp_path / "other"), NOW)
-    assert codes(store, signer) == [("audit.rewritten", 5)]
+    seals(store, at_home(tmp_path / "other"), NOW)
+    assert codes(store, signer) == [("audit.forged", 2), ("audit.rewritten", 5)]
 
 
 def test_a_head_that_we_did_not_sign_is_found(store: Store, signer: Signer) -> None:
     sealed(store, signer)
-    heads = signer.heads("process")
-    text = heads.read_text()
-    heads.write_text(text.replace('"position":5', '"position":4'))
-    assert ("audit.head-forged", 4) in codes(store, signer)
-    heads.write_text(text + '{"torn')
-    assert codes(store, signer) == [("audit.head-forged", 0)]
+    heads, newest = signer.heads("process"), newest_of(signer.folder, "process")
+    for file in (heads, newest):
+        text = file.read_text()
+        file.write_text(text.replace('"position":5', '"position":4'))
+        assert ("audit.head-forged", 4) in codes(store, signer)
+        file.write_text(text + '{"torn')
+        assert codes(store, signer) == [("audit.head-forged", 0)]
+        file.write_text(text)
     heads.unlink()
+    newest.unlink()
     assert codes(store, signer, NOW + MINUTE) == []  # the first head may not be due yet
     assert codes(store, signer, NOW + 3 * MINUTE) == [("audit.heads-missing", 1)]
 
 
-def test_only_what_is_committed_is_signed_and_once_a_minute(store: Store, signer: Signer) -> None:
-    store.write_now(acted, 1)
-    store.write_now(seal, "process", signer, NOW)
-    assert signer.last("process") is None
-    store.write_now(seal, "process", signer, NOW + timedelta(seconds=1))
-    store.write_now(acted, 2)
-    for s in (2, 30, 60):
-        store.write_now(seal, "process", signer, NOW + timedelta(seconds=s))
-    assert [line.count('"position":1') for line in signer.heads("process").read_text().split()] == [
-        1
-    ]
-    store.write_now(seal, "process", signer, NOW + timedelta(seconds=61))
-    last = at_home(signer.heads("process").parents[1]).last("process")
-    assert last is not None
-    assert last.position == 2
+def test_each_sealing_is_signed_at_once_and_a_head_is_kept_a_minute(
+    store: Store, signer: Signer
+) -> None:
+    def kept() -> list[int]:
+        return [each.position for each in read_heads(signer.heads("process"))]
+
+    for s in range(59):
+        store.write_now(acted, s)
+        seals(store, signer, NOW + timedelta(seconds=s))
+        assert newest(signer) == s + 1
+    assert kept() == [1]
+    seals(store, signer, NOW + timedelta(seconds=60))
+    seals(store, signer, NOW + timedelta(seconds=61))
+    assert kept() == [1, 59]
     assert codes(store, signer) == []
+
+
+def newest(signer: Signer) -> int:
+    """How far the newest head goes, as the next sealer reads it."""
+    head = at_home(signer.folder.parent).newest("process")
+    assert head is not None
+    return head.position
+
+
+def test_where_nothing_may_be_replaced_every_head_is_a_line(store: Store, signer: Signer) -> None:
+    newest = newest_of(signer.folder, "process")
+    newest.with_name(f".{newest.name}").mkdir()  # no draft of it can be written
+    for n in range(3):
+        store.write_now(acted, n)
+        for s in (0.2, 0.4):
+            seals(store, signer, NOW + timedelta(seconds=n + s))
+    assert [each.position for each in read_heads(signer.heads("process"))] == [1, 2, 3]
+
+
+def test_only_what_is_committed_is_signed(store: Store, signer: Signer) -> None:
+    def rolled_back(connection: Connection) -> None:
+        acted(connection, 9)
+        seal(connection, "process")
+        raise ValueError
+
+    sealed(store, signer)
+    with pytest.raises(ValueError, match=r"^$"):
+        store.write_now(rolled_back)
+    store.read_now(sign, "process", signer, NOW + MINUTE)
+
+    assert newest(signer) == 5
+    assert codes(store, signer) == []
+
+
+def test_a_tail_that_was_cut_stays_found_whatever_is_sealed_after_it(
+    store: Store, signer: Signer
+) -> None:
+    sealed(store, signer)
+    store.write_now(acted, 6)
+    seals(store, signer, NOW + MINUTE)
+    change(store, ROWS.delete().where(ROWS.c.position > 4))
+    for n in range(3):
+        store.write_now(acted, 10 + n)
+        seals(store, signer, NOW + MINUTE)
+
+    assert newest(signer) == 7
+    assert codes(store, signer) == [("audit.rewritten", 5), ("audit.rewritten", 6)]
+
+
+def test_a_whole_chain_that_was_deleted_stays_found(store: Store, signer: Signer) -> None:
+    sealed(store, signer)
+    change(store, ROWS.delete())
+    for s in range(3):
+        seals(store, signer, NOW + timedelta(minutes=s))
+
+    assert codes(store, signer) == [("audit.cut", 1)]
+    assert len(read_heads(signer.heads("process"))) == 1
 
 
 def test_two_sealers_cannot_fork_the_chain(store: Store, signer: Signer) -> None:

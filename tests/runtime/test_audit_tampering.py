@@ -16,10 +16,11 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from apis.runtime.audit import AUDIT, COVERED, seal, sign
-from apis.runtime.audit_heads import Signer
+from apis.runtime.audit_heads import Signer, newest_of
 from apis.runtime.audit_proof import Finding, verify
 from apis.runtime.migrations import lift
 from apis.runtime.store import Store
+from tests.runtime.audit_worker import DIGEST_KEY
 from tests.servers import Servers, drop_database, fresh_database
 
 ROOT = Path(__file__).parents[2]
@@ -40,8 +41,8 @@ class Chain:
         self.rows = store.read_now(lambda c: c.execute(in_order()).mappings().all())
 
     def found(self) -> list[Finding]:
-        heads, key = self.signer.heads("process"), self.signer.public
-        return self.store.read_now(verify, "process", heads, key, datetime.now(UTC))
+        folder, key = self.signer.folder, self.signer.public
+        return self.store.read_now(verify, "process", folder, key, datetime.now(UTC))
 
     def codes(self) -> list[tuple[str, int | None]]:
         return [(each.code, each.position) for each in self.found()]
@@ -76,7 +77,7 @@ def chain(production: Servers | None, tmp_path_factory: pytest.TempPathFactory) 
     url = f"sqlite:///{home}/audit.sqlite"
     if production is not None:
         url = fresh_database(production.database_url)
-    store = Store(url)
+    store = Store(url, digest_key=DIGEST_KEY)
     lift(store)
     taken_over(store, home)
     yield Chain(store, home)
@@ -99,9 +100,9 @@ def taken_over(store: Store, home: Path) -> None:
             ben.communicate("end\n", timeout=PATIENCE_S)
     assert ben.returncode == 0
     signer = Signer(home / "audit.key", home / "audit")
-    while store.write_now(seal, "process", signer, datetime.now(UTC)):
+    while store.write_now(seal, "process"):
         pass
-    store.read_now(sign, "process", signer, datetime.now(UTC))
+    store.read_now(sign, "process", signer, datetime.now(UTC), keep=True)
 
 
 def worker(store: Store, home: Path, name: str, rows: int) -> subprocess.Popen[str]:
@@ -122,7 +123,7 @@ def test_rows_of_two_workers_and_two_sealers_are_one_chain(chain: Chain) -> None
     assert sum(row["actor"] == "ben" for row in chain.rows) == EACH
 
 
-@pytest.mark.parametrize("column", [*COVERED, "hash"])
+@pytest.mark.parametrize("column", [*COVERED, "hash", "mark"])
 def test_a_flipped_byte_of_any_column_is_found_where_it_is(chain: Chain, column: str) -> None:
     chance = random.Random(column)  # noqa: S311 - the same flips every time
     for _ in range(FLIPS):
@@ -204,39 +205,41 @@ def test_a_cut_tail_is_found(chain: Chain, rows: int) -> None:
     assert cut == [("audit.cut", last + 1)]
 
 
-def test_a_full_rewrite_with_every_hash_made_anew_is_found(chain: Chain, tmp_path: Path) -> None:
-    """By the heads alone: the chain itself is whole."""
-    stranger = Signer(tmp_path / "key", tmp_path / "heads")
+def test_a_full_rewrite_with_every_hash_made_anew_is_found(chain: Chain) -> None:
+    """By the marks and by the heads: the chain itself is whole."""
 
     def rewritten(connection: Connection) -> None:
         connection.execute(sa.update(ROWS).values(position=None, previous=None, hash=None))
         connection.execute(sa.update(ROWS).where(ROWS.c.key == "ben-3").values(actor="nobody"))
-        while seal(connection, "process", stranger, datetime.now(UTC)):
+        while seal(connection, "process"):
             pass
 
     found = chain.tampered(rewritten)
 
-    assert {code for code, _ in found} == {"audit.rewritten"}
+    assert {code for code, _ in found} == {"audit.forged", "audit.rewritten"}
 
 
 def test_heads_that_were_touched_or_taken_away_are_found(chain: Chain) -> None:
-    path = chain.signer.heads("process")
-    kept = path.read_bytes()
+    files = [chain.signer.heads("process"), newest_of(chain.signer.folder, "process")]
+    kept = {path: path.read_bytes() for path in files}
     last, late = len(chain.rows), datetime.now(UTC) + HOUR
-    heads, key = path, chain.signer.public
 
     def codes() -> list[tuple[str, int | None]]:
-        found = chain.store.read_now(verify, "process", heads, key, late)
+        folder, key = chain.signer.folder, chain.signer.public
+        found = chain.store.read_now(verify, "process", folder, key, late)
         return [(each.code, each.position) for each in found]
 
     assert codes() == []
-    path.write_bytes(kept.replace(b'"tier":"process"', b'"tier":"gateway"'))
-    assert ("audit.head-forged", last) in codes()
-    path.write_bytes(kept.replace(f'"position":{last}'.encode(), f'"position":{last + 9}'.encode()))
-    assert ("audit.head-forged", last + 9) in codes()
-    path.write_bytes(b"")
+    for path, text in kept.items():
+        path.write_bytes(text.replace(b'"tier":"process"', b'"tier":"gateway"'))
+        assert ("audit.head-forged", last) in codes()
+        other = f'"position":{last + 9}'.encode()
+        path.write_bytes(text.replace(f'"position":{last}'.encode(), other))
+        assert ("audit.head-forged", last + 9) in codes()
+        path.write_bytes(b"")
     assert codes() == [("audit.heads-missing", 1)]
-    path.write_bytes(kept)
+    for path, text in kept.items():
+        path.write_bytes(text)
 
 
 def test_a_row_deleted_before_it_was_sealed_leaves_no_trace(chain: Chain) -> None:

@@ -125,6 +125,7 @@ async def test_an_upgrade_with_fifty_flows_in_flight_strands_repeats_and_fails_n
         for system in firm.systems:
             system.latency(0)
         runs = [await firm.run_of(deal) for deal in deals]
+    code, told = await asyncio.to_thread(house.says, "audit", "verify")
     await firm.close()
 
     with capsys.disabled():
@@ -136,6 +137,8 @@ async def test_an_upgrade_with_fifty_flows_in_flight_strands_repeats_and_fails_n
     assert rolled.open_runs() == 0
     assert projects(firm) == (DEALS, DEALS)
     assert doubled(firm) == {}
+    assert code == 0, told  # rows of both releases, in one chain
+    assert "process: " in told
 
 
 def begun(firm: Firm) -> list[Deal]:

@@ -12,6 +12,7 @@ down_revision = "0001"
 
 def upgrade() -> None:
     access_requests()
+    audit()
     consents()
     decisions()
     field_uses()
@@ -54,6 +55,12 @@ def access_requests() -> None:
         ["state"],
         unique=False,
         schema="gateway",
+    )
+
+
+def audit() -> None:
+    op.add_column(
+        "audit", sa.Column("mark", sa.String(length=100), nullable=True), schema="gateway"
     )
 
 

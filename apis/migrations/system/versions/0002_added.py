@@ -11,7 +11,12 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
+    audit()
     restores()
+
+
+def audit() -> None:
+    op.add_column("audit", sa.Column("mark", sa.String(length=100), nullable=True), schema="system")
 
 
 def restores() -> None:
