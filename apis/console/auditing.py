@@ -9,6 +9,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from apis.runtime import chores
 from apis.runtime.audit import AUDIT
 from apis.runtime.audit_heads import heads_of, public_key
 from apis.runtime.audit_proof import Finding, verify
@@ -49,6 +50,16 @@ def looked_at(
             text = f"{settings.audit_key} is not there: nothing can be proved"
             wrong.append(Finding(tier=tier, code="audit.key-missing", detail=text))
     return told, wrong
+
+
+def tell(settings: Settings, chore: str, findings: int = 0) -> None:
+    """Leave where `/metrics` finds it that a chore ended; a database not lifted has no place."""
+    store = Store(settings.database_url)
+    try:
+        if store.read_now(has_table, "runtime", chores.CHORES.name):
+            store.write_now(chores.tell, chore, asyncio.run(present()), findings)
+    finally:
+        store.close()
 
 
 async def present() -> datetime:
