@@ -35,7 +35,7 @@ def night(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         store.close()
     env = {"PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     env |= {"THROUGHLINE_HOME": str(home)}
-    command = [NIGHTLY, folder / "backups", *words]
+    command = [str(NIGHTLY), str(folder / "backups"), *words]
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
 

@@ -16,7 +16,7 @@ SERVERS = {"postgres_password", "database_password", "redis.conf"}
 
 def made(folder: Path, *form: str) -> set[str]:
     """The files that `make-secrets` makes."""
-    command = [DEPLOY / "make-secrets", folder, *form]
+    command = [str(DEPLOY / "make-secrets"), str(folder), *form]
     subprocess.run(command, check=True, capture_output=True)
     return {path.name for path in folder.iterdir()}
 
@@ -46,7 +46,7 @@ def test_what_pods_mount_holds_no_password_of_a_server(tmp_path: Path) -> None:
 
 
 def test_a_form_that_does_not_exist_makes_nothing(tmp_path: Path) -> None:
-    command = [DEPLOY / "make-secrets", tmp_path / "secrets", "nomad"]
+    command = [str(DEPLOY / "make-secrets"), str(tmp_path / "secrets"), "nomad"]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
 
     assert (done.returncode, "compose|systemd|kubernetes" in done.stderr) == (2, True)
