@@ -6,13 +6,14 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.forked import says
+from tests.servers import ROOT
+
 DELIVERY = "experience/delivery/v1"
 
 
@@ -30,11 +31,8 @@ class Place(NamedTuple):
         env = {
             name: value for name, value in os.environ.items() if not name.startswith("THROUGHLINE")
         }
-        done = subprocess.run(
-            [sys.executable, "-m", "apis.cli", "contracts", *command],
-            env={**env, "THROUGHLINE_HOME": str(self.home / "var"), "PYTHONPATH": str(ROOT)},
-            cwd=self.home, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        env["THROUGHLINE_HOME"] = str(self.home / "var")
+        done = says(["contracts", *command], env, self.home)
         assert "Traceback" not in done.stderr, done.stderr
         return done
 

@@ -6,6 +6,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.servers import ROOT
 
 LINE = re.compile(r"^\| (\S+) \| [\d-]+ \| `([0-9a-f]{40})` \|$", re.MULTILINE)
@@ -18,12 +20,12 @@ def last_release() -> tuple[str, str]:
 
 
 def unpacked(folder: Path) -> tuple[Path, str]:
-    """Its tree and what it is; where the history is not at hand, this very tree."""
+    """Its tree and what it is; a checkout without the history cannot be upgraded to."""
     number, commit = last_release()
     command = ["git", "archive", "--format=tar", commit]
     archive = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
     if archive.returncode:
-        return ROOT, f"the commit of {number} is not here: this tree stands for both releases"
+        pytest.skip(f"the commit of {number} is not in this checkout: fetch the whole history")
     folder.mkdir()
     subprocess.run(["tar", "-x", "-C", folder], input=archive.stdout, check=True)
     return folder, f"from {number} ({commit[:8]}) to this tree"
