@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 
 import click
 import pytest
@@ -83,6 +84,14 @@ def test_every_image_and_build_tool_is_pinned() -> None:
     theirs = (ROOT / "requirements-dev.lock").read_text()
     for pinned in re.findall(r"^([\w.-]+==\S+)", lock, re.MULTILINE):
         assert f"\n{pinned} " in theirs, pinned
+
+
+def test_every_form_starts_the_image_of_this_tree() -> None:
+    this = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+    tags = {tag for _, text in texts() for tag in re.findall(r"(?<=throughline:)\d[\w.]*", text)}
+    tags |= {tag for _, text in texts() for tag in re.findall(r"newTag: (\S+?)\}", text)}
+    assert tags == {this}
 
 
 def test_a_program_of_the_compose_file_may_do_little_and_waits_for_its_stores() -> None:
