@@ -303,13 +303,18 @@ def audit() -> None:
 @audit.command()
 @click.option("--export", "file", type=FILE, help="Look at an exported file alone, no database.")
 @click.option("--key", help="The fingerprint that the key of the export must have.")
-def verify(file: Path | None, key: str | None) -> None:
+@click.option("--tell", is_flag=True, help="Tell /metrics what was found, for its alerts.")
+def verify(file: Path | None, key: str | None, *, tell: bool) -> None:
     """Whether every tier's audit is whole and ours: rows, marks, chain, and signed heads."""
     from apis.console import audit_reading, auditing  # noqa: PLC0415 - only this command needs it
 
     if key is not None and file is None:
         raise click.UsageError("--key is that of an export: name the file with --export")
+    if file and tell:
+        raise click.UsageError("--tell is about the database, --export about a file")
     told, wrong = audit_reading.checked(file, key) if file else auditing.verified(settings())
+    if tell:
+        auditing.tell(settings(), "audit", len(wrong))
     for line in told:
         click.echo(line)
     for finding in wrong:

@@ -235,29 +235,31 @@ def redis_program() -> tuple[str, dict[str, str]]:
     if program := shutil.which("redis-server"):
         return program, {}
     if not (unpacked := REDIS_FOLDER / "usr/bin/redis-server").exists():
-        unpack_redis()
+        advice = "install redis-server, or set THROUGHLINE_TEST_REDIS"
+        unpacked(REDIS_FOLDER, "redis-server", advice=advice)
     libraries = {str(p.parent) for p in REDIS_FOLDER.glob("usr/lib/**/*.so*")}
     return str(unpacked), {"LD_LIBRARY_PATH": ":".join(sorted(libraries))}
 
 
-def unpack_redis() -> None:
-    """Unpack Debian's redis-server beside the packages: no system service, no root needed."""
-    advice = "install redis-server, or set THROUGHLINE_TEST_REDIS"
+def unpacked(into: Path, *packages: str, advice: str) -> None:
+    """Debian's packages beside ours: no system service, no root needed."""
+    named = " and ".join(packages)
     if not shutil.which("apt-get"):
-        raise CannotStartError(f"Redis: no redis-server on PATH and no apt-get; {advice}")
+        raise CannotStartError(f"{named}: not on PATH and no apt-get; {advice}")
     with temporary_folder() as folder:
         (folder / "partial").mkdir()
         if not os.geteuid():  # a user without rights works with the lists that are there
             subprocess.run(["apt-get", "-q", "update"], capture_output=True, check=False)
         command = ["apt-get", "-q", "-y", "--download-only", "--no-install-recommends"]
         command += ["-o", "Debug::NoLocking=1", "-o", f"Dir::Cache::Archives={folder}"]
-        command += ["install", "redis-server"]
+        command += ["install", "--reinstall", *packages]
         fetched = subprocess.run(command, capture_output=True, text=True, check=False)
-        packages = sorted(folder.glob("*.deb"))
-        if fetched.returncode or not packages:
-            raise CannotStartError(f"Redis: {fetched.stderr.strip() or 'no package'}; {advice}")
-        for package in packages:
-            subprocess.run(["dpkg", "-x", package, REDIS_FOLDER], check=True)
+        found = sorted(folder.glob("*.deb"))
+        if fetched.returncode or not found:
+            raise CannotStartError(f"{named}: {fetched.stderr.strip() or 'no package'}; {advice}")
+        into.mkdir(parents=True, exist_ok=True)
+        for package in found:
+            subprocess.run(["dpkg", "-x", package, into], check=True)
 
 
 @atexit.register

@@ -9,6 +9,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from apis.runtime import chores
 from apis.runtime.audit import AUDIT
 from apis.runtime.audit_heads import heads_of, newest_of, public_key
 from apis.runtime.audit_proof import Finding, begun, verify
@@ -63,6 +64,16 @@ def looked_at(
             wrong.append(Finding(tier=tier, code="audit.key-missing", detail=text))
         told.append(line)
     return told, wrong
+
+
+def tell(settings: Settings, chore: str, findings: int = 0) -> None:
+    """Leave where `/metrics` finds it that a chore ended; a database not lifted has no place."""
+    store = Store(settings.database_url)
+    try:
+        if store.read_now(has_table, "runtime", chores.CHORES.name):
+            store.write_now(chores.tell, chore, asyncio.run(present()), findings)
+    finally:
+        store.close()
 
 
 async def present() -> datetime:

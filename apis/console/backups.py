@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import os
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from apis.console.auditing import present
+from apis.console.auditing import present, tell
 from apis.runtime import audit, restores
 from apis.runtime.migrations import lift, versions
 from apis.runtime.pids import alive
@@ -36,8 +38,6 @@ ENGINES = "dbos"
 """The engine's schema; on SQLite its tables are in the same file."""
 UNTIL = "until `throughline restore --reconciled`, every create is looked for at its vendor first"
 HEADS = {".json", ".jsonl"}
-DRAFTS = shutil.ignore_patterns(".*")
-"""What a sealer that runs meanwhile is about to put in its place."""
 NOT_KEPT = {"run", "logs", "sandboxes", "migrate.lock"}
 OTHERS = (
     "select count(*) from pg_stat_activity"
@@ -45,8 +45,41 @@ OTHERS = (
 )
 
 
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a backup says of itself: whose, of when, and the hash of every file."""
+
+    release: str
+    taken_at: str
+    tiers: dict[str, str]
+    files: dict[str, str]
+
+
+Places = dict[str, Path]
+"""Where each file of a backup but the database belongs, by its name in the manifest."""
+
+
+@contextmanager
+def files(code: str) -> Iterator[None]:
+    """A file that cannot be read or written is named, with what can be done about it."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        place = getattr(error, "filename", None)
+        why = f"{place}: {getattr(error, 'strerror', error)}" if place else str(error)
+        told = "name a place that this user may write and that has room, and see who owns it"
+        raise Misconfigured(code, why, remedy=told) from None
+
+
 def backup(settings: Settings, folder: Path) -> list[str]:
     """Write the snapshot into a new folder; what it holds, a line each."""
+    with files("backup.file"):
+        told = snapshot(settings, folder)
+    tell(settings, "backup")
+    return told
+
+
+def snapshot(settings: Settings, folder: Path) -> list[str]:
+    """The folder, whole; what is half is taken away again."""
     if folder.exists():
         raise Conflict("backup.exists", f"{folder} is there already", remedy="name a new folder")
     store = Store(settings.database_url)
@@ -57,30 +90,43 @@ def backup(settings: Settings, folder: Path) -> list[str]:
     if not any(tiers.values()):
         why = "the database has no tables of ours"
         raise NotFound("backup.empty", why, remedy="THROUGHLINE_DATABASE_URL and _HOME name it")
-    (folder / "home").mkdir(parents=True, mode=0o700)
-    folder.chmod(0o700)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700)
+    try:
+        return filled(settings, folder, tiers)
+    except BaseException:  # whatever ends it: keys without their database are no backup
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def filled(settings: Settings, folder: Path, tiers: dict[str, str]) -> list[str]:
+    """Everything into the folder, and last the manifest, without which it is no backup."""
     at = asyncio.run(present()).isoformat()
     keep_home(settings, folder)  # before the database: no head is signed of rows it lacks
-    name = DATABASE[store.sqlite]
-    copy_sqlite(settings, folder / name) if store.sqlite else dump(settings, folder / name)
-    files = {str(path.relative_to(folder)): digest(path) for path in kept(folder)}
+    sqlite = settings.database_url.startswith("sqlite")
+    name = DATABASE[sqlite]
+    copy_sqlite(settings, folder / name) if sqlite else dump(settings, folder / name)
+    hashes = {str(path.relative_to(folder)): digest(path) for path in kept(folder)}
     for path in kept(folder):
         path.chmod(0o600)
-    told = {"release": version("throughline"), "taken_at": at, "tiers": tiers, "files": files}
+    said = Manifest(release=version("throughline"), taken_at=at, tiers=tiers, files=hashes)
     (folder / MANIFEST).touch(0o600)
-    (folder / MANIFEST).write_text(json.dumps(told, indent=2) + "\n")
-    return [f"{folder}: {len(files)} files, taken {at}", *sorted(files)]
+    (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(said)) + b"\n")
+    return [f"{folder}: {len(hashes)} files, taken {at}", *sorted(hashes)]
 
 
 def keep_home(settings: Settings, folder: Path) -> None:
     """Copy keys and heads; not the database, and nothing that only living processes need."""
+    (folder / "home").mkdir(mode=0o700)
     for path in sorted(settings.home.iterdir()):
         if path.name in NOT_KEPT or ".sqlite" in path.name or path == settings.audit_heads:
             continue
         if path.is_file():
             shutil.copy2(path, folder / "home" / path.name)
     if settings.audit_heads.is_dir():
-        shutil.copytree(settings.audit_heads, folder / "audit", ignore=DRAFTS)
+        (folder / "audit").mkdir(mode=0o700)
+        for path in heads_in(settings.audit_heads):
+            shutil.copy2(path, folder / "audit" / path.name)
     if settings.audit_key.is_file():
         shutil.copy2(settings.audit_key, folder / "audit.key")
 
@@ -142,11 +188,19 @@ def ran(settings: Settings, program: str, *words: str) -> None:
 
 def restore(settings: Settings, folder: Path) -> list[str]:
     """Put a backup in the place of what is there, and mark that vendors may know more."""
+    with files("restore.file"):
+        return put(settings, folder)
+
+
+def put(settings: Settings, folder: Path) -> list[str]:
+    """Everything is looked at before anything is touched, and the mark follows the database."""
     manifest = checked(folder)
     sqlite = settings.database_url.startswith("sqlite")
-    if DATABASE[sqlite] not in manifest["files"]:
+    if DATABASE[sqlite] not in manifest.files:
         told = f"{folder} holds no {DATABASE[sqlite]}: it is of another kind of database"
         raise Conflict("restore.other-database", told, remedy="restore it where it was taken")
+    places = places_of(settings, manifest.files)
+    may_change(folder, places)
     nobody_runs(settings)
     now = asyncio.run(present())
     stamp = f"{now:%Y%m%dT%H%M%S}"
@@ -154,13 +208,46 @@ def restore(settings: Settings, folder: Path) -> list[str]:
         put_sqlite(settings, folder, stamp)
     else:
         put_postgres(settings, folder, stamp)
-    beside = put_home(settings, folder, stamp)
-    mark(settings, manifest["taken_at"])
+    mark(settings, manifest.taken_at)
+    beside = put_home(settings, folder, places, stamp)
     return [
-        f"the database is that of {manifest['taken_at']}; what was there is kept as before-{stamp}",
+        f"the database is that of {manifest.taken_at}; what was there is kept as before-{stamp}",
         *beside,
         UNTIL,
     ]
+
+
+def places_of(settings: Settings, names: Iterable[str]) -> Places:
+    """Where the files go; a name that no backup has is refused, for it may lead anywhere."""
+    places = {}
+    for name in sorted(names):
+        match PurePosixPath(name).parts:
+            case ("home", file) if file != "..":
+                places[name] = settings.home / file
+            case ("audit", file) if file != "..":
+                places[name] = settings.audit_heads / file
+            case ("audit.key",):
+                places[name] = settings.audit_key
+            case (file,) if file in DATABASE.values():
+                continue
+            case _:
+                told = f"{MANIFEST} names {name!r}, which is no file of a backup"
+                raise Conflict("backup.changed", told, remedy="take another backup")
+    return places
+
+
+def may_change(folder: Path, places: Places) -> None:
+    """Conflict where a key is another than the backup's and cannot be replaced from here."""
+    for name, place in places.items():
+        if place.exists() and digest(place) == digest(folder / name):
+            continue
+        try:
+            if place.parent.exists():
+                tempfile.TemporaryFile(dir=place.parent).close()
+        except OSError:
+            told = f"{place} is not {folder / name}, and cannot be written here"
+            remedy = "put the backup's file there (a mounted secret: into the secret), then restore"
+            raise Conflict("restore.other-key", told, remedy=remedy) from None
 
 
 def restored_elsewhere(settings: Settings) -> str:
@@ -202,15 +289,20 @@ def reconciled(settings: Settings) -> str:
     return "reconciled: processes that start from now on create without looking first"
 
 
-def checked(folder: Path) -> dict[str, Any]:
+def checked(folder: Path) -> Manifest:
     """The manifest of a backup whose files are all there, as they were."""
     try:
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
-    except (OSError, ValueError):
-        raise NotFound("backup.not-found", f"{folder} is no backup: it has no {MANIFEST}") from None
-    for name, known in manifest["files"].items():
+        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+    except OSError as error:
+        told = f"{folder} is no backup: {MANIFEST}: {error.strerror}"
+        raise NotFound("backup.not-found", told) from None
+    except msgspec.DecodeError as error:
+        told = f"{folder} is no backup: {MANIFEST} is not one of ours: {error}"
+        raise NotFound("backup.not-found", told) from None
+    for name, known in manifest.files.items():
         path = folder / name
-        if not path.is_file() or digest(path) != known:
+        inside = path.resolve().is_relative_to(folder.resolve())
+        if not inside or not path.is_file() or digest(path) != known:
             raise Conflict("backup.changed", f"{path} is not as it was when the backup was taken")
     return manifest
 
@@ -265,22 +357,23 @@ def renamed(connection: Connection, stamp: str) -> None:
             connection.exec_driver_sql(words)
 
 
-def put_home(settings: Settings, folder: Path, stamp: str) -> list[str]:
+def heads_in(folder: Path) -> list[Path]:
+    """What the audit signed: no folder of a volume's, and nothing that a sealer is still writing."""
+    named = (path for path in folder.iterdir() if not path.name.startswith("."))
+    return sorted(path for path in named if path.suffix in HEADS)
+
+
+def put_home(settings: Settings, folder: Path, places: Places, stamp: str) -> list[str]:
     """Keys and heads where they were; a file that says something else is kept beside."""
-    pairs = [(path, settings.home / path.name) for path in sorted((folder / "home").iterdir())]
-    pairs += [(path, settings.audit_heads / path.name) for path in sorted(folder.glob("audit/*"))]
-    if (folder / "audit.key").exists():
-        pairs.append((folder / "audit.key", settings.audit_key))
     settings.audit_heads.mkdir(parents=True, exist_ok=True, mode=0o700)
-    known = {place for _, place in pairs}
-    heads = {each for each in settings.audit_heads.iterdir() if each.suffix in HEADS}
-    told = [set_aside(path, stamp) for path in sorted(heads - known)]  # since the snapshot only
-    for source, place in pairs:
+    later = set(heads_in(settings.audit_heads)) - set(places.values())  # since the snapshot only
+    told = [set_aside(path, stamp) for path in sorted(later)]
+    for name, place in places.items():
         if place.exists():
-            if digest(place) == digest(source):
+            if digest(place) == digest(folder / name):
                 continue
             told.append(set_aside(place, stamp))
-        shutil.copy(source, place)
+        shutil.copy(folder / name, place)
         place.chmod(0o600)
     return told
 

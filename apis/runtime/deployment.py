@@ -62,6 +62,8 @@ class Deployment:
         self.leaving = False
         self.budgets: dict[str, Budget] = {}
         """Of the connections that this process calls."""
+        self.flows: list[str] = []
+        """Of a worker: what it runs."""
         self.closing: list[Callable[[], Any]] = []
         self._http = outgoing()
         self._clients: dict[tuple[type, str], Any] = {}

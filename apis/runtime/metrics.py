@@ -12,8 +12,9 @@ import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import accumulate
-from typing import Any
+from datetime import datetime
+from itertools import accumulate, product
+from typing import Any, get_args
 
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, generate_latest
@@ -22,19 +23,25 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import Connection
 
+from apis.runtime import chores
+from apis.runtime.audit import AUDIT
 from apis.runtime.budget import Budget
 from apis.runtime.clients import Asgi
 from apis.runtime.deployment import Deployment
 from apis.runtime.events import OUTBOXES
+from apis.runtime.leases import LEASES, WORKER
 from apis.runtime.runs import RUNS
+from apis.runtime.store import database_now
 from apis.runtime.work_items import WORK_ITEMS
+from contracts.runs import RunState
 
 BUCKETS_MS = (1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 10_000.0)
 LAG_S = 0.5
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+RUN_STATES: tuple[str, ...] = get_args(RunState)
 REQUEST = ("api", "operation", "version", "status", "plan")
 Key = tuple[str | None, str | None, int, str | None]
-Depths = dict[str, dict[tuple[str, ...], int]]
+Depths = dict[str, dict[tuple[str, ...], float]]
 
 
 class Metrics:
@@ -65,7 +72,8 @@ class Metrics:
 
     async def text(self) -> bytes:
         """All of it, in the format that Prometheus reads."""
-        depths = await self._deployment.store.read(_depths)
+        deployment = self._deployment
+        depths = await deployment.store.read(_depths, deployment.clock.now(), deployment.flows)
         registry = CollectorRegistry()
         registry.register(_Collected([*self._of_requests(), *self._of_process(), *_of(depths)]))
         return generate_latest(registry)
@@ -117,11 +125,6 @@ class Metrics:
         yield GaugeMetricFamily(
             "throughline_event_loop_lag_seconds", "How late the loop comes.", value=self._lag_s
         )
-        leases = self._deployment.leases.holding()
-        held = GaugeMetricFamily("throughline_lease_held", "Leases of this process.", labels=["of"])
-        for name in leases:
-            held.add_metric([name], 1)
-        yield held
         yield from _of_connections(self._deployment.budgets)
 
 
@@ -164,12 +167,12 @@ def _of_connections(budgets: Mapping[str, Budget]) -> Iterator[Metric]:
     yield opened
 
 
-def _depths(connection: Connection) -> Depths:
-    """How much waits in the database."""
-    runs = sa.select(RUNS.c.flow, RUNS.c.state, sa.func.count()).group_by(RUNS.c.flow, RUNS.c.state)
+def _depths(connection: Connection, now: datetime, flows: Iterable[str]) -> Depths:
+    """What the database knows, which is the same whichever process is asked."""
     items = sa.select(WORK_ITEMS.c.owner, sa.func.count()).where(WORK_ITEMS.c.state == "open")
+    done = chores.last(connection)
     return {
-        "runs": {(flow, state): count for flow, state, count in connection.execute(runs)},
+        "runs": _runs(connection, flows),
         "items": {
             (owner,): count
             for owner, count in connection.execute(items.group_by(WORK_ITEMS.c.owner))
@@ -178,13 +181,51 @@ def _depths(connection: Connection) -> Depths:
             (tier,): connection.scalar(sa.select(sa.func.count()).select_from(outbox)) or 0
             for tier, outbox in OUTBOXES.items()
         },
+        "leases": _leases(connection),
+        "unsealed": {(tier,): _unsealed_s(connection, tier, now) for tier in AUDIT},
+        "chore_age": {(name,): (now - at).total_seconds() for name, (at, _) in done.items()},
+        "chore_findings": {(name,): found for name, (_, found) in done.items()},
     }
+
+
+def _runs(connection: Connection, flows: Iterable[str]) -> dict[tuple[str, ...], float]:
+    """Runs of every flow in every state: a first failure is a step from 0, not from nothing."""
+    query = sa.select(RUNS.c.flow, RUNS.c.state, sa.func.count()).group_by(
+        RUNS.c.flow, RUNS.c.state
+    )
+    found = {(row.flow, row.state): row[2] for row in connection.execute(query)}
+    named = {flow for flow, _ in found} | set(flows)
+    told: dict[tuple[str, ...], float] = dict.fromkeys(product(sorted(named), RUN_STATES), 0)
+    return told | found
+
+
+def _leases(connection: Connection) -> dict[tuple[str, ...], float]:
+    """Who leads what is known to all; workers are counted, for their names are new each start."""
+    query = sa.select(LEASES.c.name).where(LEASES.c.until >= database_now(connection))
+    names = connection.execute(query).scalars()
+    held = Counter("worker" if name.startswith(WORKER) else name for name in names)
+    return {(name,): count for name, count in held.items()}
+
+
+def _unsealed_s(connection: Connection, tier: str, now: datetime) -> float:
+    """How long the oldest row of an audit waits for its seal."""
+    rows = AUDIT[tier]
+    oldest = connection.scalar(sa.select(sa.func.min(rows.c.at)).where(rows.c.position.is_(None)))
+    return max(0.0, (now - datetime.fromisoformat(oldest)).total_seconds()) if oldest else 0.0
 
 
 FAMILIES = {
     "runs": ("throughline_runs", "Runs of flows; those `queued` wait for a worker.", "flow state"),
     "items": ("throughline_work_items_open", "Work items that wait for people.", "owner"),
     "outbox": ("throughline_outbox_waiting", "Events that are not in the log yet.", "tier"),
+    "leases": ("throughline_lease_held", "Leases held, by whichever process.", "of"),
+    "unsealed": (
+        "throughline_audit_unsealed_seconds",
+        "How long the oldest audit row waits for its seal.",
+        "tier",
+    ),
+    "chore_age": ("throughline_chore_age_seconds", "Since a chore ended last.", "of"),
+    "chore_findings": ("throughline_chore_findings", "What a chore found wrong last.", "of"),
 }
 
 

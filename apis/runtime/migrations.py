@@ -36,6 +36,7 @@ OWNERS = (
     "apis.runtime.writes",
     "apis.runtime.restores",
     "apis.runtime.audit",
+    "apis.runtime.chores",
     "process_apis.starts",
     "experience_apis.projections",
 )

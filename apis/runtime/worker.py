@@ -38,6 +38,7 @@ async def start_worker(deployment: Deployment) -> None:
     await leases.hold(leases.worker)
     runtime = deployment.runtime()
     flows: list[Flow] = loaded(FLOWS)
+    deployment.flows = [flow.name for flow in flows]
     deployment.engine.launch(
         {flow.registered: runner(runtime, flow) for flow in flows}, leases.owner
     )

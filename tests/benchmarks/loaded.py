@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.benchmarks.product import READY_S, cpu_s
-from tests.servers import ROOT, CannotStartError, temporary_folder
+from tests.servers import ROOT, unpacked
 
 KEPT = ROOT / "var" / "benchmarks"
 DEBIAN = KEPT / "debian"
@@ -38,27 +38,8 @@ def program(name: str) -> str:
     for place in ("usr/sbin", "usr/bin"):
         if (path := DEBIAN / place / name).exists():
             return str(path)
-    unpack()
+    unpacked(DEBIAN, "nginx-light", "wrk", advice="install them")
     return program(name)
-
-
-def unpack() -> None:
-    """Unpack Debian's nginx and wrk."""
-    if not shutil.which("apt-get"):
-        raise CannotStartError("nginx and wrk are needed; install them")
-    if not os.geteuid():
-        subprocess.run(["apt-get", "-q", "update"], capture_output=True, check=False)
-    DEBIAN.mkdir(parents=True, exist_ok=True)
-    with temporary_folder() as folder:
-        (folder / "partial").mkdir()
-        command = ["apt-get", "-q", "-y", "--download-only", "--no-install-recommends"]
-        command += ["-o", "Debug::NoLocking=1", "-o", f"Dir::Cache::Archives={folder}"]
-        command += ["install", "--reinstall", "nginx-light", "wrk"]
-        fetched = subprocess.run(command, capture_output=True, text=True, check=False)
-        for package in folder.glob("*.deb"):
-            subprocess.run(["dpkg", "-x", package, DEBIAN], check=True)
-    if not (DEBIAN / "usr/bin/wrk").exists():
-        raise CannotStartError(f"nginx and wrk: {fetched.stderr.strip() or 'no package'}")
 
 
 def peer_python() -> str:

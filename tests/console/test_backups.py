@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from apis.cli import main
+from apis.runtime.migrations import lift
+from apis.runtime.store import Store
 from tests.duplicates import doubled, keys, projects
 from tests.firm import Firm
 from tests.house import House
@@ -128,3 +132,107 @@ def test_a_backup_of_nothing_is_refused(tmp_path: Path) -> None:
     assert "the database has no tables of ours" in answer.stderr
     assert "no restore is marked" in mark.stderr
     assert not (tmp_path / "backup").exists()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A deployment on SQLite that nobody runs, with tables and one key."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("THROUGHLINE_HOME", str(home))
+    monkeypatch.delenv("THROUGHLINE_DATABASE_URL", raising=False)
+    store = Store(f"sqlite:///{home}/throughline.sqlite")
+    lift(store)
+    store.close()
+    return home
+
+
+def says(*words: object) -> tuple[int, str]:
+    """What a command answers."""
+    answer = CliRunner().invoke(main, [str(word) for word in words])
+    assert answer.exception is None or isinstance(answer.exception, SystemExit), answer.exception
+    return answer.exit_code, answer.output
+
+
+def edited(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """The manifest of a backup, changed by hand."""
+    told = json.loads((folder / "manifest.json").read_text())
+    change(told)
+    (folder / "manifest.json").write_text(json.dumps(told))
+
+
+@pytest.mark.one_form
+@pytest.mark.parametrize("text", ["[]", "{}", "null", '{"files": 3}', "not json", "\xff"])
+def test_a_folder_whose_manifest_is_not_ours_is_no_backup(home: Path, text: str) -> None:
+    folder = home.parent / "backup"
+    folder.mkdir()
+    (folder / "manifest.json").write_text(text)
+
+    code, words = says("restore", folder)
+
+    assert (code, "is no backup: manifest.json" in words) == (2, True), words
+
+
+@pytest.mark.one_form
+@pytest.mark.parametrize("name", ["home/../../evil.txt", "../evil.txt", "home/..", "/evil.txt"])
+def test_a_manifest_cannot_name_a_file_outside_the_backup(home: Path, name: str) -> None:
+    folder = home.parent / "backup"
+    assert says("backup", folder)[0] == 0
+    (home.parent / "evil.txt").write_text("evil")
+    before = (home / "throughline.sqlite").read_bytes()
+    edited(folder, lambda told: told["files"].update({name: "0" * 64}))
+
+    code, words = says("restore", folder)
+
+    assert (code, "Traceback" in words) == (2, False), words
+    assert (home / "throughline.sqlite").read_bytes() == before
+
+
+@pytest.mark.one_form
+def test_only_what_the_manifest_names_is_put_back(home: Path) -> None:
+    folder = home.parent / "backup"
+    assert says("backup", folder)[0] == 0
+    (folder / "home" / "planted.key").write_text("nobody vouches for this")
+
+    code, words = says("restore", folder)
+
+    assert code == 0, words
+    assert not (home / "planted.key").exists()
+
+
+@pytest.mark.one_form
+def test_a_place_that_cannot_be_written_is_named(home: Path) -> None:
+    (home.parent / "file").touch()
+
+    for place in ("/proc/throughline", home.parent / "file" / "backup"):
+        code, words = says("backup", place)
+
+        assert (code, str(place).rpartition("/")[0] in words) == (2, True), words
+        assert "name a place that this user may write" in words
+
+
+@pytest.mark.one_form
+def test_a_backup_that_does_not_become_whole_leaves_no_keys_behind(home: Path) -> None:
+    (home / "mine.key").symlink_to("/proc/self/mem")  # a file that cannot be read
+    folder = home.parent / "backup"
+
+    code, words = says("backup", folder)
+
+    assert (code, "Input/output error" in words) == (2, True), words
+    assert not folder.exists()
+
+
+@pytest.mark.one_form
+def test_a_key_that_is_mounted_read_only_is_asked_for_before_anything_is_touched(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = home.parent / "backup"
+    (home / "audit.key").write_text("the key of then")
+    assert says("backup", folder)[0] == 0
+    monkeypatch.setenv("THROUGHLINE_AUDIT_KEY", "/proc/version")  # another, and not ours to write
+    before = (home / "throughline.sqlite").read_bytes()
+
+    code, words = says("restore", folder)
+
+    assert (code, "/proc/version" in words) == (2, True), words
+    assert (home / "throughline.sqlite").read_bytes() == before

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import re
+import tomllib
 
 import click
 import pytest
 
 from apis.cli import main
 from apis.runtime.variables import VARIABLES
-from tests.deploy.files import COMPOSE, DEPLOY, NAMED, PROGRAMS, commands, manifests, texts, units
+from tests.deploy.files import (
+    CHORES,
+    COMPOSE,
+    DEPLOY,
+    NAMED,
+    PROGRAMS,
+    commands,
+    manifests,
+    pods,
+    texts,
+    units,
+)
 from tests.servers import ROOT
 
 KNOWN = {each.name for each in VARIABLES}
@@ -35,7 +47,8 @@ def test_every_command_exists_with_its_options(words: list[str]) -> None:
         name, *words = words
         command = command.commands[name]
 
-    command.make_parser(click.Context(command)).parse_args(list(words))
+    if "--help" not in words:
+        command.make_parser(click.Context(command)).parse_args(list(words))
 
 
 def test_secrets_are_files_and_stand_nowhere() -> None:
@@ -53,7 +66,7 @@ def test_secrets_are_files_and_stand_nowhere() -> None:
 def test_the_image_runs_as_nobody_in_particular_with_what_the_lock_pins() -> None:
     stages = re.split(r"^FROM ", IMAGE, flags=re.MULTILINE)[1:]
     assert [stage.split()[0] for stage in stages] == [
-        "docker.io/library/python:3.11.13-slim-bookworm"
+        "docker.io/library/python:3.11.13-slim-trixie"
     ] * 2
     assert re.search(r"^USER 10001:10001$", stages[-1], re.MULTILINE)
     assert "HEALTHCHECK" in stages[-1]
@@ -73,6 +86,14 @@ def test_every_image_and_build_tool_is_pinned() -> None:
         assert f"\n{pinned} " in theirs, pinned
 
 
+def test_every_form_starts_the_image_of_this_tree() -> None:
+    this = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+    tags = {tag for _, text in texts() for tag in re.findall(r"(?<=throughline:)\d[\w.]*", text)}
+    tags |= {tag for _, text in texts() for tag in re.findall(r"newTag: (\S+?)\}", text)}
+    assert tags == {this}
+
+
 def test_a_program_of_the_compose_file_may_do_little_and_waits_for_its_stores() -> None:
     assert set(PROGRAMS) == {"gateway", "system", "process", "experience", "worker"}
     for name, service in PROGRAMS.items():
@@ -80,6 +101,9 @@ def test_a_program_of_the_compose_file_may_do_little_and_waits_for_its_stores() 
         waits = service["depends_on"]
         assert {waits[each]["condition"] for each in ("postgres", "redis")} == {"service_healthy"}
         assert "healthcheck" in service, name
+    assert set(CHORES) == {"backup", "restore"}
+    for name, service in CHORES.items():
+        assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"]), name
     assert PROGRAMS["worker"]["deploy"]["replicas"] == 2
     assert COMPOSE["networks"]["inside"] == {"internal": True}
     published = {
@@ -98,18 +122,24 @@ def test_workers_are_replaced_and_everything_else_is_rolled() -> None:
     assert set(manifests("PodDisruptionBudget")) == set(strategies) == set(manifests("Service"))
 
 
-@pytest.mark.parametrize("name", DEPLOYMENTS)
-def test_a_pod_is_restricted_and_is_given_time_to_leave(name: str) -> None:
-    pod = DEPLOYMENTS[name]["spec"]["template"]["spec"]
+@pytest.mark.parametrize("name", pods())
+def test_a_pod_is_restricted(name: str) -> None:
+    pod = pods()[name]
 
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["automountServiceAccountToken"] is False
-    drain = float(manifests("ConfigMap")["settings"]["data"]["THROUGHLINE_DRAIN"])
-    assert pod["terminationGracePeriodSeconds"] >= drain + 45
     for container in (*pod["initContainers"], *pod["containers"]):
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
         assert "memory" in container["resources"]["limits"]
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_a_pod_is_given_time_to_leave(name: str) -> None:
+    pod = pods()[name]
+
+    drain = float(manifests("ConfigMap")["settings"]["data"]["THROUGHLINE_DRAIN"])
+    assert pod["terminationGracePeriodSeconds"] >= drain + 45
     [program] = pod["containers"]
     assert "livenessProbe" in program
     if name != "worker":
@@ -133,6 +163,19 @@ def test_nobody_gets_in_but_by_a_rule() -> None:
     }
 
 
+def test_the_cluster_reads_metrics_and_gateways_read_the_keys_of_trusted_issuers() -> None:
+    policies = manifests("NetworkPolicy")
+
+    [to_gateway] = policies["to-gateway"]["spec"]["ingress"]
+    named = [each["namespaceSelector"]["matchLabels"] for each in to_gateway["from"]]
+    assert {"kubernetes.io/metadata.name": "monitoring"} in named
+    [keys] = policies["from-gateway"]["spec"]["egress"]
+    assert keys["ports"] == [{"port": 443}]
+    assert {"port": 4318} in [
+        port for rule in policies["from-ours"]["spec"]["egress"] for port in rule.get("ports", ())
+    ]
+
+
 @pytest.mark.parametrize("unit", units())
 def test_a_unit_is_hardened_and_drains(unit: str) -> None:
     said = units()[unit]
@@ -141,3 +184,5 @@ def test_a_unit_is_hardened_and_drains(unit: str) -> None:
     assert said["ProtectSystem"] == ["strict"]
     assert said["CapabilityBoundingSet"] == [""]
     assert int(said["TimeoutStopSec"][0]) >= 60
+    assert said["StateDirectory"] == ["throughline throughline-audit"]
+    assert not [path for path in said.get("ReadWritePaths", ()) if path.startswith("-")]

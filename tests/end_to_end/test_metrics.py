@@ -16,6 +16,7 @@ from tests.house import House, address, port
 from tests.servers import free_port
 
 READER = {"plan": "internal", "secret": "home:clients.json", "scopes": ["metrics.read"]}
+UNSEALED_S = 60
 Samples = dict[str, list[tuple[dict[str, str], float]]]
 
 
@@ -82,7 +83,13 @@ async def test_a_deal_is_seen_from_the_gateway_to_the_vendor(firm: Firm, measure
     done = {"flow": "deal_to_project", "state": "done"}
     assert (done, 1.0) in told["throughline_runs"]
     assert {labels["tier"] for labels, _ in told["throughline_outbox_waiting"]} >= {"process"}
-    assert told["throughline_lease_held"]
+    assert ({"flow": "deal_change", "state": "failed"}, 0.0) in told["throughline_runs"]
+    held = {labels["of"]: count for labels, count in told["throughline_lease_held"]}
+    assert held.keys() >= {"reaper", "failures", "sealer/process"}
+    assert held["worker"] == 1
+    unsealed = {each["tier"]: s for each, s in told["throughline_audit_unsealed_seconds"]}
+    assert unsealed.keys() == {"gateway", "system", "process", "experience"}
+    assert max(unsealed.values()) < UNSEALED_S
     assert told["throughline_event_loop_lag_seconds"][0][1] >= 0
     assert deal.id not in own.text
 
@@ -100,3 +107,18 @@ def test_metrics_are_not_for_everybody(measured: House) -> None:
     ]
     assert ({"code": "insufficient-scope", "plan": "internal"}, 1.0) in refused
     assert measured.http.get(f"{measured.tiers['metrics']}/elsewhere").status_code == 404
+
+
+def test_a_backup_and_a_proof_of_the_audit_are_seen(measured: House, tmp_path: Path) -> None:
+    before = samples(measured.http.get(f"{measured.tiers['metrics']}/metrics").text)
+
+    assert measured.says("backup", str(tmp_path / "backup"))[0] == 0
+    assert measured.says("audit", "verify")[0] == 0  # which changes nothing
+    backed = samples(measured.http.get(f"{measured.tiers['metrics']}/metrics").text)
+    assert measured.says("audit", "verify", "--tell")[0] == 0
+    proven = samples(measured.http.get(f"{measured.tiers['metrics']}/metrics").text)
+
+    assert "throughline_chore_age_seconds" not in before
+    assert [labels for labels, _ in backed["throughline_chore_age_seconds"]] == [{"of": "backup"}]
+    assert proven["throughline_chore_findings"] == [({"of": "audit"}, 0), ({"of": "backup"}, 0)]
+    assert measured.says("audit", "verify", "--tell", "--export", "x")[0] == 2

@@ -11,7 +11,19 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
+    chores()
     requests()
+
+
+def chores() -> None:
+    op.create_table(
+        "chores",
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("ended_at", sa.String(length=40), nullable=False),
+        sa.Column("findings", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+        schema="runtime",
+    )
 
 
 def requests() -> None:
