@@ -41,7 +41,7 @@ def whole(document: Document, node: Any, pointer: str) -> tuple[Document, str]:
     place = _part(document, node, pointer, parts, ())
     told: Document = {}
     for part in parts.values():
-        told = both(told, part)
+        told = both(told, part) if told else part
     return told, place
 
 
@@ -104,8 +104,9 @@ def both(one: Document, other: Document) -> Document:
             {word: each[word] for word in group if word in each} for each in (one, other)
         )
         if first and second and exact(first) != exact(second):
-            made = {word: value for word, value in made.items() if word not in group} | first
-            apart.append(second)
+            kept, more = sorted((first, second), key=exact)
+            made = {word: value for word, value in made.items() if word not in group} | kept
+            apart.append(more)
     return {**made, "allOf": distinct(apart)} if apart else made
 
 

@@ -67,19 +67,24 @@ class Schemas:
         self.strict = strict
         """Whether a field that is gone is an error even where it was optional."""
         self._inside: set[tuple[str, str, str]] = set()
+        self._quiet: set[tuple[str, str, str]] = set()
+        """What was looked at whole, and nothing found: most answers are alike."""
 
     def compare(self, old: Any, new: Any, at: At) -> None:
         """Tell all differences of two schemas; a schema inside itself is told once."""
         was, old_at = whole(self.old, old, at.old)
         now, new_at = whole(self.new, new, at.new)
         inside = (exact(was), exact(now), at.direction)
-        if inside in self._inside:
+        if inside in self._inside or inside in self._quiet:
             return
+        before = len(self.report.found)
         self._inside.add(inside)
         try:
             self._forms(form_of(self.old, was, old_at), form_of(self.new, now, new_at), at)
         finally:
             self._inside.discard(inside)
+        if not self._inside and len(self.report.found) == before:
+            self._quiet.add(inside)
 
     def _forms(self, was: Form, now: Form, at: At) -> None:
         if not was.options or not now.options:
