@@ -11,6 +11,7 @@ from datetime import date
 from typing import Any, Literal
 
 from contracts.changes import (
+    MOST_FOLLOWED,
     At,
     Change,
     Direction,
@@ -288,8 +289,11 @@ class Schemas:
         self.report.add(level, f"{at.subject_name}-{word}", at, says, *told)
 
 
-def form_of(document: Document, schema: Any, pointer: str) -> Form:
+def form_of(document: Document, schema: Any, pointer: str, depth: int = 0) -> Form:
     """A schema as the forms it may have, references and parts followed."""
+    if depth > MOST_FOLLOWED:
+        msg = f"{pointer} refers to itself"
+        raise ValueError(msg)
     told, pointer = whole(document, schema, pointer)
     word = next((word for word in FORMS if word in told), None)
     if word is None:
@@ -301,7 +305,8 @@ def form_of(document: Document, schema: Any, pointer: str) -> Form:
     for index, part in enumerate(told[word]):
         place = f"{pointer}/{word}/{index}"
         one = checked(as_object(part), place)
-        inner = form_of(document, {**one, "allOf": [beside, *one.get("allOf", ())]}, place)
+        every = {**one, "allOf": [beside, *one.get("allOf", ())]}
+        inner = form_of(document, every, place, depth + 1)
         nullable = nullable or inner.nullable
         options.update({(each.name, exact(each.schema)): each for each in inner.options})
     return Form(nullable, list(options.values()), "any-of" if word == "anyOf" else "one-of")

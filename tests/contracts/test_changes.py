@@ -115,7 +115,7 @@ def part(schema: Any, description: str = "") -> dict[str, Any]:
 
 REFERS = {"$ref": "#/components/schemas/Part"}
 TEXT, NUMBER, OTHER = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
-SETS = [
+SETS: list[tuple[Any, ...]] = [
     ("discriminator", answer({"discriminator": {"propertyName": "a"}}), *(
         answer({"discriminator": {"propertyName": name}}) for name in ("b", "c"))),
     ("not", ask({}), *(ask({"not": each}) for each in (TEXT, NUMBER))),
@@ -227,8 +227,9 @@ def test_a_reference_that_leads_nowhere_is_said():
         api_changes(broken, broken, today=TODAY)
 
 
-def test_a_schema_that_is_its_own_part_is_said():
-    circle = ask(REFERS, Part={"allOf": [REFERS]})
+@pytest.mark.parametrize("word", ["allOf", "anyOf"])
+def test_a_schema_that_is_its_own_part_is_said(word):
+    circle = ask(REFERS, Part={word: [TEXT, REFERS]})
     with pytest.raises(ValueError, match="refers to itself"):
         api_changes(circle, circle, today=TODAY)
 
