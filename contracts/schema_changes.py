@@ -301,15 +301,17 @@ def form_of(document: Document, schema: Any, pointer: str, depth: int = 0) -> Fo
         there = kinds_of(told) and values_of(told) != []
         return Form(may_be_null(told), [option] if there else [])
     beside = {name: value for name, value in told.items() if name != word}
-    nullable, options = False, {}
+    nulls, options = 0, {}
     for index, part in enumerate(told[word]):
         place = f"{pointer}/{word}/{index}"
         one = checked(as_object(part), place)
         every = {**one, "allOf": [beside, *one.get("allOf", ())]}
         inner = form_of(document, every, place, depth + 1)
-        nullable = nullable or inner.nullable
+        nulls += inner.nullable
         options.update({(each.name, exact(each.schema)): each for each in inner.options})
-    return Form(nullable, list(options.values()), "any-of" if word == "anyOf" else "one-of")
+    if word == "anyOf":
+        return Form(nulls > 0, list(options.values()), "any-of")
+    return Form(nulls == 1, list(options.values()), "one-of")
 
 
 def words(form: Form) -> str:
