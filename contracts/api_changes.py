@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import date
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from contracts.changes import (
     GRACE,
@@ -22,7 +22,10 @@ from contracts.changes import (
     resolved,
     stability,
 )
+from contracts.meanings import meaning
+from contracts.merging import exact
 from contracts.schema_changes import Schemas, in_order
+from contracts.version_changes import addresses, calls, life, places, promised, signing_in
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 PARAMETER = re.compile(r"\{[^{}]*\}")
@@ -57,15 +60,14 @@ def api_changes(old: Document, new: Document, *, today: date, name: str = "") ->
 
 def name_of(document: Document) -> str:
     """`<tier>/<api>/v<major>`, as the document's server says."""
-    servers = document.get("servers") or [{}]
-    return str(servers[0].get("url", "")).strip("/")
+    return next(iter(addresses(document)), "")
 
 
 def removed(old: Document, *, today: date, name: str) -> list[Change]:
     """What it means that a whole version is no longer published."""
-    report, info = Report(name, today), old.get("info", {})
-    deprecated = {**info, "deprecated": info.get("x-status") == "deprecated"}
-    gone(report, At(f"version {name}", "/info", "/info"), deprecated, "api-version", "error")
+    report = Report(name, today)
+    at = At(f"version {name}", "/info", "/info")
+    gone(report, at, promised(old), "api-version", "error")
     return report.found
 
 
@@ -80,7 +82,7 @@ class Apis:
 
     def compare(self) -> None:
         """Tell all differences."""
-        self._version()
+        life(self.report, self.old, self.new)
         was, now = dict(operations(self.old)), dict(operations(self.new))
         shapes = {shape for shape, _ in now}
         for key, operation in was.items():
@@ -92,17 +94,14 @@ class Apis:
                 name = "api" if key[0] in shapes else "api-path"
                 gone(self.report, at, operation.told, name, "error")
         self.report.lenient = False
+        places(self.report, self.old, self.new)
+        signing_in(self.report, self.old, self.new, schemes(self.old) & schemes(self.new))
+        at = At("webhook", "/webhooks", "/webhooks")
+        self._calls(self.old.get("webhooks", {}), self.new.get("webhooks", {}), at)
         for key, operation in now.items():
             if key not in was:
                 at = at_of(operation, operation)
                 self.report.add("info", "endpoint-added", at, f"{at.place} is new")
-
-    def _version(self) -> None:
-        was, now = (each.get("info", {}) for each in (self.old, self.new))
-        old, new = ({**it, "deprecated": it.get("x-status") == "deprecated"} for it in (was, now))
-        at = At("this version", "/info", "/info")
-        self.report.grace = GRACE.get(stability({}, self.new), 0)
-        deprecation(self.report, at, "api-version", Promise(old, new))
 
     def _operation(self, was: Operation, now: Operation) -> None:
         at = at_of(was, now)
@@ -120,6 +119,12 @@ class Apis:
         self._parameters(was, now, at)
         self._body(was, now, at)
         self._responses(was, now, at)
+        way = at._replace(old=f"{at.old}/callbacks", new=f"{at.new}/callbacks")
+        way = way._replace(place=f"{at.place} callback")
+        self._calls(was.told.get("callbacks", {}), now.told.get("callbacks", {}), way)
+
+    def _calls(self, was: Document, now: Document, at: At) -> None:
+        calls(self.report, at, (self.old, was), (self.new, now))
 
     def _security(self, was: Operation, now: Operation, at: At) -> None:
         """A caller that could pass before can pass with what it has."""
@@ -149,7 +154,8 @@ class Apis:
             needed = bool(told.get("required"))
             rule = f"new-{'required' if needed else 'optional'}-request-parameter"
             says = f"{inner.place} is new and {'must' if needed else 'may'} be given"
-            self.report.add("error" if needed else "info", rule, inner, says)
+            meant = meaning(self.new, told)
+            self.report.add("error" if needed else "info", rule, inner, says, meant)
 
     def _parameter(self, old: Document, new: Document, at: At) -> None:
         was, now = bool(old.get("required")), bool(new.get("required"))
@@ -157,11 +163,11 @@ class Apis:
             word = "became-required" if now else "became-optional"
             says = f"{at.place} {'must be' if now else 'need not be'} given"
             self.report.add("error" if now else "info", f"request-parameter-{word}", at, says)
-        for word in ("style", "explode", "allowReserved"):
-            if old.get(word) != new.get(word):
-                says = f"{at.place} is written another way: {word}"
-                told = old.get(word), new.get(word)
-                self.report.add("error", "request-parameter-style-changed", at, says, word, *told)
+        before, after = written(old), written(new)
+        for word in (each for each in before if before[each] != after[each]):
+            says = f"{at.place} is written another way: {word}"
+            told = word, before[word], after[word]
+            self.report.add("error", "request-parameter-style-changed", at, says, *told)
         deprecation(self.report, at, "request-parameter", Promise(old, new))
         self.schemas.compare(old.get("schema"), new.get("schema"), into_schema(at))
         self._contents(old, new, at)
@@ -177,7 +183,8 @@ class Apis:
         if not before and after:
             rule = f"request-body-added-{'required' if needs else 'optional'}"
             says = f"{inner.place} {'must' if needs else 'may'} be sent"
-            self.report.add("error" if needs else "info", rule, inner, says)
+            meant = meaning(self.new, after)
+            self.report.add("error" if needs else "info", rule, inner, says, meant)
             return
         if before and not after:
             says = f"{inner.place} is no longer taken"
@@ -202,6 +209,13 @@ class Apis:
                 self.report.add("error", f"{name}-media-type-removed", inner, says, gone=True)
                 continue
             self.schemas.compare(told.get("schema"), now[kind].get("schema"), into_schema(inner))
+            parts = [
+                meaning(document, {"encoding": media.get("encoding", {})})
+                for document, media in ((self.old, told), (self.new, now[kind]))
+            ]
+            if exact(parts[0]) != exact(parts[1]):
+                says = f"{inner.place}: the parts are encoded another way"
+                self.report.add("error", f"{name}-encoding-changed", inner, says, *parts)
         for kind in (each for each in now if each not in was):
             name = "request-body" if at.direction == "request" else "response"
             rule = f"{name}-media-type-added"
@@ -305,3 +319,20 @@ def into_schema(at: At) -> At:
 def passes(one: dict[str, list[str]], other: dict[str, list[str]]) -> bool:
     """Whether who meets the one requirement meets the other."""
     return all(name in one and set(scopes) <= set(one[name]) for name, scopes in other.items())
+
+
+def written(parameter: Document) -> dict[str, Any]:
+    """How the values of a parameter are written, where nothing else is said too."""
+    style = parameter.get("style", "form" if parameter["in"] in {"query", "cookie"} else "simple")
+    return {
+        "style": style,
+        "explode": parameter.get("explode", style == "form"),
+        "allowReserved": parameter.get("allowReserved", False),
+    }
+
+
+def schemes(document: Document) -> set[str]:
+    """What its operations ask callers to sign in with."""
+    told: list[dict[str, Any]] = document.get("security", [])
+    found = (each.told.get("security", told) for _, each in operations(document))
+    return {name for each in found for one in each for name in one}

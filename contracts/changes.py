@@ -101,7 +101,7 @@ def escaped(step: str) -> str:
 
 
 def resolved(document: Document, node: Any, pointer: str) -> tuple[Document, str]:
-    """What a node refers to, with what it says itself, and where that stands."""
+    """What a node refers to, with what it says itself, and where that stands; not of a schema's."""
     for _ in range(MOST_FOLLOWED):
         if node is True or node is None:
             return {}, pointer
@@ -110,24 +110,30 @@ def resolved(document: Document, node: Any, pointer: str) -> tuple[Document, str
         reference = node.get("$ref")
         if not isinstance(reference, str):
             return node, pointer
-        found: Any = document
-        for step in reference.removeprefix("#").strip("/").split("/") if reference != "#" else ():
-            name = step.replace("~1", "/").replace("~0", "~")
-            if isinstance(found, list) and name.isdigit() and int(name) < len(found):
-                found = found[int(name)]
-            elif not reference.startswith("#") or not isinstance(found, dict) or name not in found:
-                msg = f"{pointer}: {reference} leads nowhere in this document"
-                raise ValueError(msg)
-            else:
-                found = found[name]
+        found, stands = target(document, reference, pointer)
         beside = {name: value for name, value in node.items() if name != "$ref"}
         if isinstance(found, dict):
             node = {**found, **beside}
-            pointer = reference.removeprefix("#")
+            pointer = stands
         else:
             node = found
     msg = f"{pointer} refers to itself"
     raise ValueError(msg)
+
+
+def target(document: Document, reference: str, pointer: str) -> tuple[Any, str]:
+    """What stands where a reference leads, and that place; ValueError if it leads nowhere."""
+    found: Any = document
+    for step in reference.removeprefix("#").strip("/").split("/") if reference != "#" else ():
+        name = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(found, list) and name.isdigit() and int(name) < len(found):
+            found = found[int(name)]
+        elif not reference.startswith("#") or not isinstance(found, dict) or name not in found:
+            msg = f"{pointer}: {reference} leads nowhere in this document"
+            raise ValueError(msg)
+        else:
+            found = found[name]
+    return found, reference.removeprefix("#")
 
 
 def stability(node: Document, document: Document) -> str:

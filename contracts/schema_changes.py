@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from datetime import date
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from contracts.changes import (
+    MOST_FOLLOWED,
     At,
     Change,
     Direction,
@@ -21,7 +21,22 @@ from contracts.changes import (
     Report,
     deprecation,
     gone,
-    resolved,
+)
+from contracts.forms import Form, Option, paired
+from contracts.limits import limits
+from contracts.meanings import meaning
+from contracts.merging import (
+    as_object,
+    checked,
+    entry,
+    exact,
+    joined,
+    named,
+    rest_of,
+    takes_all,
+    visible,
+    whole,
+    without,
 )
 
 Mode = Literal["backward", "forward", "full"]
@@ -31,35 +46,14 @@ DIRECTIONS: dict[Mode, tuple[Direction, ...]] = {
     "full": ("request", "response"),
 }
 """New readers take old values; old readers take new values; both."""
-UPPER = {
-    "maxLength": "max-length", "maximum": "max", "exclusiveMaximum": "exclusive-max",
-    "maxItems": "max-items", "maxProperties": "max-properties", "maxContains": "max-contains",
-}  # fmt: skip
-LOWER = {
-    "minLength": "min-length", "minimum": "min", "exclusiveMinimum": "exclusive-min",
-    "minItems": "min-items", "minProperties": "min-properties", "minContains": "min-contains",
-}  # fmt: skip
-NOTHING = {"minLength": 0, "minItems": 0, "minProperties": 0}
-"""Bounds that bound nothing."""
-NARROWING = {"pattern": "pattern", "multipleOf": "multiple-of", "format": "format"}
-"""Words that take values away; another one takes others away."""
-WIDER = {("int32", "int64"), ("float", "double")}
 OPAQUE = (
     "not", "if", "then", "else", "contains", "propertyNames", "patternProperties",
-    "dependentRequired", "dependentSchemas", "unevaluatedProperties", "unevaluatedItems",
-    "uniqueItems", "discriminator", "contentEncoding", "contentMediaType",
+    "dependentRequired", "dependentSchemas", "unevaluatedItems", "uniqueItems", "discriminator",
+    "contentEncoding", "contentMediaType", "allOf",
 )  # fmt: skip
 """Words that are compared whole: whether another one takes values away is not decided here."""
 KINDS = frozenset({"string", "number", "boolean", "array", "object"})
 FORMS = ("anyOf", "oneOf")
-
-
-class Form(NamedTuple):
-    """A schema without its detours: may it be null, and what else may it be."""
-
-    nullable: bool
-    options: dict[str, tuple[Document, str]]
-    word: str = "any-of"
 
 
 class Schemas:
@@ -74,91 +68,128 @@ class Schemas:
         self.strict = strict
         """Whether a field that is gone is an error even where it was optional."""
         self._inside: set[tuple[str, str, str]] = set()
+        self._quiet: set[tuple[str, str, str]] = set()
+        """What was looked at whole, and nothing found: most answers are alike."""
 
     def compare(self, old: Any, new: Any, at: At) -> None:
         """Tell all differences of two schemas; a schema inside itself is told once."""
-        was, old_at = resolved(self.old, old, at.old)
-        now, new_at = resolved(self.new, new, at.new)
-        inside = (old_at, new_at, at.direction)
-        if inside in self._inside:
+        was, old_at = whole(self.old, old, at.old)
+        now, new_at = whole(self.new, new, at.new)
+        inside = (exact(was), exact(now), at.direction)
+        if inside in self._inside or inside in self._quiet:
             return
+        before = len(self.report.found)
         self._inside.add(inside)
         try:
             self._forms(form_of(self.old, was, old_at), form_of(self.new, now, new_at), at)
         finally:
             self._inside.discard(inside)
+        if not self._inside and len(self.report.found) == before:
+            self._quiet.add(inside)
 
     def _forms(self, was: Form, now: Form, at: At) -> None:
-        if was.nullable != now.nullable and was.options and now.options:
+        if not was.options or not now.options:
+            self._nulls(was, now, at)
+            return
+        if was.nullable != now.nullable:
             bad = now.nullable == (at.direction == "response")
             word = "became-nullable" if now.nullable else "became-not-nullable"
             says = f"{at.place} may {'now' if now.nullable else 'no longer'} be null"
             self._tell("error" if bad else "info", word, at, says)
-        gone_keys = [key for key in was.options if key not in now.options]
-        new_keys = [key for key in now.options if key not in was.options]
-        pairs = [(key, key) for key in was.options if key in now.options]
-        if len(gone_keys) == len(new_keys) == 1:
-            pairs.append((gone_keys.pop(), new_keys.pop()))
         several = len(was.options) > 1 or len(now.options) > 1
-        for key in gone_keys:
-            bad = at.direction == "request"
-            says = f"{at.place} can no longer be {key}"
-            self._tell("error" if bad else "info", f"{was.word}-removed", at, says, key)
-        for key in new_keys:
-            bad = at.direction == "response"
-            says = f"{at.place} may now be {key}"
-            self._tell("error" if bad else "info", f"{now.word}-added", at, says, key)
-        for before, after in pairs:
-            (old, old_at), (new, new_at) = was.options[before], now.options[after]
-            inner = at._replace(old=old_at, new=new_at)
+        if was.word != now.word and len(was.options) > 1 and len(now.options) > 1:
+            bad = (now.word == "one-of") == (at.direction == "request")
+            says = f"{at.place} is {now.word} several forms, not {was.word}"
+            self._tell("error" if bad else "info", f"{was.word}-became-{now.word}", at, says)
+        found = paired(was, now)
+        for option in found.lost:
+            level: Level = "error" if at.direction == "request" else "info"
+            name, meant = was.label(option), meaning(self.old, option.schema)
+            says = f"{at.place} can no longer be {name}"
+            self._tell(level, f"{was.word}-removed", at, says, name, meant)
+        for option in found.more:
+            level = "error" if at.direction == "response" else "info"
+            name, meant = now.label(option), meaning(self.new, option.schema)
+            says = f"{at.place} may now be {name}"
+            self._tell(level, f"{now.word}-added", at, says, name, meant)
+        for before, after in found.kept:
+            inner = at._replace(old=before.pointer, new=after.pointer)
             if several:
-                inner = inner._replace(place=f"{at.place}<{before}>")
-            self._single(old, new, inner)
+                inner = inner._replace(place=f"{at.place}<{was.label(before)}>")
+            self._single(before.schema, after.schema, inner)
+
+    def _nulls(self, was: Form, now: Form, at: At) -> None:
+        """Tell another type where one side is null and nothing else."""
+        wide, narrow = (now, was) if at.direction == "request" else (was, now)
+        told = words(was), words(now)
+        if told[0] == told[1]:
+            return
+        fits = not narrow.options and wide.nullable >= narrow.nullable
+        self._retyped(at, *told, fits=fits, meant=[
+            [meaning(document, option.schema) for option in form.options]
+            for document, form in ((self.old, was), (self.new, now))
+        ])  # fmt: skip
 
     def _single(self, old: Document, new: Document, at: At) -> None:
         was, now = kinds_of(old), kinds_of(new)
-        if was and now and not self._kinds(was, now, at):
+        if not self._kinds(old, new, at):
             return
         self._values(old, new, at)
-        self._bounds(old, new, at)
-        self._narrowing(old, new, at)
+        for limit in limits(old, new, integers=was == now == {"integer"}):
+            fits = limit.widens if at.direction == "request" else limit.narrows
+            says = f"{at.place}: {limit.says}"
+            self._tell("info" if fits else "error", limit.rule, at, says, *limit.told)
         for word in OPAQUE:
-            if old.get(word) != new.get(word):
-                kebab = "".join(f"-{c.lower()}" if c.isupper() else c for c in word)
-                level: Level = "error" if self._relaxes(word, old, new, at) is None else "info"
-                self._tell(level, f"{kebab}-changed", at, f"{at.place}: {word} is another", word)
-        if old.get("default") != new.get("default") and at.direction == "request":
-            level = "error" if at.subject == "parameter" else "warn"
+            self._opaque(word, old, new, at)
+        if exact(old.get("default")) != exact(new.get("default")) and at.direction == "request":
+            level: Level = "error" if at.subject == "parameter" else "warn"
             told = json.dumps(old.get("default")), json.dumps(new.get("default"))
             says = f"{at.place}: the default is {told[1]}, not {told[0]}"
             self._tell(level, "default-value-changed", at, says, *told)
         self._object(old, new, at)
         self._items(old, new, at)
 
-    def _relaxes(self, word: str, old: Document, new: Document, at: At) -> bool | None:
-        """Whether a word that is compared whole only came where, or went from where, it may."""
-        if word == "uniqueItems":
-            kept = bool(old.get(word)) == bool(new.get(word))
-            return True if kept or bool(new.get(word)) == (at.direction == "response") else None
-        return True if (word not in new if at.direction == "request" else word not in old) else None
+    def _opaque(self, word: str, old: Document, new: Document, at: At) -> None:
+        if word not in old and word not in new:
+            return
+        was, now = meaning(self.old, old.get(word)), meaning(self.new, new.get(word))
+        if exact(was) != exact(now):
+            kebab = "".join(f"-{c.lower()}" if c.isupper() else c for c in word)
+            level: Level = "info" if self._relaxes(word, old, new, at) else "error"
+            says = f"{at.place}: {word} is another"
+            self._tell(level, f"{kebab}-changed", at, says, was, now)
 
-    def _kinds(self, was: frozenset[str], now: frozenset[str], at: At) -> bool:
+    def _relaxes(self, word: str, old: Document, new: Document, at: At) -> bool:
+        """Whether a word that is compared whole only came where, or went from where, it may."""
+        wide, narrow = (new, old) if at.direction == "request" else (old, new)
+        if word == "uniqueItems":
+            return bool(narrow.get(word)) >= bool(wide.get(word))
+        if word == "patternProperties":
+            return word not in wide and takes_all(rest_of(wide))
+        return word not in wide
+
+    def _kinds(self, old: Document, new: Document, at: At) -> bool:
         """Tell another type; whether anything is left to compare."""
+        was, now = kinds_of(old), kinds_of(new)
         if was == now:
             return True
         wide, narrow = (now, was) if at.direction == "request" else (was, now)
         fits = all(covers(wide, kind) for kind in narrow)
         told = " or ".join(sorted(was)), " or ".join(sorted(now))
+        meant = [] if fits else [meaning(self.old, old), meaning(self.new, new)]
+        self._retyped(at, *told, fits=fits, meant=meant)
+        return fits
+
+    def _retyped(self, at: At, was: str, now: str, *, fits: bool, meant: list[Any]) -> None:
         word = "type-changed" if not fits else "type-generalized"
         if fits and at.direction == "response":
             word = "type-specialized"
-        says = f"{at.place} is {told[1]}, not {told[0]}"
-        self._tell("info" if fits else "error", word, at, says, *told)
-        return fits
+        says = f"{at.place} is {now}, not {was}"
+        self._tell("info" if fits else "error", word, at, says, was, now, *meant)
 
     def _values(self, old: Document, new: Document, at: At) -> None:
         was, now = values_of(old), values_of(new)
-        if was == now:
+        if exact(was) == exact(now):
             return
         request = at.direction == "request"
         if was is None or now is None:
@@ -167,89 +198,62 @@ class Schemas:
             says = f"{at.place} is now {'one of a list' if was is None else 'any value'}"
             self._tell("error" if bad else "info", word, at, says, now if was is None else was)
             return
-        for value in (each for each in was if each not in now):
+        for value in without(was, now):
             says = f"{at.place} can no longer be {value}"
             self._tell("error" if request else "info", "enum-value-removed", at, says, value)
-        for value in (each for each in now if each not in was):
+        for value in without(now, was):
             level: Level = "info" if request or old.get("x-extensible") else "warn"
             says = f"{at.place} may now be {value}"
             self._tell(level, "enum-value-added", at, says, value)
 
-    def _bounds(self, old: Document, new: Document, at: At) -> None:
-        for word, name in {**UPPER, **LOWER}.items():
-            was, now = (each.get(word, NOTHING.get(word)) for each in (old, new))
-            if was == now:
-                continue
-            if was is None or now is None:
-                tighter, verb = was is None, "set" if was is None else "unset"
-            else:
-                tighter = (now < was) == (word in UPPER)
-                verb = "decreased" if now < was else "increased"
-            bad = tighter == (at.direction == "request")
-            says = f"{at.place}: {word} is {now}, not {was}"
-            self._tell("error" if bad else "info", f"{name}-{verb}", at, says, was, now)
-
-    def _narrowing(self, old: Document, new: Document, at: At) -> None:
-        for word, name in NARROWING.items():
-            was, now = old.get(word), new.get(word)
-            if was == now:
-                continue
-            verb = "added" if was is None else "removed" if now is None else "changed"
-            bad = verb == "changed" or (verb == "added") == (at.direction == "request")
-            order = (was, now) if at.direction == "request" else (now, was)
-            if order in WIDER:
-                bad = False
-            says = f"{at.place}: {word} is {now}, not {was}"
-            self._tell("error" if bad else "info", f"{name}-{verb}", at, says, was, now)
-
     def _object(self, old: Document, new: Document, at: At) -> None:
-        was, now = old.get("properties", {}), new.get("properties", {})
-        hidden = "readOnly" if at.direction == "request" else "writeOnly"
+        was, now = (
+            visible(document, schema, at.direction)
+            for document, schema in ((self.old, old), (self.new, new))
+        )
         needed, needs = set(old.get("required", ())), set(new.get("required", ()))
-        for name, schema in was.items():
+        for name, (schema, told) in was.items():
             inner = at.into(name, "properties", name)
-            told, _ = resolved(self.old, schema, inner.old)
-            if told.get(hidden):
-                continue
             if name not in now:
                 self._lost(told, new, inner, required=name in needed)
                 continue
             self._kept(name in needed, name in needs, inner)
-            fresh, _ = resolved(self.new, now[name], inner.new)
-            promise = Promise(told, fresh)
-            deprecation(self.report, inner, inner.subject_name, promise)
-            self.compare(schema, now[name], inner)
-        for name in (each for each in now if each not in was):
+            deprecation(self.report, inner, inner.subject_name, Promise(told, now[name][1]))
+            self.compare(schema, now[name][0], inner)
+        for name in now.keys() - was.keys():
             inner = at.into(name, "properties", name)
-            told, _ = resolved(self.new, now[name], inner.new)
-            if told.get(hidden):
-                continue
             if at.direction == "response":
                 self._tell("info", "added", inner, f"{inner.place} is new")
-            elif name in needs:
-                says = f"{inner.place} is new and must be given"
-                self.report.add("error", "new-required-request-property", inner, says)
-            else:
-                says = f"{inner.place} is new and may be given"
-                self.report.add("info", "new-optional-request-property", inner, says)
-        for name in sorted((needs - needed) - now.keys() - was.keys()):
-            inner = at.into(name, "required")
-            bad = at.direction == "request"
-            says = f"{inner.place} must be given"
-            self._tell("error" if bad else "info", "became-required", inner, says)
+                continue
+            must = name in needs and (name not in needed or name in old.get("properties", {}))
+            rule = f"new-{'required' if must else 'optional'}-request-property"
+            says = f"{inner.place} is new and {'must' if must else 'may'} be given"
+            meant = meaning(self.new, now[name][0])
+            self.report.add("error" if must else "info", rule, inner, says, meant)
+        for name in (needs | needed) - old.get("properties", {}).keys() - now.keys():
+            self._kept(name in needed, name in needs, at.into(name, "required"))
         self._rest(old, new, at)
 
     def _lost(self, told: Document, new: Document, at: At, *, required: bool) -> None:
-        """Tell a field that is gone: refused where the object takes no others, else ignored."""
+        """Tell a field that is gone: refused where the object takes no such other, else ignored."""
         level: Level = "warn"
-        closed = new.get("additionalProperties") is False
-        if self.strict or required or (closed and at.direction == "request"):
+        if self.strict or required or (at.direction == "request" and self._refused(told, new, at)):
             level = "error"
         if at.direction == "response":
             name = f"response-{'required' if required else 'optional'}-property"
             gone(self.report, at, told, name, level)
         else:
             gone(self.report, at, told, at.subject_name, level)
+
+    def _refused(self, told: Document, new: Document, at: At) -> bool:
+        """Whether what was sent is no longer taken, now that nothing names it."""
+        name = at.field.rpartition("/")[2].replace("~1", "/").replace("~0", "~")
+        takes = joined(*(named(new, name) or [rest_of(new)]))
+        if takes is False or takes_all(takes):
+            return takes is False
+        apart = Report(self.report.document, self.report.today)
+        Schemas(self.old, self.new, apart).compare(told, takes, at)
+        return any(change.level == "error" for change in apart.found)
 
     def _kept(self, was: bool, now: bool, at: At) -> None:  # noqa: FBT001 - before and after
         if was == now:
@@ -261,8 +265,8 @@ class Schemas:
 
     def _rest(self, old: Document, new: Document, at: At) -> None:
         """What members beside those named may be."""
-        was, now = (each.get("additionalProperties", True) for each in (old, new))
-        if was == now:
+        was, now = rest_of(old), rest_of(new)
+        if was is now is False:
             return
         if was is not False and now is not False:
             self.compare(was, now, at.into("*", "additionalProperties"))
@@ -275,12 +279,9 @@ class Schemas:
         self._tell(level, word, at, says)
 
     def _items(self, old: Document, new: Document, at: At) -> None:
-        was, now = old.get("prefixItems", []), new.get("prefixItems", [])
-        for index, pair in enumerate(zip(was, now, strict=False)):
-            self.compare(*pair, at.into(str(index), "prefixItems", str(index)))
-        if len(was) != len(now):
-            says = f"{at.place} has {len(now)} first entries, not {len(was)}"
-            self._tell("error", "type-changed", at, says, len(was), len(now))
+        for index in range(max(len(each.get("prefixItems", ())) for each in (old, new))):
+            inner = at.into(str(index), "prefixItems", str(index))
+            self.compare(entry(old, index), entry(new, index), inner)
         if "items" in old or "items" in new:
             self.compare(old.get("items", True), new.get("items", True), at.into("*", "items"))
 
@@ -288,45 +289,41 @@ class Schemas:
         self.report.add(level, f"{at.subject_name}-{word}", at, says, *told)
 
 
-def form_of(document: Document, schema: Document, pointer: str) -> Form:
+def form_of(document: Document, schema: Any, pointer: str, depth: int = 0) -> Form:
     """A schema as the forms it may have, references and parts followed."""
-    schema = merged(document, schema, pointer)
-    word = next((word for word in FORMS if word in schema), None)
+    if depth > MOST_FOLLOWED:
+        msg = f"{pointer} refers to itself"
+        raise ValueError(msg)
+    told, pointer = whole(document, schema, pointer)
+    word = next((word for word in FORMS if word in told), None)
     if word is None:
-        kinds = schema.get("type")
-        values = schema.get("enum")
-        nullable = "null" in (kinds if isinstance(kinds, list) else [kinds])
-        if kinds is None:
-            nullable = None in values if values is not None else "const" not in schema
-        if kinds == "null" or values == [None]:
-            return Form(nullable=True, options={})
-        return Form(nullable, {key_of(schema, pointer): (schema, pointer)})
-    beside = {name: value for name, value in schema.items() if name != word}
-    nullable, options = False, {}
-    for index, part in enumerate(schema[word]):
-        told, place = resolved(document, part, f"{pointer}/{word}/{index}")
-        inner = form_of(document, {**beside, **told}, place)
-        nullable = nullable or inner.nullable
-        for key, option in inner.options.items():
-            options[key if key not in options else f"{key} {digest(option[0])}"] = option
-    return Form(nullable, options, "any-of" if word == "anyOf" else "one-of")
+        option = Option(document, key_of(told, pointer), told, pointer)
+        there = kinds_of(told) and values_of(told) != []
+        return Form(may_be_null(told), [option] if there else [])
+    beside = {name: value for name, value in told.items() if name != word}
+    nulls, options = 0, {}
+    for index, part in enumerate(told[word]):
+        place = f"{pointer}/{word}/{index}"
+        one = checked(as_object(part), place)
+        every = {**one, "allOf": [beside, *one.get("allOf", ())]}
+        inner = form_of(document, every, place, depth + 1)
+        nulls += inner.nullable
+        options.update({(each.name, exact(each.schema)): each for each in inner.options})
+    if word == "anyOf":
+        return Form(nulls > 0, list(options.values()), "any-of")
+    return Form(nulls == 1, list(options.values()), "one-of")
 
 
-def merged(document: Document, schema: Document, pointer: str) -> Document:
-    """A schema with all its parts (`allOf`) in one; the tighter of two sayings is the later."""
-    if "allOf" not in schema:
-        return schema
-    whole: Document = {}
-    rest = {name: value for name, value in schema.items() if name != "allOf"}
-    for index, part in enumerate([*schema["allOf"], rest]):
-        told, place = resolved(document, part, f"{pointer}/allOf/{index}")
-        told = merged(document, told, place)
-        both = {
-            "properties": {**whole.get("properties", {}), **told.get("properties", {})},
-            "required": [*whole.get("required", ()), *told.get("required", ())],
-        }
-        whole = {**whole, **told, **{name: value for name, value in both.items() if value}}
-    return whole
+def words(form: Form) -> str:
+    """What a value may be, in words."""
+    kinds = {kind for option in form.options for kind in kinds_of(option.schema)}
+    return " or ".join([*sorted(kinds), *(["null"] if form.nullable else [])]) or "nothing"
+
+
+def may_be_null(schema: Document) -> bool:
+    """Whether its type and its list of values both let null be."""
+    kinds, values = schema.get("type", "null"), schema.get("enum", [None])
+    return "null" in (kinds if isinstance(kinds, list) else [kinds]) and None in values
 
 
 def key_of(schema: Document, pointer: str) -> str:
@@ -374,15 +371,15 @@ def values_of(schema: Document) -> list[Any] | None:
     return None if told is None else [each for each in told if each is not None]
 
 
-def digest(schema: Document) -> str:
-    """A schema in a few letters, to tell forms of one name apart."""
-    return hashlib.sha256(json.dumps(schema, sort_keys=True).encode()).hexdigest()[:6]
-
-
 def schema_changes(
     old: Document, new: Document, *, name: str, mode: Mode = "backward", today: date = date.min
 ) -> list[Change]:
     """The differences of two schemas of their own, such as two versions of an event's."""
+    for word in ("openapi", "swagger", "asyncapi"):
+        if word in old or word in new:
+            told = next(each[word] for each in (old, new) if word in each)
+            msg = f"an OpenAPI 3.1 document or a JSON Schema is expected, not {word} {told}"
+            raise ValueError(msg)
     report = Report(name, today)
     for direction in DIRECTIONS[mode]:
         at = At("", "", "", direction, "body")
