@@ -358,7 +358,7 @@ def renamed(connection: Connection, stamp: str) -> None:
 
 
 def heads_in(folder: Path) -> list[Path]:
-    """What the audit signed: no folder of a volume's, and nothing that a sealer is still writing."""
+    """What the audit signed: no folder of a volume, and nothing that a sealer still writes."""
     named = (path for path in folder.iterdir() if not path.name.startswith("."))
     return sorted(path for path in named if path.suffix in HEADS)
 
