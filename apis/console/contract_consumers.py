@@ -83,7 +83,8 @@ def consumers(settings: Settings, wanted: Wanted, now: datetime) -> list[Consume
     """Who used what was asked for, the latest first; nobody where no gateway ever ran."""
     policy = policy_of(settings)
     if wanted.days > (kept := policy.decisions.counts_days):
-        told = f"uses are kept for {kept} days: `decisions: counts_days` in gateway.yaml says so"
+        many = f"{kept} day{'s' * (kept != 1)}"
+        told = f"uses are kept for {many}: `decisions: counts_days` in gateway.yaml says so"
         raise Rejected("uses.not-kept", told)
     try:
         found = stored(settings, lambda each: uses(each, wanted.days, now, policy))

@@ -227,7 +227,7 @@ def test_what_our_own_apis_are_built_on_may_not_go(tmp_path: Path, store_url: st
 def test_uses_of_days_that_are_not_kept_cannot_be_asked_for(tmp_path: Path, store_url: str) -> None:
     settings = working(tmp_path, store_url, "decisions: {counts_days: 1}\n")
 
-    with pytest.raises(Rejected, match="uses are kept for 1 days"):
+    with pytest.raises(Rejected, match="uses are kept for 1 day:"):
         consumers(settings, Uses(QUEUE, days=2), NOW)
 
     found = can_retire(settings, V1, NOW)
