@@ -13,7 +13,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.servers import Servers, drop_database, flush, free_port, fresh_database
+from tests.forked import Forked, Running, says
+from tests.servers import ROOT, Servers, drop_database, flush, free_port, fresh_database
 
 READY_S = 60.0
 STOP_S = 20.0
@@ -29,9 +30,9 @@ class House:
         self.home = home
         self.database_url, self.redis_url = database_url, redis_url
         self.http = httpx.Client(trust_env=False, timeout=30)
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, Running] = {}
         self.commands: dict[str, tuple[str, ...]] = {}
-        self.folder = Path.cwd()
+        self.folder = ROOT
         self.sandboxes = {vendor: address(free_port()) for vendor in VENDORS}
         self.clock = f"{self.sandboxes[VENDORS[0]]}/__clock__"
         self.gateway = address(free_port())
@@ -84,7 +85,11 @@ class House:
         folder = self.home / "logs"
         folder.mkdir(parents=True, exist_ok=True)
         self.commands[part] = command
-        with (folder / f"{part}.log").open("ab") as log:
+        path = folder / f"{part}.log"
+        if self.folder == ROOT:
+            self.processes[part] = Forked(command, self.env | env, ROOT, path, path)
+            return
+        with path.open("ab") as log:  # of another tree, which is not the one that is imported
             self.processes[part] = subprocess.Popen(
                 [sys.executable, "-m", "apis.cli", *command],
                 env=self.env | env,
@@ -108,14 +113,7 @@ class House:
 
     def says(self, *command: str, **env: str) -> tuple[int, str]:
         """Exit code and words of a command that ends by itself."""
-        told = subprocess.run(
-            [sys.executable, "-m", "apis.cli", *command],
-            env=self.env | env,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=READY_S,
-        )
+        told = says(command, self.env | env, ROOT, READY_S)
         return told.returncode, told.stdout + told.stderr
 
     def answers(self, part: str, url: str, status: int = 200) -> None:

@@ -12,12 +12,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from tests.servers import CannotStartError, run, servers
 
 FIDELITY = (".fidelity/bin/python", "-m", "pytest", "-c", "tests/fidelity/pytest.ini")
+ENVIRONMENT = ("make", "--no-print-directory", ".fidelity/.ready")
 SUITE = (sys.executable, "-m", "pytest", "--ignore=tests/architecture")
 LANES = ("-n", "2", "--dist", "loadfile")
 """Two at once, each with a deployment of its own: tests wait more than they work.
@@ -39,10 +41,15 @@ def production(report: Path) -> int:
 
 def fidelity(report: Path) -> int:
     """Clients not written here, in an environment of their own, against the sandboxes."""
-    made = subprocess.run(["make", "--no-print-directory", ".fidelity/.ready"], check=False)
-    if made.returncode:
+    if preparing().wait():
         raise CannotStartError("the environment .fidelity could not be made")
     return run([*FIDELITY, "tests/fidelity", f"--junitxml={report}"], {})
+
+
+@cache
+def preparing() -> subprocess.Popen[bytes]:
+    """What makes that environment, while others run: it mostly waits for a registry."""
+    return subprocess.Popen(ENVIRONMENT)
 
 
 def suite(report: Path, environment: dict[str, str], more: Sequence[str] = ()) -> int:
@@ -74,6 +81,7 @@ def main() -> int:
     for name in ("THROUGHLINE_DATABASE_URL", "THROUGHLINE_REDIS_URL"):
         os.environ.pop(name, None)  # a person's own instance is not for tests
     summary, missing, failed = [], [], False
+    preparing()
     with tempfile.TemporaryDirectory(prefix="throughline-") as folder:
         for name, part in PARTS.items():
             sys.stdout.write(f"\n== {name}: {part.__doc__}\n")

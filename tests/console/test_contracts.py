@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from contracts.schemas import digest
+from tests.forked import says
+from tests.servers import ROOT
 
-ROOT = Path(__file__).parents[2]
 DELIVERY, SPOKEN = "experience/delivery/v1", "experience/delivery/v2"
 
 
@@ -27,19 +28,25 @@ class Place(NamedTuple):
     def document(self) -> Path:
         return self.home / f"contracts/published/openapi/{DELIVERY}.json"
 
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """A command of `throughline contracts`."""
-        return self.module("apis.cli", "contracts", *command)
-
-    def module(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """A program of the project, run here."""
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of somebody who has set nothing."""
         env = {
             name: value for name, value in os.environ.items() if not name.startswith("THROUGHLINE")
         }
+        return {**env, "THROUGHLINE_HOME": str(self.home / "var"), "PYTHONPATH": str(ROOT)}
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """A command of `throughline contracts`."""
+        done = says(["contracts", *command], self.env, self.home)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    def drafts(self, *options: str) -> subprocess.CompletedProcess[str]:
+        """Documents are made from the routes here."""
         done = subprocess.run(
-            [sys.executable, "-m", *command],
-            env={**env, "THROUGHLINE_HOME": str(self.home / "var"), "PYTHONPATH": str(ROOT)},
-            cwd=self.home, capture_output=True, text=True, timeout=60, check=False,
+            [sys.executable, "-m", "apis.runtime.openapi", *options],
+            env=self.env, cwd=self.home, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert "Traceback" not in done.stderr, done.stderr
         return done
@@ -247,8 +254,8 @@ def test_what_is_taken_from_the_current_version_is_refused_and_said_when_it_is_d
     place.edits(once_more, published)
     assert place.run("release", SPOKEN).returncode == 0  # a release that had more than the code
 
-    undrafted = place.module("apis.runtime.openapi")
-    drafted = place.module("apis.runtime.openapi", "--draft")
+    undrafted = place.drafts()
+    drafted = place.drafts("--draft")
     done = place.run("diff")
 
     assert undrafted.returncode == 1
@@ -266,7 +273,7 @@ def test_what_may_be_added_is_drafted_without_a_word(place: Place) -> None:
     place.edits(less, f"openapi/{SPOKEN}.json")
     assert place.run("release", SPOKEN).returncode == 0, place.run("release", SPOKEN).stderr
 
-    drafted = place.module("apis.runtime.openapi", "--draft")
+    drafted = place.drafts("--draft")
 
     assert (drafted.stdout, drafted.stderr) == (f"{SPOKEN}\n", "")
     assert place.run("check").returncode == 0

@@ -6,7 +6,6 @@ on stdin, one JSON object a line; who was born and who died is told on stdout.
 
 from __future__ import annotations
 
-import gc
 import importlib
 import json
 import os
@@ -16,16 +15,6 @@ from typing import Any
 
 from tests.crash import launcher
 
-HEAVY = (
-    *("apis.cli", "apis.runtime.serving", "apis.runtime.sandbox", "apis.runtime.migrations"),
-    *("process_apis.starts", "process_apis.feeds", "process_apis.work_queue", "system_apis.app"),
-    *("system_apis.crm", "system_apis.psa", "system_apis.erp", "psycopg", "uvloop", "httpcore"),
-    *(
-        f"system_apis.{vendor}.{part}"
-        for vendor in ("salesforce", "kantata", "netsuite")
-        for part in ("adapter", "vendor", "sandbox.app")
-    ),
-)
 TICK_S = 0.02
 
 
@@ -67,9 +56,7 @@ def buried() -> None:
 def main() -> None:
     """Fork on demand until the harness lets go of stdin."""
     launcher.bound_to_parent()
-    for name in HEAVY:
-        importlib.import_module(name)
-    gc.freeze()  # what all have in common is neither looked over nor copied by any
+    importlib.import_module("tests.preloaded")
     tell(ready=os.getpid())
     rest = b""
     while True:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.forked import says
 from tests.gateway.front import Front, opened
 
 V2, V3 = "process/orders/v2", "process/orders/v3"
@@ -28,11 +28,7 @@ def front(tmp_path: Path, store_url: str, redis_url: str | None) -> Iterator[Fro
 
 def told(front: Front, *command: str) -> subprocess.CompletedProcess[str]:
     """What `throughline contracts` says beside the running gateways."""
-    done = subprocess.run(
-        [sys.executable, "-m", "apis.cli", "contracts", *command],
-        env=front.house.env, cwd=front.house.folder, capture_output=True, text=True, timeout=60,
-        check=False,
-    )  # fmt: skip
+    done = says(["contracts", *command], front.house.env, front.house.folder)
     assert "Traceback" not in done.stderr, done.stderr
     return done
 

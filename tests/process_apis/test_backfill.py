@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 from apis.runtime.leases import holder
 from apis.runtime.store import Store
 from tests.firm import RUNS, Firm
+from tests.forked import says
 from tests.house import House
 from tests.servers import Servers, drop_database, flush, fresh_database
 from tests.systems import Deal, Salesforce
@@ -185,8 +184,8 @@ async def test_the_command_says_what_would_start_and_what_became_of_each_deal(
 
 def command(house: House, *more: str) -> str:
     """What `throughline backfill` prints."""
-    asked = [sys.executable, "-m", "apis.cli", "backfill", "--since", SINCE, *more]
-    done = subprocess.run(asked, env=house.env, capture_output=True, text=True, check=True)
+    done = says(["backfill", "--since", SINCE, *more], house.env, house.folder)
+    done.check_returncode()
     return done.stdout
 
 
