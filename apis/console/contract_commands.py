@@ -84,7 +84,8 @@ def diff(old: str | None, new: str | None, *, as_json: bool) -> None:
     if as_json:
         approved = [each.fingerprint for each in found.changes if found.approved(each)]
         stale = [each.fingerprint for each in found.stale]
-        _json({"changes": found.changes, "approved": approved, "stale": stale})
+        told = {"changes": found.changes, "approved": approved, "stale": stale}
+        _json(told | {"unreleased": found.unreleased})
     else:
         for change in found.changes:
             mark = " approved" if found.approved(change) else ""
