@@ -1,7 +1,8 @@
 """The published JSON Schemas: one frozen file per contract and version.
 
 `python -m contracts.schemas` writes the versions that are not published yet and refuses to change
-one that is; `--draft` rewrites the current ones while they have not been released.
+one that is; `--draft` rewrites the current ones, and drops what is no longer registered, while they
+have not been released. Of a released one only descriptions may change.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from contracts.schema_changes import schema_changes
 from contracts.versions import current
 
 PUBLISHED = Path(__file__).parent / "published"
+RELEASED = "released"
 MANIFEST = "manifest.json"
 
 RECORDS: dict[str, type[msgspec.Struct]] = {
@@ -87,8 +90,8 @@ def text_of(struct: type[msgspec.Struct]) -> str:
 
 def publish(folder: Path = PUBLISHED, *, draft: bool = False) -> list[str]:
     """Write what is not published yet; ValueError if a published file would change."""
-    manifest = manifest_of(folder)
-    written = []
+    manifest, kept = manifest_of(folder), manifest_of(folder / RELEASED)
+    written = _dropped(folder, manifest, kept if draft else manifest)
     for name, struct in contracts().items():
         place = f"{name}/{current(name)}.json"
         text = text_of(struct)
@@ -96,6 +99,9 @@ def publish(folder: Path = PUBLISHED, *, draft: bool = False) -> list[str]:
             continue
         if place in manifest and not draft:
             msg = f"{place} is published: give the contract its next version"
+            raise ValueError(msg)
+        if place in kept and meaning(_read(folder / RELEASED / place)) != meaning(json.loads(text)):
+            msg = f"{place} was released: give the contract its next version"
             raise ValueError(msg)
         if found := breaking(folder, name):
             msg = f"{place} breaks who holds to the version before: {found[0].says}"
@@ -107,6 +113,33 @@ def publish(folder: Path = PUBLISHED, *, draft: bool = False) -> list[str]:
     told = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
     (folder / MANIFEST).write_text(told, encoding="utf-8")
     return written + asyncapi.write(folder)
+
+
+def _dropped(folder: Path, manifest: dict[str, str], kept: Collection[str]) -> list[str]:
+    """Take out what nothing is registered as any more; ValueError if that is to be kept."""
+    gone = [place for place in manifest if place.partition("/")[0] not in contracts()]
+    if promised := [place for place in gone if place in kept]:
+        msg = f"{promised[0]} was promised, and nothing is registered by that name any more"
+        raise ValueError(msg)
+    for place in gone:
+        (folder / place).unlink(missing_ok=True)
+        del manifest[place]
+    return gone
+
+
+def meaning(told: Any) -> Any:
+    """A schema without its descriptions: all that it asks of a value."""
+    if isinstance(told, dict):
+        return {
+            name: meaning(held)
+            for name, held in told.items()
+            if name != "description" or not isinstance(held, str)
+        }
+    return [meaning(each) for each in told] if isinstance(told, list) else told
+
+
+def _read(file: Path) -> Any:
+    return json.loads(file.read_bytes())
 
 
 def manifest_of(folder: Path) -> dict[str, str]:
@@ -137,7 +170,7 @@ def changes(folder: Path, name: str) -> list[Change]:
     before = earlier(folder, name, version)
     if before is None:
         return []
-    old = json.loads((folder / name / f"{before}.json").read_text("utf-8"))
+    old = _read(folder / name / f"{before}.json")
     row = CATALOG.get(name)
     mode = row.mode if row else "backward"
     new = json.loads(text_of(contracts()[name]))
@@ -150,5 +183,9 @@ def breaking(folder: Path, name: str) -> list[Change]:
 
 
 if __name__ == "__main__":
-    for line in publish(draft="--draft" in sys.argv):
+    try:
+        done = publish(draft="--draft" in sys.argv)
+    except ValueError as error:
+        sys.exit(str(error))
+    for line in done:
         print(line)  # noqa: T201 - a command's answer

@@ -16,7 +16,7 @@ from apis.gateway.policy import Gateway
 from apis.gateway.schemas import Schemas
 from apis.gateway.shapes import shape_findings
 from apis.runtime.deployment import policy_of
-from apis.runtime.openapi import documents_of
+from apis.runtime.openapi import RELEASED, document_name, documents_of
 from apis.runtime.settings import Settings
 from apis.runtime.typed_yaml import read_yaml
 from contracts import asyncapi, lint_events, lint_rules, schemas
@@ -27,6 +27,8 @@ from contracts.versions import current
 
 PUBLISHED = Path("contracts/published")
 EXEMPTIONS = Path("contracts/exemptions.yaml")
+PROMISED = frozenset({"preview", "current", "deprecated"})
+"""Versions that callers hold to."""
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -52,7 +54,7 @@ def checked(settings: Settings) -> list[Finding]:
     """Everything that is wrong with what is published."""
     gateway = policy_of(settings)
     documents = load_documents(PUBLISHED / "openapi")
-    found = [*not_generated(gateway, documents), *schema_findings()]
+    found = [*not_generated(gateway, documents), *unreleased(gateway), *schema_findings()]
     return found + exempted(list(linted(gateway, documents)))
 
 
@@ -64,7 +66,27 @@ def not_generated(gateway: Gateway, documents: dict[str, Document]) -> Iterator[
             yield _not_generated(name, "", "it is not published", remedy)
         elif documents[name] != (fresh := json.loads(json.dumps(made))):
             at = next(differences(documents[name], fresh, ""))
-            yield _not_generated(name, at, "it is not what the routes say", remedy)
+            says = "it is not what the routes say, or, of an older major, what was released"
+            yield _not_generated(name, at, says, remedy)
+
+
+def unreleased(gateway: Gateway) -> Iterator[Finding]:
+    """Versions that callers may hold to, and that nothing holds us to."""
+    kept = schemas.manifest_of(RELEASED)
+    served = {
+        document_name(name, api, major): version.status
+        for name, api in gateway.own.items()
+        for major, version in api.versions.items()
+    }
+    for name, status in served.items():
+        if status in PROMISED and f"{name}.json" not in kept:
+            yield Finding(
+                rule="released",
+                document=name,
+                pointer="",
+                says=f"it is {status} and was never released: nothing keeps it as callers know it",
+                remedy=f"throughline contracts release {name}",
+            )
 
 
 def differences(old: Any, new: Any, pointer: str) -> Iterator[str]:
@@ -83,15 +105,13 @@ def differences(old: Any, new: Any, pointer: str) -> Iterator[str]:
 def schema_findings() -> Iterator[Finding]:
     """JSON Schemas and the AsyncAPI document: as generated, and breaking nobody."""
     remedy = "python -m contracts.schemas, with --draft while it is unreleased"
-    manifest = schemas.manifest_of(PUBLISHED)
+    yield from edited(schemas.manifest_of(PUBLISHED))
     for name, struct in schemas.contracts().items():
         version = current(name)
         path = PUBLISHED / name / f"{version}.json"
         text = path.read_text("utf-8") if path.exists() else ""
         if text != schemas.text_of(struct):
             yield _not_generated(f"{name}/{version}", "", "it is not what the code says", remedy)
-        elif manifest.get(f"{name}/{version}.json") != schemas.digest(text):
-            yield _not_generated(f"{name}/{version}", "", "the manifest has another sum", remedy)
         for change in schemas.breaking(PUBLISHED, name):
             yield Finding(
                 rule=change.rule,
@@ -103,6 +123,26 @@ def schema_findings() -> Iterator[Finding]:
     place = PUBLISHED / asyncapi.PLACE
     if not place.exists() or place.read_text("utf-8") != asyncapi.text():
         yield _not_generated(asyncapi.PLACE, "", "it is not what the catalog says", remedy)
+
+
+def edited(manifest: dict[str, str]) -> Iterator[Finding]:
+    """Files of any version that are not as they were published."""
+    back = "take it back from git; what is new is another version"
+    known = schemas.contracts()
+    for place, sum_ in manifest.items():
+        name, file = place.removesuffix(".json"), PUBLISHED / place
+        if place.partition("/")[0] not in known:
+            remedy = "register it; python -m contracts.schemas --draft drops what is unreleased"
+            yield _not_generated(name, "", "nothing is registered by this name", remedy)
+        elif not file.exists():
+            yield _not_generated(name, "", "it is in the manifest, but not there", back)
+        elif schemas.digest(file.read_text("utf-8")) != sum_:
+            yield _not_generated(name, "", "it is not what the manifest has a sum of", back)
+    for name in known:
+        for file in sorted((PUBLISHED / name).glob("*.json")):
+            if f"{name}/{file.name}" not in manifest:
+                told = f"{name}/{file.stem}"
+                yield _not_generated(told, "", "it is not in the manifest", back)
 
 
 def linted(gateway: Gateway, documents: dict[str, Document]) -> Iterator[Finding]:

@@ -6,7 +6,6 @@ import asyncio
 import getpass
 import os
 import sys
-from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +16,13 @@ import msgspec
 from apis.runtime.settings import Settings
 
 if TYPE_CHECKING:
-    from apis.console.contract_consumers import Consumer
+    from apis.console.contract_consumers import Affected, Consumer
     from apis.console.contract_diffs import Compared
 
 SHOWN = 12
 """Clients of a change that are named in a line."""
+
+NOBODY = "unknown"
 
 
 def me() -> str:
@@ -29,7 +30,14 @@ def me() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):
-        return "unknown"
+        return NOBODY
+
+
+def said(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    """What was said; BadParameter where nothing was: who decided and why is kept."""
+    if value.strip() in {"", NOBODY}:
+        raise click.BadParameter("say it: it is kept with what is decided")
+    return value.strip()
 
 
 @click.group()
@@ -76,7 +84,8 @@ def diff(old: str | None, new: str | None, *, as_json: bool) -> None:
     if as_json:
         approved = [each.fingerprint for each in found.changes if found.approved(each)]
         stale = [each.fingerprint for each in found.stale]
-        _json({"changes": found.changes, "approved": approved, "stale": stale})
+        told = {"changes": found.changes, "approved": approved, "stale": stale}
+        _json(told | {"unreleased": found.unreleased})
     else:
         for change in found.changes:
             mark = " approved" if found.approved(change) else ""
@@ -88,18 +97,18 @@ def diff(old: str | None, new: str | None, *, as_json: bool) -> None:
 
 @contracts.command()
 @click.argument("fingerprint")
-@click.option("--reason", required=True, help="Why it may break callers all the same.")
-@click.option("--by", default=me, help="Who approves (who is signed in here).")
+@click.option("--reason", required=True, callback=said, help="Why it may break callers anyway.")
+@click.option("--by", default=me, callback=said, help="Who approves (who is signed in here).")
 def approve(fingerprint: str, reason: str, by: str) -> None:
     """Let exactly one breaking change be; who used what it takes away is kept with it."""
     from apis.console import contract_consumers as users  # noqa: PLC0415 - as above
     from apis.console import contract_diffs as diffs  # noqa: PLC0415 - as above
 
-    if not reason.strip():
-        raise click.UsageError("--reason says why")
     now = moment()
-    change = diffs.breaking_change(now.date(), fingerprint)
-    consumers = users.affected(settings_here(), change, now)
+    change, old = diffs.breaking_change(now.date(), fingerprint)
+    missed = None
+    if not diffs.is_schema(change.document):
+        missed = users.affected(settings_here(), change, old, now)
     diffs.approve(
         diffs.Approval(
             fingerprint=fingerprint,
@@ -108,13 +117,14 @@ def approve(fingerprint: str, reason: str, by: str) -> None:
             says=change.says,
             by=by,
             at=now,
-            reason=reason.strip(),
-            days=users.ACTIVE_DAYS,
-            consumers=consumers,
+            reason=reason,
+            days=missed.days if missed else 0,
+            consumers=missed and missed.consumers,
+            used_by=missed.used_by if missed else [],
         )
     )
     click.echo(f"{fingerprint} is approved: {change.says}")
-    click.echo(_who(consumers) or f"nobody used it in {users.ACTIVE_DAYS} days")
+    click.echo(_missed(missed))
 
 
 @contracts.command()
@@ -131,13 +141,15 @@ def release(targets: tuple[str, ...]) -> None:
 @click.option("--api", help="An API or a version of it: experience/delivery/v1.")
 @click.option("--operation", help="An operation by its id.")
 @click.option("--field", help="A field: query:state, body:/lines/*/hours, or its last part.")
-@click.option("--days", type=click.IntRange(1, 3_660), default=90, help="How far back.")
+@click.option("--days", type=click.IntRange(1), help="How far back, if not 90 or all kept.")
 @click.option("--deprecated", is_flag=True, help="Only what is deprecated.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
-def consumers(days: int, *, deprecated: bool, as_json: bool, **wanted: str | None) -> None:
+def consumers(days: int | None, *, deprecated: bool, as_json: bool, **wanted: str | None) -> None:
     """Which client used which operation and field of which version, last when."""
     from apis.console import contract_consumers as users  # noqa: PLC0415 - as above
+    from apis.runtime.deployment import policy_of  # noqa: PLC0415 - as above
 
+    days = days or users.looked_at(policy_of(settings_here()))
     found = users.consumers(settings_here(), users.Wanted(**wanted, days=days), moment())
     if not found and (api := wanted["api"]):
         users.known_api(settings_here(), api)
@@ -148,14 +160,14 @@ def consumers(days: int, *, deprecated: bool, as_json: bool, **wanted: str | Non
         return
     _table(found)
     clients = len({each.client for each in found})
-    click.echo(f"{clients} client{'s' * (clients != 1)} in {days} days")
+    click.echo(f"{clients} client{'s' * (clients != 1)} in {days} day{'s' * (days != 1)}")
 
 
 @contracts.command("can-retire")
 @click.argument("target")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 def can_retire(target: str, *, as_json: bool) -> None:
-    """Whether a version may go: nobody used it in 90 days, or who did agreed in writing."""
+    """Whether a version may go: nothing is built on it, and who used it in 90 days agreed."""
     from apis.console import contract_consumers as users  # noqa: PLC0415 - as above
 
     found = users.can_retire(settings_here(), target, moment())
@@ -165,7 +177,8 @@ def can_retire(target: str, *, as_json: bool) -> None:
         _table(found.uses)
         for client in found.agreed:
             click.echo(f"{client} agreed")
-        left = ", ".join(found.blocked_by)
+        click.echo(f"looked at {found.days} days of {found.kept_days} that are kept")
+        left = ", ".join(found.left)
         click.echo(f"{target} may go" if found.may_go else f"{target} must stay: {left}")
     sys.exit(0 if found.may_go else 1)
 
@@ -173,14 +186,14 @@ def can_retire(target: str, *, as_json: bool) -> None:
 @contracts.command()
 @click.argument("client")
 @click.argument("target")
-@click.option("--reason", required=True, help="Where and when the client wrote it.")
-@click.option("--by", default=me, help="Who records it (who is signed in here).")
+@click.option("--reason", required=True, callback=said, help="Where and when it was written.")
+@click.option("--by", default=me, callback=said, help="Who records it (who is signed in here).")
 def consent(client: str, target: str, reason: str, by: str) -> None:
     """Keep that a client agreed in writing that a version goes."""
     from apis.console import contract_consumers as users  # noqa: PLC0415 - as above
 
-    told = users.consent(settings_here(), client, target, reason=reason, by=by, now=moment())
-    click.echo(told)
+    told = users.Agreement(client, target, reason, by)
+    click.echo(users.consent(settings_here(), told, moment()))
 
 
 def settings_here() -> Settings:
@@ -209,12 +222,19 @@ def _gate(found: Compared, *, err: bool = False) -> None:
     if found.refused:
         remedy = "make it compatible, give the API its next version, or have it approved:"
         click.echo(f"{remedy} throughline contracts approve <fingerprint> --reason ...", err=err)
+    for name in found.unreleased:
+        click.echo(f"{name} was never released: nothing is promised of it yet", err=err)
 
 
-def _who(found: Iterable[Consumer]) -> str:
-    clients = list(dict.fromkeys(each.client for each in found))
+def _missed(found: Affected | None) -> str:
+    """Who would miss what goes, in a line or two."""
+    if found is None:
+        return "who reads it is not counted: ask those who do"
+    clients = list(dict.fromkeys(each.client for each in found.consumers))
     more = f" and {len(clients) - SHOWN} more" if len(clients) > SHOWN else ""
-    return f"used by {', '.join(clients[:SHOWN])}{more}" if clients else ""
+    told = f"used by {', '.join(clients[:SHOWN])}{more}" if clients else "nobody used it"
+    built = f"\nbuilt on it: {', '.join(found.used_by)}" if found.used_by else ""
+    return f"{told} in {found.days} day{'s' * (found.days != 1)}{built}"
 
 
 def _table(found: list[Consumer]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
@@ -15,19 +16,27 @@ from apis.gateway.compiled import compile_policy
 from apis.gateway.consents import CONSENTS, agreed
 from apis.gateway.decisions import COUNTS, DAY_S
 from apis.gateway.documents import foreign_documents, load_documents
-from apis.gateway.fields import used_since
-from apis.gateway.policy import Gateway
+from apis.gateway.fields import Fields, used_since
+from apis.gateway.policy import MODES, Gateway
 from apis.gateway.registered import CLIENTS, PEOPLE
+from apis.gateway.schemas import Schemas
 from apis.runtime.deployment import policy_of
+from apis.runtime.openapi import document_name
 from apis.runtime.serving import DOCUMENTS
 from apis.runtime.settings import Settings
 from apis.runtime.store import put_all
 from contracts.api_changes import operations
-from contracts.changes import Change
+from contracts.changes import Change, Document
 from contracts.errors import NotFound, Rejected, Unavailable
 
 ACTIVE_DAYS = 90
 UNKNOWN = "not in gateway.yaml"
+NARROWED = re.compile(
+    r"request-(?:parameter|property)-(?:removed(?:-.+)?|type-changed|enum-value-removed|became-enum"
+    r"|became-not-nullable|(?:any|one)-of-removed|(?:pattern|format|multiple-of)-(?:added|changed)"
+    r"|(?:exclusive-)?(?:max|min)(?:-[a-z]+)?-(?:set|increased|decreased))"
+)
+"""What breaks those who send a field. Others break who sends nothing, which is not noted."""
 
 
 class Consumer(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +82,10 @@ def same_field(wanted: str, used: str) -> bool:
 def consumers(settings: Settings, wanted: Wanted, now: datetime) -> list[Consumer]:
     """Who used what was asked for, the latest first; nobody where no gateway ever ran."""
     policy = policy_of(settings)
+    if wanted.days > (kept := policy.decisions.counts_days):
+        many = f"{kept} day{'s' * (kept != 1)}"
+        told = f"uses are kept for {many}: `decisions: counts_days` in gateway.yaml says so"
+        raise Rejected("uses.not-kept", told)
     try:
         found = stored(settings, lambda each: uses(each, wanted.days, now, policy))
     except Unavailable as error:
@@ -133,23 +146,67 @@ def _people(policy: Gateway, registered: dict[str, dict[str, str]], client: str)
     return {"owner": known.owner or known.person or client, "contact": known.contact}
 
 
-def affected(settings: Settings, change: Change, now: datetime) -> list[Consumer]:
-    """Who used what a change takes away: a field of a request, else the operation or version.
+class Affected(NamedTuple):
+    """Who would miss what a change takes away, of so many days."""
+
+    consumers: list[Consumer]
+    used_by: list[str]
+    days: int
+
+
+def affected(settings: Settings, change: Change, old: Document, now: datetime) -> Affected:
+    """Who used what a change of this released document breaks: a field, an operation, all of it.
 
     It is kept in a file of the project: addresses of people who registered stay in the database.
     """
-    sent = change.field and change.field.startswith(("query:", "body:", "header:"))
-    wanted = Wanted(
-        change.document,
-        change.operation,
-        change.field if sent and change.rule.startswith("request") else None,
-    )
-    ours = policy_of(settings).clients
-    return [
-        each if each.client in ours else msgspec.structs.replace(each, contact="")
-        for each in consumers(settings, wanted, now)
-        if wanted.field or each.field is None
+    policy = policy_of(settings)
+    days = looked_at(policy)
+    mounted = {
+        f"{name}/v{major}": version.modes.within(api.modes.within(MODES))
+        for name, api in policy.apis.items()
+        for major, version in api.versions.items()
+        if document_name(name, api, major) == change.document
+    }
+    seen = all(modes.requests == "enforce" for modes in mounted.values())
+    field = noted_field(change, old) if seen else None
+    found, used_by = [], set()
+    for target in sorted(mounted.keys() or {change.document}):
+        wanted = Wanted(target, change.operation, field, days)
+        found += [it for it in consumers(settings, wanted, now) if field or it.field is None]
+        used_by |= dependants(policy, target)
+    told = [
+        each if each.client in policy.clients else msgspec.structs.replace(each, contact="")
+        for each in found
     ]
+    return Affected(told, sorted(used_by), days)
+
+
+def noted_field(change: Change, old: Document) -> str | None:
+    """The field that those who break have sent, if its use was noted."""
+    if not change.field or not NARROWED.fullmatch(change.rule):
+        return None
+    for _, each in operations(old):
+        if each.told.get("operationId") == change.operation:
+            try:
+                fields = Fields(Schemas(old), each.path, each.method)
+            except ValueError:  # the gateway cannot read it either
+                return None
+            return change.field if change.field in fields.told() else None
+    return None
+
+
+def looked_at(policy: Gateway) -> int:
+    """How many days back uses are looked at: no more than are kept."""
+    return min(ACTIVE_DAYS, policy.decisions.counts_days)
+
+
+def dependants(policy: Gateway, target: str) -> set[str]:
+    """Our APIs that are built on a version: inside, only the newest major is called."""
+    name, _, major = target.rpartition("/v")
+    api = policy.apis.get(name)
+    if api is not None and str(api.spoken) != major:
+        return set()
+    return {other for other, it in policy.apis.items() if name in it.uses}
 
 
 def of_deprecated(settings: Settings, found: list[Consumer]) -> list[Consumer]:
@@ -180,55 +237,74 @@ def of_deprecated(settings: Settings, found: list[Consumer]) -> list[Consumer]:
     ]
 
 
-class Retiring(msgspec.Struct, frozen=True):
+class Retiring(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a version may go: who still uses it, and who of them agreed in writing."""
 
     target: str
     days: int
+    kept_days: int
+    """For how many days uses are kept at all."""
     blocked_by: list[str]
     agreed: list[str]
+    used_by: list[str]
+    """Our APIs that are built on it."""
     uses: list[Consumer]
 
     @property
+    def left(self) -> list[str]:
+        """Why it must stay: who has not agreed, what is built on it, or that it cannot be told."""
+        found = [*self.blocked_by, *(f"{name} is built on it" for name in self.used_by)]
+        if self.days < ACTIVE_DAYS:
+            found.append(f"uses of {ACTIVE_DAYS} days are looked at and {self.kept_days} are kept")
+        return found
+
+    @property
     def may_go(self) -> bool:
-        """Whether nobody is left who has not agreed."""
-        return not self.blocked_by
+        """Whether nothing is left that speaks against it."""
+        return not self.left
 
 
 def can_retire(settings: Settings, target: str, now: datetime) -> Retiring:
-    """Look who used a version in the last 90 days."""
+    """Look who used a version in the last 90 days, and what is built on it."""
     known_target(settings, target)
-    policy, wanted = policy_of(settings), Wanted(target)
+    policy = policy_of(settings)
+    wanted = Wanted(target, days=looked_at(policy))
     every = stored(settings, lambda each: uses(each, wanted.days, now, policy))
     found = [each for each in every if wanted.has(each)]
     consents: dict[str, Any] = stored(settings, lambda each: agreed(each, target))
     clients = sorted({each.client for each in found})
     return Retiring(
-        target,
-        ACTIVE_DAYS,
-        [each for each in clients if each not in consents],
-        [each for each in clients if each in consents],
-        found,
+        target=target,
+        days=wanted.days,
+        kept_days=policy.decisions.counts_days,
+        blocked_by=[each for each in clients if each not in consents],
+        agreed=[each for each in clients if each in consents],
+        used_by=sorted(dependants(policy, target)),
+        uses=found,
     )
 
 
-def consent(
-    settings: Settings, client: str, target: str, *, reason: str, by: str, now: datetime
-) -> str:
+class Agreement(NamedTuple):
+    """That a client agreed in writing that a version goes: where it wrote so, who records it."""
+
+    client: str
+    target: str
+    reason: str
+    by: str
+
+
+def consent(settings: Settings, told: Agreement, now: datetime) -> str:
     """Keep that a client agreed that a version goes."""
-    known_target(settings, target)
-    seen = {each.client for each in consumers(settings, Wanted(target), now)}
-    if client not in seen | policy_of(settings).clients.keys():
-        told = f"there is no client {client} in gateway.yaml, and none called {target}"
-        raise NotFound("client.unknown", told)
-    if not reason.strip():
-        raise Rejected("consent.reason", "say where the client wrote that it agrees")
-    row = {
-        "client": client, "target": target, "reason": reason.strip(), "by": by,
-        "agreed_at": now.timestamp(),
-    }  # fmt: skip
+    policy = policy_of(settings)
+    known_target(settings, told.target)
+    wanted = Wanted(told.target, days=looked_at(policy))
+    seen = {each.client for each in consumers(settings, wanted, now)}
+    if told.client not in seen | policy.clients.keys():
+        why = f"there is no client {told.client} in gateway.yaml, and none called {told.target}"
+        raise NotFound("client.unknown", why)
+    row = told._asdict() | {"agreed_at": now.timestamp()}
     stored(settings, lambda each: put_all(each, CONSENTS, [row]))
-    return f"{client} agreed that {target} goes"
+    return f"{told.client} agreed that {told.target} goes"
 
 
 def known_api(settings: Settings, name: str) -> None:

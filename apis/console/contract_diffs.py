@@ -1,7 +1,7 @@
 """`throughline contracts diff`, `approve`, `release`: against what was released last.
 
-A released document is a copy under `contracts/published/released`, kept by the sums in its
-manifest. What breaks callers needs an approval of exactly that change, by its fingerprint.
+A released document or schema is a copy under `contracts/published/released`, kept by the sums in
+its manifest. What breaks callers needs an approval of exactly that change, by its fingerprint.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from pathlib import Path
 
 import msgspec
 
-from apis.console.contract_checks import PUBLISHED
+from apis.console.contract_checks import PUBLISHED, differences
 from apis.console.contract_consumers import Consumer
 from apis.gateway.documents import load_documents, read_document
+from apis.runtime.openapi import RELEASED
 from contracts.api_changes import api_changes, name_of, removed
-from contracts.changes import Change, Document
+from contracts.changes import At, Change, Document, Report
 from contracts.errors import Misconfigured, NotFound, Rejected
 from contracts.schema_changes import schema_changes
-from contracts.schemas import MANIFEST, digest, manifest_of
+from contracts.schemas import MANIFEST, contracts, digest, manifest_of, meaning
 
-RELEASED = PUBLISHED / "released"
 APPROVALS = PUBLISHED / "approvals.json"
 
 
@@ -37,7 +37,11 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     at: datetime
     reason: str
     days: int
-    consumers: list[Consumer]
+    """For how many days uses were kept that could be looked at."""
+    consumers: list[Consumer] | None
+    """None where nobody counts: who reads an event or a record is not seen by a gateway."""
+    used_by: list[str] = []
+    """Our own APIs that are built on it."""
 
 
 class Compared(msgspec.Struct, frozen=True):
@@ -46,6 +50,8 @@ class Compared(msgspec.Struct, frozen=True):
     documents: list[str]
     changes: list[Change]
     approvals: list[Approval] = []
+    unreleased: list[str] = []
+    """What is published of which nothing is promised yet."""
 
     @property
     def refused(self) -> list[Change]:
@@ -71,29 +77,52 @@ class Compared(msgspec.Struct, frozen=True):
 
 def compared(today: date, *targets: str) -> Compared:
     """The differences of these versions, or of all, from what was released last."""
-    old, new = released(), load_documents(PUBLISHED / "openapi")
+    old, new = released(), published()
     for target in targets:
         if target not in old and target not in new:
-            told = f"there is no {target}: known are {', '.join(sorted(old | new))}"
-            raise NotFound("contract.unknown", told)
+            known = sorted(name for name in old | new if not is_schema(name))
+            raise NotFound(
+                "contract.unknown", f"there is no {target}: known are {', '.join(known)}"
+            )
         if target not in old:
             told = f"{target} was never released: nothing is promised of it yet"
             raise NotFound("contract.unreleased", told, remedy="throughline contracts release")
     names = list(targets or sorted(old))
-    return Compared(names, of_documents(old, new, today, names), approvals())
+    unreleased = sorted(new.keys() - old.keys()) if not targets else []
+    return Compared(names, of_documents(old, new, today, names), approvals(), unreleased)
 
 
 def of_documents(
     old: Mapping[str, Document], new: Mapping[str, Document], today: date, names: Iterable[str]
 ) -> list[Change]:
-    """Every change of these documents; one that is gone is a change too."""
+    """Every change of these documents and schemas; one that is gone is a change too."""
     found = []
     for name in names:
-        if name in new:
+        if is_schema(name):
+            found += of_schema(name, old[name], new.get(name), today)
+        elif name in new:
             found += api_changes(old[name], new[name], today=today, name=name)
         else:
             found += removed(old[name], today=today, name=name)
     return found
+
+
+def is_schema(name: str) -> bool:
+    """Whether this is `<contract>/<version>`, and not `<tier>/<api>/v<major>`."""
+    return name.count("/") == 1
+
+
+def of_schema(name: str, old: Document, new: Document | None, today: date) -> list[Change]:
+    """What became of a released version of a schema: it stays, or it breaks who holds to it."""
+    report, at = Report(name, today), At(name, "", "")
+    if new is None:
+        report.add("error", "schema-removed", at, f"{name} is gone, or no longer registered")
+    elif (now := meaning(new)) != (was := meaning(old)):
+        place = next(differences(was, now, ""))
+        says = f"{place} is another than was released: what is new is the next version"
+        text = json.dumps(now, sort_keys=True)
+        report.add("error", "schema-changed", at._replace(new=place), says, digest(text))
+    return report.found
 
 
 def of_files(old: Path, new: Path, today: date) -> Compared:
@@ -128,19 +157,43 @@ def read_any(file: Path) -> Document:
 
 
 def released() -> dict[str, Document]:
-    """The documents as they were released last; Misconfigured if one of them was edited."""
-    manifest = manifest_of(RELEASED) if RELEASED.exists() else {}
-    for place, known in manifest.items():
+    """What was released last, schemas too; Misconfigured if any of it was edited."""
+    manifest = manifest_of(RELEASED)
+    there = {file.relative_to(RELEASED).as_posix() for file in RELEASED.rglob("*.json")}
+    for place in sorted(there - {MANIFEST} | manifest.keys()):
         file = RELEASED / place
-        if not file.exists() or digest(file.read_text("utf-8")) != known:
+        if not file.exists() or digest(file.read_text("utf-8")) != manifest.get(place):
             told = f"{file} is not what was released: released documents are never edited"
             raise Misconfigured("contract.released-edited", told, remedy="take it back from git")
-    return load_documents(RELEASED)
+    return load_documents(RELEASED) | _schemas(RELEASED)
+
+
+def published() -> dict[str, Document]:
+    """What is published: documents, and the schemas that something is registered as."""
+    return load_documents(PUBLISHED / "openapi") | {
+        name: schema
+        for name, schema in _schemas(PUBLISHED).items()
+        if name.partition("/")[0] in contracts()
+    }
+
+
+def _schemas(folder: Path) -> dict[str, Document]:
+    places = [place for place in manifest_of(folder) if place.count("/") == 1]
+    return {
+        place.removesuffix(".json"): json.loads((folder / place).read_bytes())
+        for place in places
+        if (folder / place).exists()
+    }
+
+
+def source(name: str) -> Path:
+    """The file of what is published by this name."""
+    return (PUBLISHED if is_schema(name) else PUBLISHED / "openapi") / f"{name}.json"
 
 
 def release(today: date, *targets: str) -> list[str]:
-    """Keep these documents, or all, as released; Rejected while they break what was before."""
-    old, new = released(), load_documents(PUBLISHED / "openapi")
+    """Keep these, or all, as released; Rejected while they break what was before."""
+    old, new = released(), published()
     if unknown := sorted(set(targets) - new.keys() - old.keys()):
         raise NotFound("contract.unknown", f"there is no {', '.join(unknown)}")
     names = list(targets or sorted(old | new))
@@ -152,7 +205,7 @@ def release(today: date, *targets: str) -> list[str]:
             "contract.breaks", f"these changes break callers:\n{told}",
             remedy="throughline contracts approve <fingerprint>, or take them back",
         )  # fmt: skip
-    manifest = manifest_of(RELEASED) if RELEASED.exists() else {}
+    manifest = manifest_of(RELEASED)
     for name in names:
         file = RELEASED / f"{name}.json"
         if name not in new:
@@ -160,7 +213,7 @@ def release(today: date, *targets: str) -> list[str]:
             manifest.pop(f"{name}.json", None)
             continue
         file.parent.mkdir(parents=True, exist_ok=True)
-        text = (PUBLISHED / "openapi" / f"{name}.json").read_text("utf-8")
+        text = source(name).read_text("utf-8")
         file.write_text(text, "utf-8")
         manifest[f"{name}.json"] = digest(text)
     told = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
@@ -187,12 +240,12 @@ def write_approvals(kept: list[Approval]) -> None:
     APPROVALS.write_bytes(text + b"\n")
 
 
-def breaking_change(today: date, fingerprint: str) -> Change:
-    """The change that is meant; NotFound where nothing of the kind breaks callers now."""
+def breaking_change(today: date, fingerprint: str) -> tuple[Change, Document]:
+    """The change that is meant, of what was released; NotFound where nothing of it breaks."""
     found = compared(today)
     for change in found.changes:
         if change.fingerprint == fingerprint and change.level == "error":
-            return change
+            return change, released()[change.document]
     told = f"no breaking change has the fingerprint {fingerprint}"
     raise NotFound("contract.no-such-change", told, remedy="throughline contracts diff lists them")
 

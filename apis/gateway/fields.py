@@ -102,6 +102,16 @@ class Fields:
         """Whether there is any."""
         return bool(self.query or self.headers or self.body.members or self.body.rest)
 
+    def told(self) -> set[str]:
+        """Every parameter of the query and member of a body whose use is noted."""
+        found, left = set(self.query.values()), [self.body]
+        while left:
+            member = left.pop()
+            inner = [*member.members.values(), *([member.rest] if member.rest else [])]
+            left += [each for each in inner if each.name not in found]
+            found |= {each.name for each in inner}
+        return found
+
 
 def _grown(
     member: Member,

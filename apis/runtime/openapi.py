@@ -1,7 +1,8 @@
 """The published OpenAPI 3.1 documents, made from the routes; the gateway is compiled from them.
 
 `python -m apis.runtime.openapi` publishes what `gateway.yaml` mounts and is not published yet, and
-refuses to change what is; `--draft` rewrites documents that have not been released.
+refuses to change what is; `--draft` writes it anew, and says what breaks those who hold to what was
+released.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import importlib
 import inspect
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -20,10 +22,14 @@ from litestar.handlers import HTTPRouteHandler
 from apis.gateway.policy import Api, load_gateway
 from apis.gateway.scopes import opening
 from apis.runtime.app import PROBLEM, App
-from apis.runtime.openapi_terms import Terms, limit_headers, retold, with_terms
-from contracts.errors import Problem
+from apis.runtime.clock import Clock
+from apis.runtime.openapi_terms import Terms, limit_headers, marked, retold, with_terms
+from contracts.api_changes import api_changes
+from contracts.changes import Change
+from contracts.errors import Problem, ThroughlineError
 
 PUBLISHED = Path("contracts/published/openapi")
+RELEASED = Path("contracts/published/released")
 REFS = "#/components/schemas/{name}"
 NOISE = {"deprecated": False, "allowEmptyValue": False, "allowReserved": False, "headers": {}}
 RESPONSES = "#/components/responses/{name}"
@@ -120,6 +126,15 @@ def publish(
     return written
 
 
+def losses(names: Iterable[str], today: date) -> Iterator[Change]:
+    """What those who hold to what was released of these documents lose, or may trip over."""
+    for name in names:
+        old, new = (_read(folder, name) for folder in (RELEASED, PUBLISHED))
+        if old is not None and new is not None:
+            changes = api_changes(old, new, today=today, name=name)
+            yield from (each for each in changes if each.level != "info")
+
+
 def documents_of(apis: Mapping[str, Api]) -> dict[str, Document]:
     """The documents of everything that is mounted from a package; vendors once, by their name."""
     made = {}
@@ -136,12 +151,30 @@ def documents_of(apis: Mapping[str, Api]) -> dict[str, Document]:
         plain = document(app, tier, name, api.spoken)
         scopes = scopes_of(tier, name, api, plain)
         for major, version in api.versions.items():
-            terms, target = Terms(about, api, version, scopes), f"{tier}/{name}/v{major}"
+            terms, target = Terms(about, api, version, scopes), document_name(mounted, api, major)
             if major == api.spoken:
                 made[target] = document(app, tier, name, major, terms)
-            elif (frozen := PUBLISHED / f"{target}.json").exists():
-                made[target] = retold(json.loads(frozen.read_bytes()), terms)
+            elif (frozen := frozen_of(target)) is not None:
+                made[target] = retold(frozen, terms)
     return made
+
+
+def document_name(mounted: str, api: Api, major: int) -> str:
+    """What the document of a version is called: that of a vendor's connection by the vendor."""
+    tier, name = mounted.split("/")
+    return f"{tier}/{api.vendor or name}/v{major}"
+
+
+def frozen_of(target: str) -> Document | None:
+    """An older major: as it was released, with what is marked as ending since."""
+    published, released = (_read(folder, target) for folder in (PUBLISHED, RELEASED))
+    return published if released is None else marked(released, published)
+
+
+def _read(folder: Path, name: str) -> Document | None:
+    file = folder / f"{name}.json"
+    told: Document | None = json.loads(file.read_bytes()) if file.exists() else None
+    return told
 
 
 def scopes_of(tier: str, name: str, api: Api, made: Document) -> dict[str, str]:
@@ -202,10 +235,18 @@ def _loaded(name: str) -> Any:
 
 
 def main() -> None:
-    """Publish; say what was written."""
-    gateway = load_gateway(Path("gateway.yaml").read_text("utf-8"))
-    for name in publish(documents_of(gateway.own), draft="--draft" in sys.argv):
+    """Publish; say what was written, and what of it breaks callers."""
+    try:
+        gateway = load_gateway(Path("gateway.yaml").read_text("utf-8"))
+        written = publish(documents_of(gateway.own), draft="--draft" in sys.argv)
+        found = list(losses(written, Clock().now().date()))
+    except (OSError, ValueError, ThroughlineError) as error:
+        sys.exit(str(error))
+    for name in written:
         sys.stdout.write(f"{name}\n")
+    for change in found:
+        told = f"{change.level} {change.fingerprint}  {change.document}: {change.says}"
+        sys.stderr.write(f"{told}; it was released otherwise\n")
 
 
 if __name__ == "__main__":

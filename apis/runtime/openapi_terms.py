@@ -17,6 +17,8 @@ MUTATIONS = frozenset({"post", "put", "patch", "delete"})
 OAUTH = "oauth"
 MOST_PARAMETER = 2_000
 """Letters of a parameter: a few of them fit into an address."""
+ENDING = frozenset({"deprecated", "x-status", "x-since", "x-sunset", "x-replacement"})
+"""What says of a part of a document, or of all of it, that it ends."""
 _REFERENCE = re.compile("#/components/schemas/(.+)")
 HEADERS = {
     "RateLimit": "What is left of each limit, and when it is whole again.",
@@ -71,7 +73,30 @@ def with_terms(made: Document, terms: Terms) -> Document:
 
 def retold(frozen: Document, terms: Terms) -> Document:
     """The document of an older major: its promises as they are, and what became of the version."""
-    return frozen | {"info": frozen["info"] | info_of(terms, frozen["info"])}
+    info = {name: told for name, told in frozen["info"].items() if name not in ENDING}
+    return frozen | {"info": info | info_of(terms, info)}
+
+
+def marked(released: Any, published: Any) -> Any:
+    """What was released, with what is marked now as ending: more may not change of it."""
+    if isinstance(released, dict) and isinstance(published, dict):
+        kept = {
+            name: marked(told, published.get(name))
+            for name, told in released.items()
+            if not _ending(name, told)
+        }
+        return kept | {name: told for name, told in published.items() if _ending(name, told)}
+    if isinstance(released, list) and isinstance(published, list):
+        same = len(released) == len(published)
+        return (
+            [marked(*pair) for pair in zip(released, published, strict=True)] if same else released
+        )
+    return released
+
+
+def _ending(name: str, told: Any) -> bool:
+    """Whether this says that something ends; a field of such a name is described by an object."""
+    return name in ENDING and not isinstance(told, dict | list)
 
 
 def info_of(terms: Terms, info: Document) -> Document:

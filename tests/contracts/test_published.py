@@ -1,6 +1,7 @@
 """Published schemas are promises: never edited, and kept by the code of today."""
 
 import json
+import shutil
 from copy import deepcopy
 from itertools import pairwise
 from pathlib import Path
@@ -88,6 +89,44 @@ def test_the_schema_says_who_may_see_a_field():
 def test_publishing_twice_writes_once(tmp_path: Path):
     assert len(publish(tmp_path)) == len(contracts()) + 1  # and the AsyncAPI document
     assert publish(tmp_path) == []
+
+
+def test_a_released_schema_only_gets_other_words(tmp_path: Path):
+    publish(tmp_path)
+    (tmp_path / "released/invoice").mkdir(parents=True)
+    shutil.copy(tmp_path / MANIFEST, tmp_path / "released")
+
+    def released(change) -> None:
+        told = schema(Invoice)
+        change(told["$defs"]["Invoice"])
+        for folder in (tmp_path, tmp_path / "released"):
+            (folder / "invoice/1.0.json").write_text(json.dumps(told))
+        manifest = manifest_of(tmp_path) | {"invoice/1.0.json": digest(json.dumps(told))}
+        (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+
+    released(lambda it: it.update(description="What they owe us."))
+    assert publish(tmp_path, draft=True) == ["invoice/1.0.json"]
+    released(lambda it: it["properties"].update(memo={"type": "string"}))
+    with pytest.raises(ValueError, match=r"invoice/1\.0\.json was released"):
+        publish(tmp_path, draft=True)
+
+
+def test_what_is_registered_no_more_goes_only_if_it_was_never_released(tmp_path: Path):
+    publish(tmp_path)
+    (tmp_path / "deal.paid").mkdir()
+    (tmp_path / "deal.paid/1.0.json").write_text("{}")
+    manifest = json.dumps(manifest_of(tmp_path) | {"deal.paid/1.0.json": digest("{}")})
+    (tmp_path / MANIFEST).write_text(manifest)
+    with pytest.raises(ValueError, match=r"deal\.paid/1\.0\.json was promised"):
+        publish(tmp_path)
+
+    assert publish(tmp_path, draft=True) == ["deal.paid/1.0.json"]
+
+    (tmp_path / MANIFEST).write_text(manifest)
+    (tmp_path / "released").mkdir()
+    (tmp_path / "released" / MANIFEST).write_text(manifest)
+    with pytest.raises(ValueError, match=r"deal\.paid/1\.0\.json was promised"):
+        publish(tmp_path, draft=True)
 
 
 def test_a_published_schema_is_not_written_over(tmp_path: Path):
