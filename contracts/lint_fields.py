@@ -14,8 +14,18 @@ SNAKE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 FORMATS = {"integer": {"int32", "int64"}, "number": {"float", "double", "decimal"}}
 BOUNDED = {"date", "date-time", "time", "duration", "uuid"}
 """Formats that are no longer than they must be."""
+TIMES = (
+    (re.compile(r"_at$|(^|_)(timestamp|date_?time)$"), ("date-time",)),
+    (re.compile(r"_on$"), ("date",)),
+    (re.compile(r"(^|_)date$"), ("date", "date-time")),
+    (re.compile(r"(^|_)time$"), ("date-time", "time")),
+)
+"""Names of what is a moment, a day or a time of day, and how RFC 3339 calls it."""
+CODE = re.compile(r"(^|_)(currency|country|language)(_code)?$")
 CODES = {"currency": "^[A-Z]{3}$", "country": "^[A-Z]{2}$", "language": "^[a-z]{2}$"}
-MONEY = re.compile(r"(^|_)(amount|price|fee|total|net|gross|tax|cost|revenue)$")
+MONEY = re.compile(
+    r"(^|_)(amount|price|fee|total|subtotal|net|gross|tax|cost|revenue|budget|balance|discount)$"
+)
 
 
 def examples_valid(look: Look) -> Iterator[Told]:
@@ -66,34 +76,31 @@ def field_names(look: Look) -> Iterator[Told]:
 
 def standard_times(look: Look) -> Iterator[Told]:
     """Moments (`_at`) and dates (`_on`) are as RFC 3339 writes them."""
-    for part in look.parts():
-        form = "date-time" if part.field.endswith("_at") else "date"
-        if part.field.endswith(("_at", "_on")) and plain(part):
-            kinds, format_ = kinds_of(part.schema), part.schema.get("format")
-            if kinds != {"string"} or format_ != form:
-                yield part.pointer, f"{part.field} is no {form}"
+    for part, told in scalars(look):
+        forms = next((forms for name, forms in TIMES if name.search(part.field)), None)
+        if forms and (kinds_of(told) != {"string"} or told.get("format") not in forms):
+            yield part.pointer, f"{part.field} is no {' or '.join(forms)}"
 
 
 def standard_codes(look: Look) -> Iterator[Told]:
     """Currencies, countries and languages are codes of ISO 4217, 3166 and 639."""
-    for part in look.parts():
-        pattern = CODES.get(part.field.rpartition("_")[2])
-        told = part.schema.get("pattern") == pattern or values_of(part.schema) is not None
-        if pattern and plain(part) and not told:
-            yield part.pointer, f"{part.field} is not told by its pattern {pattern}"
+    for part, told in scalars(look):
+        if (name := CODE.search(part.field)) and values_of(told) is None:
+            pattern = CODES[name[2]]
+            if told.get("pattern") != pattern:
+                yield part.pointer, f"{part.field} is not told by its pattern {pattern}"
 
 
 def money_exact(look: Look) -> Iterator[Told]:
     """An amount is a decimal string beside its currency, never a number."""
-    for part in look.parts():
-        if not MONEY.search(part.field) or not plain(part):
+    for part, told in scalars(look):
+        if not MONEY.search(part.field) or values_of(told) is not None:
             continue
-        kinds = kinds_of(part.schema)
-        if "number" in kinds and len(kinds) == 1:
-            yield part.pointer, f"{part.field} is a number: it would be rounded"
-        elif part.schema.get("format") == "decimal" and "currency" not in part.beside.get(
-            "properties", {}
-        ):
+        if kinds_of(told) & {"number", "integer"}:
+            yield part.pointer, f"{part.field} is a number: it would be rounded, or counts in cents"
+        elif told.get("format") != "decimal":
+            yield part.pointer, f"{part.field} is any text, not a decimal"
+        elif "currency" not in part.beside.get("properties", {}):
             yield part.pointer, f"{part.field} has no currency beside it"
 
 
@@ -149,10 +156,16 @@ def types(part: Part) -> list[str]:
     return [told] if isinstance(told, str) else list(told)
 
 
-def plain(part: Part) -> bool:
-    """Whether a schema says itself what its values are: it is no choice, reference or null."""
-    kinds = part.schema.get("type")
-    return isinstance(kinds, str) and kinds in {"string", "number", "integer"}
+def scalars(look: Look) -> Iterator[tuple[Part, Document]]:
+    """Every field, or choice of one, that is text or a number where it is not null; as it is told.
+
+    A reference is followed, so a name means the same whether its form is told here or shared.
+    """
+    for part in look.parts():
+        told, _ = look.follow(part.schema, part.pointer)
+        said = told.keys() & {"type", "enum", "const"}
+        if part.field and said and kinds_of(told) & {"string", "number", "integer"}:
+            yield part, told
 
 
 def nullable(schema: Document) -> bool:

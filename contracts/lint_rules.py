@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import TypeGuard
 
 from contracts import lint_fields as fields
 from contracts.changes import Document, escaped, sunset_of
-from contracts.lint import MUTATIONS, Look, Rule, Told
+from contracts.lint import MUTATIONS, Look, Part, Rule, Told, parts_of
 from contracts.schema_changes import kinds_of
 
 SEMANTIC = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?")
@@ -18,7 +19,9 @@ FAILED = re.compile(r"[45](\d\d|XX)|default")
 AUDIENCES = ("internal", "partner")
 CLASSES = ("public", "internal", "confidential", "personal")
 TOTALS = {"total", "count", "total_count", "total_items", "total_pages"}
-TRACES = {"stack", "stacktrace", "stack_trace", "exception", "backtrace"}
+NAMED = re.compile(r"\{([^{}]*)\}")
+TRACES = {"stack", "stacktrace", "exception", "backtrace", "traceback"}
+"""Without underscores."""
 PROBLEM = "application/problem+json"
 LIMITED = ("RateLimit", "RateLimit-Policy", "Retry-After")
 VENDOR_FIELD = re.compile(
@@ -31,7 +34,24 @@ def spec_valid(look: Look) -> Iterator[Told]:
     """The document is what OpenAPI 3.1 asks for."""
     if not str(look.document.get("openapi", "")).startswith("3.1."):
         yield "/openapi", "an OpenAPI 3.1 document is expected"
-    yield from look.around.shape(look.document)
+    found = look.around.shape(look.document)
+    yield from found or parameters_agree(look)
+
+
+def parameters_agree(look: Look) -> Iterator[Told]:
+    """Each parameter is told once, and those of the path are the ones that it names."""
+    for operation in look.operations:
+        seen: set[tuple[str, str]] = set()
+        for index, node in enumerate(operation.told.get("parameters", ())):
+            told, _ = look.follow(node, f"{operation.pointer}/parameters/{index}")
+            if (one := (told["in"], told["name"])) in seen:
+                yield f"{operation.pointer}/parameters/{index}", f"{told['name']} is told twice"
+            seen.add(one)
+        named = set(NAMED.findall(operation.path))
+        given = {each["name"] for each, _ in look.parameters(operation) if each["in"] == "path"}
+        for name in sorted(named ^ given):
+            missing = "is not told" if name in named else "is not in the path"
+            yield operation.pointer, f"the path parameter {name} {missing}"
 
 
 def operation_ids(look: Look) -> Iterator[Told]:
@@ -56,8 +76,15 @@ def info_complete(look: Look) -> Iterator[Told]:
     if info.get("x-data-class") not in CLASSES:
         yield "/info/x-data-class", f"the data class is one of {', '.join(CLASSES)}"
     slo = info.get("x-slo")
-    if not isinstance(slo, dict) or not slo.keys() >= {"availability", "latency_ms"}:
-        yield "/info/x-slo", "availability and latency_ms are expected"
+    told = slo if isinstance(slo, dict) else {}
+    good, soon = told.get("availability"), told.get("latency_ms")
+    if not (positive(good) and positive(soon) and good <= 100):  # noqa: PLR2004 - per cent
+        yield "/info/x-slo", "availability (per cent) and latency_ms are expected as numbers"
+
+
+def positive(value: object) -> TypeGuard[float]:
+    """Whether this is a number over 0."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 def semantic_version(look: Look) -> Iterator[Told]:
@@ -65,6 +92,8 @@ def semantic_version(look: Look) -> Iterator[Told]:
     version = str(look.document.get("info", {}).get("version", ""))
     if not SEMANTIC.fullmatch(version):
         yield "/info/version", f"{version!r} is no semantic version"
+    elif version.partition(".")[0] != look.name.rpartition("/v")[2]:
+        yield "/info/version", f"{version} is not of the major in its address, {look.name}"
 
 
 def path_names(look: Look) -> Iterator[Told]:
@@ -99,6 +128,7 @@ def top_level_object(look: Look) -> Iterator[Told]:
 
 def problem_json(look: Look) -> Iterator[Told]:
     """Every refusal is a problem document (RFC 9457) that shows nothing of our insides."""
+    known: set[str] = set()
     for operation in look.operations:
         if not any(FAILED.fullmatch(status) for status in operation.told.get("responses", {})):
             yield f"{operation.pointer}/responses", "no refusal is told"
@@ -108,8 +138,25 @@ def problem_json(look: Look) -> Iterator[Told]:
             if set(told.get("content", {})) != {PROBLEM}:
                 yield f"{operation.pointer}/responses/{status}", f"{status} is not {PROBLEM} alone"
             schema, at = look.json(told, place)
-            for shown in sorted(TRACES & schema.get("properties", {}).keys()):
-                yield f"{at}/properties/{shown}", f"{shown} shows our insides"
+            for name, shown in members(look, schema, at):
+                if name.lower().replace("_", "") in TRACES and shown not in known:
+                    known.add(shown)
+                    yield shown, f"{name} shows our insides"
+
+
+def members(look: Look, schema: Document, pointer: str) -> Iterator[Told]:
+    """The members of a value at any depth, references followed, and where each stands."""
+    waiting, seen = [(schema, pointer)], set()
+    while waiting:
+        told, place = look.follow(*waiting.pop())
+        if place in seen:
+            continue
+        seen.add(place)
+        for part in parts_of(Part(told, place)):
+            if part.pointer.endswith(f"/properties/{escaped(part.field)}"):
+                yield part.field, part.pointer
+            if "$ref" in part.schema:
+                waiting.append((part.schema, part.pointer))
 
 
 def rate_limited(look: Look) -> Iterator[Told]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from apis.gateway.policy import Gateway, PolicyError, place_of
-from apis.gateway.shapes import METHODS, shape_findings
+from apis.gateway.shapes import METHODS, unreadable
 from apis.runtime.typed_yaml import plain_yaml
 from contracts.errors import Misconfigured
 
@@ -51,7 +51,7 @@ def read_document(file: Path) -> Document:
     if not isinstance(document, dict) or not str(document.get("openapi")).startswith("3.1"):
         msg = f"{file}: an OpenAPI 3.1 document is expected"
         raise ValueError(msg)
-    if found := [lines.told(*each) for each in shape_findings(document)]:
+    if found := [lines.told(*each) for each in unreadable(document)]:
         raise ValueError("\n".join(found))
     seen: set[str] = set()
     for path, item in document["paths"].items():

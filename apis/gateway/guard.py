@@ -62,7 +62,7 @@ REFUSALS: dict[str, Row] = {
     "idempotency-key-invalid": Row(
         400,
         "The Idempotency-Key is not one",
-        f"send 1 to 255 visible ASCII letters, quoted or bare, {_KEY}",
+        f"send 1 to 255 ASCII letters in quotes, {_KEY}",
     ),
     "missing-token": Row(401, "An access token is needed", _TOKEN),
     "invalid-token": Row(401, "The access token is not valid", _TOKEN),

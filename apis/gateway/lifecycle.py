@@ -6,7 +6,7 @@ Decided once, at start; a version in its prime has no `Life` and costs nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
 from math import ceil
 
@@ -18,8 +18,11 @@ from apis.runtime.typed_yaml import Finding, Place
 
 RETIRED = Refusal("version-retired")
 BLOCKED = Refusal("version-blocked")
+PRIME = frozenset({"draft", "preview", "current"})
+"""The states of a version that does not end; one that is blocked goes on from what it was."""
 LONGEST = 24 * 60
-"""Minutes: a brown-out is a rehearsal, not the end."""
+"""Minutes in any seven days: a brown-out is a rehearsal, not the end."""
+WEEK = timedelta(days=7)
 Extended = Callable[[str, str | None], bool]
 """Whether a target is served beyond its end to a client, or with None to anybody."""
 
@@ -85,8 +88,6 @@ def lives(
         target: Life(mount, issuer, now, extended)
         for target, mount in mounts.items()
         if mount.version.status not in {"current", "preview"}
-        or mount.version.sunset
-        or mount.version.brownouts
     }
 
 
@@ -97,7 +98,8 @@ def last_second(day: date) -> datetime:
 
 def end_of(version: Version) -> float | None:
     """The last second in which a version is served to everybody."""
-    return last_second(version.sunset).timestamp() if version.sunset else None
+    ends = version.sunset if version.status == "deprecated" else None
+    return last_second(ends).timestamp() if ends else None
 
 
 def headers_of(mount: Mount, issuer: str) -> tuple[Header, ...]:
@@ -105,7 +107,7 @@ def headers_of(mount: Mount, issuer: str) -> tuple[Header, ...]:
     version, made = mount.version, []
     page = f"{issuer}/portal/apis/{mount.target.rpartition('/')[0]}#changelog"
     links = []
-    if version.since is not None and version.status != "current":
+    if version.since is not None:
         day = version.since
         since = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
         made.append((b"deprecation", b"@%d" % since))
@@ -114,7 +116,8 @@ def headers_of(mount: Mount, issuer: str) -> tuple[Header, ...]:
         made.append((b"sunset", http_date(version.sunset)))
         links.append(f'<{page}>; rel="sunset"; type="text/html"')
     if mount.successor:
-        links.append(f'<{issuer}{mount.successor}>; rel="successor-version"')
+        on = f"{issuer}/portal/apis{mount.successor}"
+        links.append(f'<{on}>; rel="successor-version"; type="text/html"')
     return (*made, (b"link", ", ".join(links).encode())) if links else tuple(made)
 
 
@@ -129,6 +132,12 @@ def version_findings(name: str, api: Api) -> Iterator[Finding]:
         place = (*place_of(name), "versions", major)
         if version.status == "deprecated" and version.since is None:
             yield place, "deprecated since when?"
+        if version.status == "retired" and not (version.since and version.sunset):
+            yield place, "retired when? leave its `since` and `sunset`: callers are told them"
+        for day in ("since", "sunset") if version.status in PRIME else ():
+            if getattr(version, day):
+                told = f"a {version.status} version has none: deprecate it, with half a year to go"
+                yield (*place, day), told
         if version.sunset and version.since and version.sunset <= version.since:
             told = f"it ends on {version.sunset}, but is deprecated since {version.since}"
             yield (*place, "sunset"), told
@@ -157,3 +166,8 @@ def _brownout_findings(place: Place, version: Version) -> Iterator[Finding]:
         if version.sunset and end > last_second(version.sunset):
             yield at, f"it never applies: the version ends on {version.sunset}"
         known.append((start, end))
+        for begun, _ in known:
+            week = [done - first for first, done in known if begun <= first < begun + WEEK]
+            if sum(week, timedelta()) > timedelta(minutes=LONGEST):
+                yield at, f"more than {LONGEST} minutes in seven days: callers must go on meanwhile"
+                break

@@ -1,19 +1,20 @@
 """What was promised of each version, remembered: a policy file may go on from it, never back.
 
-The first policy that a database sees is taken as it is; from then on a version only takes the steps
-of `NEXT`, and a sunset that was announced never comes earlier.
+The first policy that a database sees is taken as it is: nobody knows when callers were told, so
+`since` counts. From then on a version only takes the steps of `NEXT`, its grace begins on the day
+its sunset is first taken, and it ends no earlier than the furthest sunset ever announced.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy import Boolean, Column, Connection, Date, Float, String
+from sqlalchemy import Boolean, Column, Connection, Date, Float, String, Text
 
-from apis.gateway.policy import Gateway, PolicyError, Version, place_of
+from apis.gateway.policy import Brownout, Gateway, PolicyError, Version, place_of
 from apis.runtime.audit import record
 from apis.runtime.store import Store, put_all, table
 from apis.runtime.typed_yaml import Finding, Place
@@ -21,6 +22,8 @@ from apis.runtime.typed_yaml import Finding, Place
 LOCK = 7_401_003
 GRACE = {True: 180, False: 30}
 """How many days lie between deprecation and sunset, of a version that was stable or was not."""
+NOTICE = timedelta(days=7)
+"""How long before it begins a brown-out is announced at the latest."""
 BEGINNINGS = frozenset({"draft", "preview", "current"})
 NEXT: dict[str, frozenset[str]] = {
     "draft": BEGINNINGS,
@@ -49,6 +52,7 @@ STATES = table(
     Column("stable", Boolean, nullable=False),
     Column("since", Date),
     Column("sunset", Date),
+    Column("brownouts", Text, nullable=False),
     Column("seen_at", Float(53), nullable=False),
 )
 
@@ -63,6 +67,9 @@ class State(NamedTuple):
     """Whether it ever was more than a preview."""
     since: date | None
     sunset: date | None
+    """The furthest that was ever announced, also where the version is current again."""
+    brownouts: str
+    """Its rehearsals, each as `<from>/<to>`."""
 
 
 States = Mapping[str, State]
@@ -71,9 +78,7 @@ States = Mapping[str, State]
 def states(connection: Connection) -> dict[str, State]:
     """Every version that a policy ever named, by its target."""
     rows = connection.execute(sa.select(STATES))
-    return {
-        row.target: State(row.status, row.life, row.stable, row.since, row.sunset) for row in rows
-    }
+    return {row.target: State(*(getattr(row, name) for name in State._fields)) for row in rows}
 
 
 def versions_of(policy: Gateway) -> Iterator[tuple[str, Place, Version]]:
@@ -124,20 +129,41 @@ def _changed(policy: Gateway, known: States, today: date) -> dict[str, State]:
 def _after(version: Version, old: State | None) -> State:
     status = version.status
     stable = status not in {"draft", "preview"}
+    told = " ".join("/".join(map(str, each)) for each in _windows(version).values())
     if old is None:
-        return State(status, status, stable, version.since, version.sunset)
+        return State(status, status, stable, version.since, version.sunset, told)
     if status == "blocked":
         return old._replace(status=status)
     stable = old.stable or status == "current"
-    sunset = version.sunset or (old.sunset if status == "retired" else None)
-    return State(status, status, stable, version.since, sunset)
+    sunset = version.sunset if status == "deprecated" else version.sunset or old.sunset
+    return State(status, status, stable, version.since, sunset, told)
+
+
+def _windows(version: Version) -> dict[int, tuple[str, str]]:
+    """From when until when it rehearses its end, by place; what is no moment is told elsewhere."""
+    found = {}
+    for place, brownout in enumerate(version.brownouts):
+        if (window := _window(brownout)) is not None:
+            found[place] = window
+    return found
+
+
+def _window(brownout: Brownout) -> tuple[str, str] | None:
+    try:
+        start, end = (each.astimezone(UTC).isoformat("T", "minutes") for each in brownout.window)
+    except (ValueError, OverflowError):
+        return None
+    return start, end
 
 
 def _told(state: State | None) -> dict[str, Any] | None:
     if state is None:
         return None
-    days = {"since": state.since, "sunset": state.sunset}
-    return {"status": state.status} | {name: str(day) for name, day in days.items() if day}
+    told: dict[str, Any] = {"status": state.status}
+    if state.life in {"deprecated", "retired"}:
+        days = {"since": state.since, "sunset": state.sunset}
+        told |= {name: str(day) for name, day in days.items() if day}
+    return told | ({"brownouts": state.brownouts.split()} if state.brownouts else {})
 
 
 def transition_findings(policy: Gateway, known: States, today: date) -> Iterator[Finding]:
@@ -176,40 +202,70 @@ def _over(state: State, today: date) -> bool:
 
 def _step(place: Place, old: State, new: Version, today: date) -> Iterator[Finding]:
     """What is wrong with the way from a state to what the file says now."""
-    at = (*place, "status")
+    at, over = (*place, "status"), old.life == "deprecated" and _over(old, today)
     if new.status not in NEXT[old.life]:
         yield at, f"{old.life} -> {new.status}: {INSTEAD[old.life]}"
-        return
-    if old.life == "deprecated":
-        if new.status == "retired" and not _over(old, today):
-            told = f"until {old.sunset}" if old.sunset else "and has no sunset yet: name it first"
-            yield at, f"deprecated -> retired: it is promised {told}"
-            return
-        over = _over(old, today) and new.status != "retired"
-        if over and (new.status == "current" or new.sunset != old.sunset):
-            told = f"it ended on {old.sunset}: retire it, or give a client more time by"
-            yield at, f"{told} `throughline versions extend`"
-            return
-        if new.status == "deprecated" and old.sunset and (new.sunset or date.min) < old.sunset:
-            told = (
-                f"it was announced for {old.sunset}: it may come later, not earlier or not at all"
-            )
-            yield (*place, "sunset"), told
-            return
-    if (old.life, old.since, old.sunset) != (new.status, new.since, new.sunset):
-        yield from _grace(place, new, stable=old.stable)
+    elif new.status == "retired":
+        yield from _retired(place, old, new, today)
+    elif over and (new.status == "current" or new.sunset != old.sunset):
+        told = f"it ended on {old.sunset}: retire it, or give a client more time by"
+        yield at, f"{told} `throughline versions extend`"
+    elif new.status == "deprecated":
+        if old.sunset and (new.sunset or date.min) < old.sunset >= today:
+            told = "it may come later, not earlier or not at all"
+            yield (*place, "sunset"), f"it was announced for {old.sunset}: {told}"
+        elif not _same(old, new):
+            yield from _grace(place, new, _first_told(old, new, today), stable=old.stable)
+        yield from _unannounced(place, old, new, today)
+
+
+def _retired(place: Place, old: State, new: Version, today: date) -> Iterator[Finding]:
+    """What is wrong with retiring a version: callers were promised it until its sunset."""
+    at, ended = (*place, "status"), old.sunset or new.sunset
+    if old.life == "deprecated" and not _over(old, today):
+        told = f"until {old.sunset}" if old.sunset else "and has no sunset yet: name it first"
+        yield at, f"deprecated -> retired: it is promised {told}"
+    elif old.life != "retired" and ended and ended >= today:
+        yield at, f"{old.life} -> retired: it is promised until {ended}"
+    elif new.sunset != ended:
+        yield (*place, "sunset"), f"it ended on {ended}: callers are told so"
+
+
+def _same(old: State, new: Version) -> bool:
+    return (old.life, old.since, old.sunset) == (new.status, new.since, new.sunset)
+
+
+def _first_told(old: State, new: Version, today: date) -> date | None:
+    """The day on which callers first hear of this end, if that is now."""
+    return today if old.life != "deprecated" or (new.sunset and not old.sunset) else None
+
+
+def _unannounced(place: Place, old: State, new: Version, today: date) -> Iterator[Finding]:
+    """Rehearsals that begin too soon for anybody to be told; those of before stay."""
+    known = [each.split("/") for each in old.brownouts.split()]
+    for n, (start, end) in _windows(new).items():
+        within = any(begun <= start and end <= done for begun, done in known)
+        if not within and end >= str(today) and start < str(today + NOTICE):
+            told = f"it begins on {start[:10]}: it is announced at least {NOTICE.days} days before"
+            yield (*place, "brownouts", n), told
 
 
 def grace_findings(policy: Gateway, known: States) -> Iterator[Finding]:
     """Deprecated versions that end too soon; what is not recorded is taken for stable."""
     for target, place, version in versions_of(policy):
         old = known.get(target)
-        yield from _grace(place, version, stable=old is None or old.stable)
+        if old is None or _same(old, version):  # another step is told of by `transition_findings`
+            yield from _grace(place, version, None, stable=old is None or old.stable)
 
 
-def _grace(place: Place, version: Version, *, stable: bool) -> Iterator[Finding]:
+def _grace(
+    place: Place, version: Version, today: date | None, *, stable: bool
+) -> Iterator[Finding]:
+    """An end that comes too soon after `since`, and after the day on which callers first hear."""
     if version.status != "deprecated" or version.since is None or version.sunset is None:
         return
-    if (days := (version.sunset - version.since).days) < GRACE[stable]:
-        told = f"{days} days after `since`; at least {GRACE[stable]} are promised"
+    begun = max(version.since, today or version.since)
+    if (days := (version.sunset - begun).days) < GRACE[stable]:
+        after = "`since`" if begun == version.since else f"{begun}, when callers are first told"
+        told = f"{days} days after {after}; at least {GRACE[stable]} are promised"
         yield (*place, "sunset"), told

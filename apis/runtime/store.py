@@ -329,7 +329,9 @@ def no_cursor() -> Rejected:
     return Rejected(
         "validation-failed",
         f"cursor: {told}",
-        errors=(FieldError(pointer="", parameter="cursor", code="invalid", message=told),),
+        errors=(
+            FieldError(pointer="", parameter="cursor", where="query", code="invalid", message=told),
+        ),
         owner="caller",
         remedy="leave it out for the first page; for the others send `next` as it was answered",
     )

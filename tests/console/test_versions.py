@@ -135,6 +135,15 @@ LIFE = "1: {status: deprecated, since: 2026-11-02, sunset: 2027-06-30}"
             "1: {status: current, brownouts: [{at: 2026-12-01T10:00Z, minutes: 30}]}",
             "brownouts: only a deprecated version rehearses its end",
         ),
+        (
+            LIFE[:-1]
+            + ", brownouts: [{at: 2026-12-01T10:00Z, minutes: 1440},"
+            + " {at: 2026-12-08T09:59Z, minutes: 1}]}",
+            "brownouts.1: more than 1440 minutes in seven days",
+        ),
+        ("1: {status: current, sunset: 2026-11-21}", "sunset: a current version has none"),
+        ("1: {status: preview, since: 2026-11-02}", "since: a preview version has none"),
+        ("1: {status: retired, since: 2026-11-02}", "versions.1: retired when?"),
     ],
 )
 def test_check_tells_what_no_version_may_be(settings: Settings, new: str, told: str) -> None:
@@ -145,7 +154,9 @@ def test_check_tells_what_no_version_may_be(settings: Settings, new: str, told: 
 
 def test_check_tells_a_step_that_no_gateway_would_take(started: Settings, tmp_path: Path) -> None:
     file = tmp_path / "gateway.yaml"
-    file.write_text((ROOT / "gateway.yaml").read_text().replace(LIFE, "1: {status: retired}"))
+    file.write_text(
+        (ROOT / "gateway.yaml").read_text().replace(LIFE, LIFE.replace("deprecated", "retired"))
+    )
 
     _, found = configured(msgspec.structs.replace(started, gateway=file))
 

@@ -55,7 +55,8 @@ def test_the_document_keeps_every_rule():
 
 @pytest.mark.parametrize("case", DATA["rules"], ids=named)
 def test_a_document_that_keeps_the_rule_is_let_be(case):
-    assert [each for each in told(case["keeps"]) if each.rule == case["rule"]] == []
+    looked_at = {case["rule"], "spec-valid"}  # no other rule looks at a document that is none
+    assert [each for each in told(case["keeps"]) if each.rule in looked_at] == []
 
 
 @pytest.mark.parametrize("case", DATA["rules"], ids=named)

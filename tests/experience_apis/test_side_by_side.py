@@ -74,7 +74,7 @@ async def test_every_answer_of_a_deprecated_version_says_until_when(
     assert answer.headers["sunset"] == "Wed, 30 Jun 2027 23:59:59 GMT"
     assert answer.headers["link"] == (
         f'<{page}>; rel="deprecation"; type="text/html", <{page}>; rel="sunset"; type="text/html", '
-        f'<{ISSUER}/experience/delivery/v2>; rel="successor-version"'
+        f'<{ISSUER}/portal/apis/experience/delivery/v2>; rel="successor-version"; type="text/html"'
     )
     assert "deprecation" not in (await both.get(2, path)).headers
 

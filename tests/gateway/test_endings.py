@@ -85,7 +85,8 @@ async def test_an_answer_says_where_to_read_of_the_end_and_what_follows(bench: B
 
     read = 'type="text/html"'
     both = f'<{PAGE}>; rel="deprecation"; {read}, <{PAGE}>; rel="sunset"; {read}'
-    assert links == [both, f'{both}, <{ISSUER}/process/notes/v2>; rel="successor-version"']
+    on = f'<{ISSUER}/portal/apis/process/notes/v2>; rel="successor-version"; {read}'
+    assert links == [both, f"{both}, {on}"]
 
 
 def test_operations_of_which_nothing_is_deprecated_cost_nothing(tmp_path: Path) -> None:

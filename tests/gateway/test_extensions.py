@@ -135,9 +135,13 @@ async def test_a_gateway_that_starts_later_knows_of_it(two: Two) -> None:
 )
 async def test_a_version_is_served_by_its_status(tmp_path: Path, status: str, code: int) -> None:
     old = "2: {status: deprecated, since: 2026-06-01, sunset: 2027-06-30}"
-    bench = Bench(tmp_path, GATEWAY.replace(old, f"2: {{status: {status}}}"))
+    days = ", since: 2026-01-01, sunset: 2026-10-31" if status == "retired" else ""
+    bench = Bench(tmp_path, GATEWAY.replace(old, f"2: {{status: {status}{days}}}"))
 
     answer = await bench.http.get(f"/{V2}/orders", headers=bench.bearer("reader"))
 
     bench.store.close()
     assert answer.status_code == code, answer.text
+    told = answer.headers.get("deprecation"), answer.headers.get("sunset")
+    gone = "@1767225600", "Sat, 31 Oct 2026 23:59:59 GMT"
+    assert told == (gone if status == "retired" else (None, None))

@@ -219,6 +219,7 @@ def version_states() -> None:
         sa.Column("stable", sa.Boolean(), nullable=False),
         sa.Column("since", sa.Date(), nullable=True),
         sa.Column("sunset", sa.Date(), nullable=True),
+        sa.Column("brownouts", sa.Text(), nullable=False),
         sa.Column("seen_at", sa.Float(precision=53), nullable=False),
         sa.PrimaryKeyConstraint("target"),
         schema="gateway",
