@@ -23,6 +23,8 @@ OURS = {PRIVATE, SHAPE, COUNT, NAMES, KIND}
 
 def keys_of(text: str) -> tuple[list[dict[str, Any]], str]:
     """The keys of a JWK or a JWK set (RFC 7517), each with a kid; and what is wrong with them."""
+    if not text.strip():
+        return [], SHAPE
     try:
         return _kept(msgspec.json.decode(text)), ""
     except (msgspec.DecodeError, RecursionError):

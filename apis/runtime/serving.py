@@ -78,6 +78,7 @@ def gateway(deployment: Deployment, metrics: Metrics) -> Gateway:
         joined = msgspec.structs.replace(compiled, gateway=registry.joined(policy))
         front = Front(joined, deployment.mounts(policy), around(policy, joined.gateway))
         decisions.recording = policy.decisions
+        metrics.clients = joined.gateway.clients
         return front
 
     def take(policy: Policy) -> None:
@@ -105,9 +106,8 @@ def edges(
     settings, store, clock = deployment.settings, deployment.store, deployment.clock
     keys = signing_keys(deployment.gateway.signing, settings.home)
     tokens = Tokens(keys, issuer=settings.issuer, clock=clock)
-    http = outgoing()
+    rings = Rings(http := outgoing(), clock)
     deployment.closing.append(http.aclose)
-    rings = Rings(http, clock)
     deployment.spawn(rings.go())
     deployment.spawn(Revocations(store, tokens).go())
     uses = Uses(store, clock)
@@ -127,7 +127,7 @@ def edges(
         ensure_clients(settings.home, policy)
         tokens.use(signing_keys(policy.signing, settings.home))
         ensure_people(settings.home, policy)
-        credentials = registry.proofs(joined, load_credentials(policy, settings.home))
+        proofs = registry.proofs(joined, load_credentials(policy, settings.home))
         passwords = load_passwords(policy, settings.home)
         return Edge(
             issuer=settings.issuer,
@@ -135,7 +135,7 @@ def edges(
             limiter=deployment.limiter,
             permits=permits,
             tokens=tokens,
-            oauth=AuthorizationServer(joined, credentials, tokens, store, uses),
+            oauth=AuthorizationServer(joined, proofs, tokens, store, uses),
             people=People(
                 passwords, store, deployment.limiter, clock, policy.balancers,
                 registered=policy.portal is not None,
@@ -150,6 +150,7 @@ def edges(
             portal=Portal,
             store=store,
             registered=registry.look,
+            entities=deployment.metadata.entities.keys(),
             extended=extensions.extended,
         )  # fmt: skip
 
