@@ -104,9 +104,8 @@ class ApplicationPages:
 
     def _form(self, asked: Asked, given: Form, wrong: dict[str, str]) -> Reply:
         sandbox = self._desk.portal.sandbox
-        title = "Error: New application" if any(wrong.values()) else "New application"
         return shown(
-            asked, title,
+            asked, "New application",
             e("p", f"It can call in the sandbox at once, for {sandbox.days} days.", class_="lead"),
             form(
                 asked.token,

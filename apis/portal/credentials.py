@@ -83,7 +83,7 @@ class CredentialPages:
         here = f"{APPLICATIONS}/{application.id}"
         typed = "" if wrong == PRIVATE else given.get("keys", "")
         return shown(
-            asked, "Error: Public keys", _keys_form(asked.token, here, typed, wrong),
+            asked, "Public keys", _keys_form(asked.token, here, typed, wrong),
             back=trail((APPLICATIONS, "My applications"), (here, application.title)), status=WRONG,
         )  # fmt: skip
 

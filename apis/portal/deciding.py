@@ -118,7 +118,6 @@ class DecidingPages:
     ) -> Reply:
         """The request, with the form for who may decide on it: as it was sent, where it was."""
         wish, application, wrong = side.wish, side.application, wrong or {}
-        title = f"Access for {application.title if application else wish.client}"
         gone = e("p", "The application was deleted.")
         decide: Child = None
         if wish.state == OPEN and side.own:
@@ -128,7 +127,7 @@ class DecidingPages:
             decide = _deciding(asked.token, wish, application.client, known, given or {}, wrong)
         email = a(f"mailto:{side.email}", side.email) if side.email else "not known"
         return shown(
-            asked, f"Error: {title}" if wrong else title,
+            asked, f"Access for {application.title if application else wish.client}",
             notice("bad", e("p", wrong.get("", BELOW))) if wrong else None,
             facts([("Asked by", f"{side.called} ({wish.person})"), ("E-mail, not checked", email)]),
             e("p", application.purpose, class_="soft") if application else gone,

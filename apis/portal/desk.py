@@ -123,7 +123,8 @@ def told(asked: Asked, status: int, title: str, text: str) -> Reply:
 def shown(asked: Asked, title: str, *parts: Child, back: Child = None, status: int = 200) -> Reply:
     """A page of self-service; `back` is the way up from it."""
     body = joined([back, e("h1", title), *parts])
-    return Reply(layout(title, body, who=asked.who, current="applications"), status)
+    heading = f"Error: {title}" if status == WRONG else title
+    return Reply(layout(heading, body, who=asked.who, current="applications"), status)
 
 
 def written(form: Form, name: str, most: int = TEXT, *, lines: bool = False) -> tuple[str, str]:

@@ -76,7 +76,7 @@ class WishPages:
         wrong = None if vague else notice("bad", e("p", NOT_OFFERED))
         client = application.client
         return shown(
-            asked, "Error: Ask for access", wrong,
+            asked, "Ask for access", wrong,
             _asking(self._desk, asked.token, f"{here}/access", client, given, vague),
             back=trail((APPLICATIONS, "My applications"), (here, application.title)), status=WRONG,
         )  # fmt: skip

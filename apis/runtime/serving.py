@@ -127,7 +127,7 @@ def edges(
         ensure_clients(settings.home, policy)
         tokens.use(signing_keys(policy.signing, settings.home))
         ensure_people(settings.home, policy)
-        proofs = registry.proofs(joined, load_credentials(policy, settings.home))
+        credentials = registry.proofs(joined, load_credentials(policy, settings.home))
         passwords = load_passwords(policy, settings.home)
         return Edge(
             issuer=settings.issuer,
@@ -135,7 +135,7 @@ def edges(
             limiter=deployment.limiter,
             permits=permits,
             tokens=tokens,
-            oauth=AuthorizationServer(joined, proofs, tokens, store, uses),
+            oauth=AuthorizationServer(joined, credentials, tokens, store, uses),
             people=People(
                 passwords, store, deployment.limiter, clock, policy.balancers,
                 registered=policy.portal is not None,
