@@ -31,7 +31,7 @@ def typed() -> dict[str, str]:
         "mistyped password": f"three-lose-words-{n}",
         "application": f"Shop window {n}",
         "purpose": f"purpose-{n}-of-an-application",
-        "private key": ECKey.generate_key("P-256").as_dict(private=True)["d"],
+        "private key": str(ECKey.generate_key("P-256").as_dict(private=True)["d"]),
     }
 
 
@@ -49,10 +49,10 @@ class Browser:
     def opens(self, path: str) -> str:
         return self._seen(self.http.get(path))
 
-    def sends(self, path: str, status: int = 200, **form: str) -> str:
+    def sends(self, path: str, form: dict[str, str], status: int = 200) -> str:
         """The form of the page that is shown, and what is answered to it."""
         token = FORM_TOKEN.findall(self.page.text)[0]
-        told = self._seen(self.http.post(path, data={"token": token, **form}))
+        told = self._seen(self.http.post(path, data={"token": token} | form))
         assert self.page.status_code == status, told
         return told
 
@@ -66,9 +66,8 @@ class Browser:
         path = "/portal/sign-in"
         self.opens(path)
         for password in passwords:
-            self.sends(
-                path, 200 if password is passwords[-1] else 401, name=name, password=password
-            )
+            status = 200 if password is passwords[-1] else 401
+            self.sends(path, {"name": name, "password": password}, status)
 
 
 class SelfService:
@@ -90,15 +89,15 @@ class SelfService:
         wish = {"action": "ask", "plan": "partner", "api": "experience/delivery"}
         for reason, status in ((self.words + LONG, 422), (self.words, 200)):
             ada.opens(f"/portal/applications/{client}")
-            ada.sends(asking, status, reason=reason, **wish)
+            ada.sends(asking, wish | {"reason": reason}, status)
         owner = Browser(self.house, self.pages)
         owner.signs_in("demo-owner", said["wrong password"], owner_password)
         [path] = set(WISH.findall(owner.opens("/portal/approvals")))
         owner.opens(path)
-        answer = {"action": "approve", "customers": "C-1"}
-        owner.sends(path, 422, entities=said["newcomer"], answer=self.words, **answer)
-        owner.sends(path, 422, answer=self.words + LONG, **answer)
-        owner.sends(path, answer=self.words, **answer)
+        answer = {"action": "approve", "customers": "C-1", "answer": self.words}
+        owner.sends(path, answer | {"entities": said["newcomer"]}, 422)
+        owner.sends(path, answer | {"answer": self.words + LONG}, 422)
+        owner.sends(path, answer)
         self._calls(client)
         for path in (f"/portal/applications/{client}", "/portal/requests"):
             ada.opens(path)
@@ -111,19 +110,20 @@ class SelfService:
         form = {"called": said["newcomer"], "email": said["newcomer's e-mail"], "terms": "accepted"}
         password, mistyped = said["newcomer's password"], said["mistyped password"]
         ada.opens(path)
-        ada.sends(path, 422, password=password, again=mistyped, **form)
-        ada.sends(path, password=password, again=password, **form)
+        ada.sends(path, form | {"password": password, "again": mistyped}, 422)
+        ada.sends(path, form | {"password": password, "again": password})
 
     def _makes(self, ada: Browser) -> str:
         said, path = self.said, "/portal/applications/new"
         ada.opens(path)
-        ada.sends(path, 422, title=said["application"] * 9, purpose=said["purpose"])
-        told = ada.sends(path, title=said["application"], purpose=said["purpose"])
+        form = {"title": said["application"], "purpose": said["purpose"]}
+        ada.sends(path, form | {"title": said["application"] * 9}, 422)
+        told = ada.sends(path, form)
         client = CLIENT.findall(told)[0]
         self._keeps("client secret", told)
         for action, kind in (("new-secret", "second secret"), ("new-api-key", "own API key")):
             ada.opens(f"/portal/applications/{client}")
-            self._keeps(kind, ada.sends(f"/portal/applications/{client}", action=action))
+            self._keeps(kind, ada.sends(f"/portal/applications/{client}", {"action": action}))
         return client
 
     def _keeps(self, kind: str, told: str) -> None:
@@ -135,7 +135,7 @@ class SelfService:
         ada.opens(path)
         both: dict[str, Any] = {**key, "d": self.said["private key"]}
         for keys, status in ((json.dumps(both), 422), (self.words, 422), (json.dumps(key), 200)):
-            ada.sends(path, status, action="set-keys", keys=keys)
+            ada.sends(path, {"action": "set-keys", "keys": keys}, status)
 
     def _calls(self, client: str) -> None:
         """With each credential; a wrong one, too."""
