@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -88,6 +88,8 @@ class Edge(NamedTuple):
     """Where those who register themselves are kept."""
     registered: Callable[[], Awaitable[object]] | None = None
     """Takes what was registered just now: in this process it counts before the answer is read."""
+    entities: Collection[str] = ()
+    """The legal entities that there are, for who says whose records a client sees."""
     extended: Extended = never
     """Which versions are served beyond their end, and to whom."""
 

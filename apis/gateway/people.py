@@ -26,7 +26,7 @@ from apis.gateway.policy import Gateway, Person, PolicyError
 from apis.gateway.registered import PEOPLE
 from apis.gateway.tokens import read_secret, write_private
 from apis.runtime.clock import Clock
-from apis.runtime.limits import Limit, Limiter
+from apis.runtime.limits import Limit, Limiter, Verdict
 from apis.runtime.store import Store, find, insert_new, table
 
 PEOPLE_FILE = "people.json"
@@ -40,6 +40,7 @@ BY_BOTH = Limit(10, 900, 10)
 BY_ADDRESS = Limit(300, 300, 300)
 BY_PERSON = Limit(100, 3600, 100)
 """Over all addresses: more than one address alone can use up."""
+Counted = tuple[str, Limit, Verdict]
 
 SESSIONS = table(
     "gateway",
@@ -121,18 +122,37 @@ class People:
         """Where a request comes from."""
         return caller_of(scope, self._balancers)
 
+    async def tried(self, name: str, password: str, scope: Scope) -> tuple[bool, float]:
+        """Whether this is their password; else the seconds to wait where it was tried too often.
+
+        A right one does not count against the person, only against the address: each costs a core.
+        """
+        wait, counted = await self._counted(name, scope)
+        if wait or not await self.right(name, password):
+            return False, wait
+        for key, limit, verdict in counted:
+            if limit is not BY_ADDRESS:
+                self._limiter.give_back(key, limit, self._clock.timestamp(), verdict)
+        return True, 0.0
+
     async def wait(self, name: str, scope: Scope) -> float:
         """Count an attempt; the seconds to wait where there were too many of them."""
+        return (await self._counted(name, scope))[0]
+
+    async def _counted(self, name: str, scope: Scope) -> tuple[float, list[Counted]]:
         now, address = self._clock.timestamp(), self.address(scope)
+        counted: list[Counted] = []
         for kind, value, limit in (
             ("both", f"{address} {name}", BY_BOTH),
             ("address", address, BY_ADDRESS),
             ("person", name, BY_PERSON),
         ):
-            verdict = await self._limiter.take(f"sign-in:{kind}:{digest(value)}", limit, now)
+            key = f"sign-in:{kind}:{digest(value)}"
+            verdict = await self._limiter.take(key, limit, now)
             if not verdict.allowed:  # what is refused here does not count against the person
-                return max(verdict.retry_after, 1.0)
-        return 0.0
+                return max(verdict.retry_after, 1.0), counted
+            counted.append((key, limit, verdict))
+        return 0.0, counted
 
     async def right(self, name: str, password: str) -> bool:
         """Whether this is their password; nobody's takes as long to check."""

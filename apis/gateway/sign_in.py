@@ -111,12 +111,13 @@ class SignIn:
         self, visit: Visit, asked: Asked, form: dict[str, str], here: str, scope: Scope
     ) -> Refusal | None:
         name, password = form.get("name", "")[:200], form.get("password", "")
-        if wait := await self._people.wait(name, scope):
+        right, wait = await self._people.tried(name, password, scope)
+        if wait:
             minutes = ceil(wait / 60)
             told = f"Too many attempts. Try again in {minutes} minute{'s' * (minutes > 1)}."
             more = (b"retry-after", b"%d" % ceil(wait))
             return await self._asking(visit, asked, name, told, 429, more)
-        if not await self._people.right(name, password):
+        if not right:
             return await self._asking(visit, asked, name, WRONG, 401)
         if visit.person is not None:
             await self._people.close(visit.session)

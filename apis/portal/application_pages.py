@@ -28,13 +28,14 @@ from apis.portal.desk import (
 )
 from apis.portal.entries import trail
 from apis.portal.first_call import first_call
+from apis.portal.layout import Visitor
 from apis.portal.markup import Child, Html, a, badge, button, card, e, facts, field, form, notice
 from apis.portal.newcomers import called
 from apis.portal.own_log import DAYS, Call, Use, first_good, use
 from apis.portal.pages_of_one import no_such, secret_page
 from apis.portal.use_parts import use_parts
 from apis.portal.wishes import wish_parts
-from apis.portal.words import plan_words, rows_words, scope_told
+from apis.portal.words import NOT_TOLD, plan_words, rows_words, scope_told
 
 NEW = f"{APPLICATIONS}/new"
 MOST_TITLE = 80
@@ -103,9 +104,8 @@ class ApplicationPages:
 
     def _form(self, asked: Asked, given: Form, wrong: dict[str, str]) -> Reply:
         sandbox = self._desk.portal.sandbox
-        title = "Error: New application" if any(wrong.values()) else "New application"
         return shown(
-            asked, title,
+            asked, "New application",
             e("p", f"It can call in the sandbox at once, for {sandbox.days} days.", class_="lead"),
             form(
                 asked.token,
@@ -154,9 +154,9 @@ class ApplicationPages:
                 notice("warn", e("p", "It cannot call any more: ", _why(application, now)))
             )
         else:
-            parts += [_first(desk, found, client), _may(desk, client)]
+            parts += [_first(desk, asked.who, found, client), _may(desk, client)]
             parts += credential_parts(asked.token, application.id, client, found.proofs)
-            parts += await use_parts(desk, application.id, client, found.use)
+            parts += await use_parts(desk, asked.who, application.id, client, found.use)
         parts += wish_parts(desk, asked.token, application, client, found.wishes)
         parts.append(_deleting(asked.token, application))
         back = trail((APPLICATIONS, "My applications"))
@@ -210,15 +210,15 @@ def _why(application: Application, now: float) -> str:
     return f"the plan {application.client.plan} is not given here any more. Ask for another below."
 
 
-def _first(desk: Desk, found: Everything, client: Client) -> Html | None:
+def _first(desk: Desk, who: Visitor, found: Everything, client: Client) -> Html | None:
     """How far somebody is on the way to their first good answer."""
     name, call = found.application.id, first_call(desk.policy, client)
     if found.answered is not None:
         at = moment(found.answered.at)
         log = a(f"/portal/requests?client={name}", "see its calls")
-        return notice(
-            "good", e("p", f"{found.answered.operation} answered well on ", at, ": ", log, ".")
-        )
+        known = desk.tells(who, found.answered.target, let_in=found.answered.let_in)
+        what = found.answered.operation if known else NOT_TOLD
+        return notice("good", e("p", f"{what} answered well on ", at, ": ", log, "."))
     if call is None:
         return None
     link = a(call.page(name), "try it in the browser")
@@ -246,7 +246,11 @@ def _may(desk: Desk, client: Client) -> Html:
 def _deleting(token: str, application: Application) -> Html:
     inside = form(
         token,
-        e("p", "Its secrets, keys and tokens end at once, and its name is never given again."),
+        e(
+            "p",
+            "Its secrets, keys and tokens end at once, and its name is never given again. Its calls"
+            " are in your log no more.",
+        ),
         e("input", type="hidden", name="sure", value="yes"),
         button("Delete it for ever", kind="bad", value="delete"),
         action=f"{APPLICATIONS}/{application.id}",

@@ -10,10 +10,22 @@ from apis.gateway.registered import Application, within
 from apis.portal import access, applications
 from apis.portal.applications import MOST_API_KEYS, MOST_SECRETS, By, Proof, Proofs, Shown
 from apis.portal.asking import Asked, Reply, Routes, sent_to
-from apis.portal.desk import APPLICATIONS, CONFLICT, WRONG, Desk, Form, area, brief, told
+from apis.portal.desk import (
+    APPLICATIONS,
+    CONFLICT,
+    MISUSED,
+    WRONG,
+    Desk,
+    Form,
+    area,
+    brief,
+    shown,
+    told,
+)
+from apis.portal.entries import trail
 from apis.portal.markup import Child, Html, button, e, form, table
 from apis.portal.pages_of_one import no_such, secret_page
-from apis.portal.public_keys import keys_of
+from apis.portal.public_keys import PRIVATE, keys_of
 
 GONE = "Somebody was faster, or there are enough: look at the application again."
 
@@ -46,7 +58,7 @@ class CredentialPages:
             return no_such(asked)
         action = self._actions.get(given.get("action", ""))
         if action is None:
-            return told(asked, WRONG, "That was not understood", "Use a button of the page.")
+            return told(asked, WRONG, *MISUSED)
         return await action(asked, given, application)
 
     async def _new_secret(self, asked: Asked, given: Form, application: Application) -> Reply:  # noqa: ARG002 - one shape
@@ -62,10 +74,18 @@ class CredentialPages:
     async def _set_keys(self, asked: Asked, given: Form, application: Application) -> Reply:
         keys, wrong = keys_of(given.get("keys", ""))
         if wrong:
-            return told(asked, WRONG, "These keys cannot be used", wrong)
+            return self._keys_again(asked, application, given, wrong)
         by = self._desk.by(asked)
         kept = await self._desk.store.write(applications.set_keys, application.id, keys, by)
         return _back(asked, application, done=kept)
+
+    def _keys_again(self, asked: Asked, application: Application, given: Form, wrong: str) -> Reply:
+        here = f"{APPLICATIONS}/{application.id}"
+        typed = "" if wrong == PRIVATE else given.get("keys", "")
+        return shown(
+            asked, "Public keys", _keys_form(asked.token, here, typed, wrong),
+            back=trail((APPLICATIONS, "My applications"), (here, application.title)), status=WRONG,
+        )  # fmt: skip
 
     async def _remove_keys(self, asked: Asked, given: Form, application: Application) -> Reply:  # noqa: ARG002 - one shape
         by = self._desk.by(asked)
@@ -88,7 +108,7 @@ class CredentialPages:
 
     async def _delete(self, asked: Asked, given: Form, application: Application) -> Reply:
         if given.get("sure") != "yes":
-            return told(asked, WRONG, "That was not understood", "Use the button of the page.")
+            return told(asked, WRONG, *MISUSED)
         await self._desk.store.write(_deleted, application.id, self._desk.by(asked))
         return sent_to(APPLICATIONS)
 
@@ -162,15 +182,23 @@ def _secrets(token: str, to: str, secrets: list[Proof]) -> list[Child]:
 
 def _public_keys(token: str, to: str, keys: dict[str, float | None]) -> Html:
     rows = [(e("code", kid), brief(used)) for kid, used in keys.items()]
-    hint = "A JWK or a JWK set with public keys, EC on P-256 or RSA. It replaces those there are."
     inside = [
         table(("Key", "Last used"), rows, caption="By kid; times are UTC") if rows else None,
         _pressed(token, to, "Remove all keys", "remove-keys", kind="bad") if rows else None,
-        form(token, area("keys", "Public keys", hint=hint),
-             button("Keep these keys", kind="plain", value="set-keys"), action=to),
+        _keys_form(token, to),
     ]  # fmt: skip
     words = f"Public keys instead of a secret ({len(rows)})"
     return e("details", e("summary", words), e("div", inside, class_="inside"), open=bool(rows))
+
+
+def _keys_form(token: str, to: str, typed: str = "", wrong: str = "") -> Html:
+    hint = "A JWK or a JWK set with public keys, EC on P-256 or RSA. It replaces those there are."
+    return form(
+        token,
+        area("keys", "Public keys", typed, hint=hint, error=wrong),
+        button("Keep these keys", kind="plain", value="set-keys"),
+        action=to,
+    )
 
 
 def _api_keys(token: str, to: str, client: Client, keys: list[Proof]) -> Html:

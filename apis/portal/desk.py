@@ -15,7 +15,7 @@ from apis.gateway.policy import Portal
 from apis.gateway.sign_in import AGAIN
 from apis.portal.applications import By
 from apis.portal.asking import Asked, Page, Reply, sent_to
-from apis.portal.layout import SIGN_IN_PATH, layout
+from apis.portal.layout import SIGN_IN_PATH, Visitor, layout
 from apis.portal.markup import Child, Html, a, e, joined, notice
 from apis.runtime.limits import Limit
 from apis.runtime.store import Store
@@ -25,6 +25,8 @@ CHANGES = Limit(60, 3600, 60)
 """How many forms of one person are taken."""
 TEXT = 1_000
 FORBIDDEN, CONFLICT, WRONG, MANY = 403, 409, 422, 429
+MISUSED = "That was not understood", "Use a button of the page."
+BELOW = "Some of this is not right yet: see below."
 
 Form = dict[str, str]
 Posted = Callable[[Asked, Form], Awaitable[Reply | Refusal | None]]
@@ -53,6 +55,16 @@ class Desk(NamedTuple):
         """Whether this person decides on what others ask for."""
         person = self.policy.gateway.people.get(name or "")
         return person is not None and self.portal.approver in person.roles
+
+    def tells(self, who: Visitor, target: str | None, *, let_in: bool) -> bool:
+        """Whether somebody is told which operation a call was for; `let_in`: they had its scope.
+
+        An API that is not for them is not told of; neither is what the gateway itself keeps closed.
+        """
+        if not target:
+            return let_in or who.internal
+        api = self.policy.gateway.apis.get(target.rpartition("/")[0])
+        return who.internal if api is None else who.sees(api)
 
     def sees(self, page: Page) -> Page:
         """A page for who signed in; the others sign in first."""
@@ -111,7 +123,8 @@ def told(asked: Asked, status: int, title: str, text: str) -> Reply:
 def shown(asked: Asked, title: str, *parts: Child, back: Child = None, status: int = 200) -> Reply:
     """A page of self-service; `back` is the way up from it."""
     body = joined([back, e("h1", title), *parts])
-    return Reply(layout(title, body, who=asked.who, current="applications"), status)
+    heading = f"Error: {title}" if status == WRONG else title
+    return Reply(layout(heading, body, who=asked.who, current="applications"), status)
 
 
 def written(form: Form, name: str, most: int = TEXT, *, lines: bool = False) -> tuple[str, str]:

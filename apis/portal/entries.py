@@ -99,7 +99,7 @@ class Entry(msgspec.Struct, frozen=True, dict=True):
 
     def seen_by(self, who: Visitor) -> bool:
         """Whether this visitor is told of it."""
-        return who.internal or self.api.audience == "partner"
+        return who.sees(self.api)
 
 
 def entries_of(policy: Policy) -> dict[str, Entry]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from apis.gateway.guard import Header
+from apis.gateway.policy import Api
 from apis.portal.markup import Html, a, e
 
 ROOT = "/portal"
@@ -33,6 +34,10 @@ class Visitor(NamedTuple):
     name: str | None = None
     internal: bool = False
     """Whether they are told of internal APIs."""
+
+    def sees(self, api: Api) -> bool:
+        """Whether they are told of this API."""
+        return self.internal or api.audience == "partner"
 
 
 def page_headers(*, secure: bool) -> list[Header]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import isfinite
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 from sqlalchemy import Connection
@@ -14,7 +15,7 @@ from apis.portal.desk import APPLICATIONS, Desk, brief, moment, shown, told
 from apis.portal.entries import trail
 from apis.portal.markup import Child, Html, Kind, a, badge, button, choice, e, facts, form, table
 from apis.portal.own_log import DAYS, PAGE, Call, Wanted, call, calls, operations
-from apis.portal.words import decision_words, limits_words
+from apis.portal.words import NOT_TOLD, decision_words, limits_words
 
 LOG = "/portal/requests"
 OUTCOMES = (
@@ -26,7 +27,14 @@ OUTCOMES = (
 UNKNOWN = "No call of yours in the last seven days has this request id."
 _GOOD, _REFUSED = 400, 500
 
-Found = tuple[dict[str, str], list[Call], list[str]]
+
+class Found(NamedTuple):
+    """A page of calls, and what to filter them by."""
+
+    titles: dict[str, str]
+    """The applications: their names by their ids."""
+    calls: list[Call]
+    operations: list[str]
 
 
 class LogPages:
@@ -45,16 +53,13 @@ class LogPages:
         """The latest calls that fit the query."""
         await self._desk.edge.decisions.close()
         query = {name: asked.query.get(name, "") for name in ("client", "status", "operation")}
-        found = await self._desk.store.read(
-            _listed, asked.who.name or "", query, _mark(asked), self._desk.now - DAYS * DAY_S
-        )
-        titles, listed, named = found
+        titles, listed, named = await self._desk.store.read(self._listed, asked, query)
         nothing = "No call fits." if any(query.values()) else "There were no calls in seven days."
         return shown(
             asked, "My calls",
             e("p", "Calls of the last seven days, the latest first.", class_="lead"),
             _filter(titles, named, query),
-            _rows(titles, listed[:PAGE]) if listed else e("p", nothing),
+            self._rows(asked, titles, listed[:PAGE]) if listed else e("p", nothing),
             _older(query, listed),
             back=trail((APPLICATIONS, "My applications")),
         )  # fmt: skip
@@ -68,9 +73,74 @@ class LogPages:
         if not told_of:
             return told(asked, 404, "There is no such call", UNKNOWN)
         return shown(
-            asked, "One call", [_whole(titles, each) for each in told_of],
+            asked, "One call", [self._whole(asked, titles, each) for each in told_of],
             back=trail((APPLICATIONS, "My applications"), (LOG, "My calls")),
         )  # fmt: skip
+
+    def _listed(self, connection: Connection, asked: Asked, query: dict[str, str]) -> Found:
+        titles = _owned(connection, asked.who.name or "")
+        wanted = Wanted(titles.keys(), self._desk.now - DAYS * DAY_S)
+        called = operations(connection, wanted)
+        told_of = [
+            (target, operation)
+            for (target, operation), let_in in called.items()
+            if self._desk.tells(asked.who, target, let_in=let_in)
+        ]
+        if query["client"]:
+            wanted = wanted._replace(clients=titles.keys() & {query["client"]})
+        if query["operation"]:
+            wanted = wanted._replace(called=[c for c in told_of if c[1] == query["operation"]])
+        wanted = wanted._replace(status=query["status"], before=_mark(asked))
+        named = sorted({operation for _, operation in told_of})
+        return Found(titles, calls(connection, wanted), named)
+
+    def _tells(self, asked: Asked, each: Call) -> bool:
+        return self._desk.tells(asked.who, each.target, let_in=each.let_in)
+
+    def _rows(self, asked: Asked, titles: dict[str, str], listed: list[Call]) -> Html:
+        rows = [
+            (
+                a(f"{LOG}/{each.request_id}", brief(each.at)),
+                _status(each),
+                (each.operation or "a token") if self._tells(asked, each) else NOT_TOLD,
+                each.code or "",
+                titles[each.client],
+                f"{each.ms:.1f} ms",
+            )
+            for each in listed
+        ]
+        heads = ("When", "Status", "Operation", "Code", "Application", "Took")
+        return table(heads, rows, caption="Calls, in UTC")
+
+    def _whole(self, asked: Asked, titles: dict[str, str], each: Call) -> Html:
+        known = self._tells(asked, each)
+        problem = a(f"/problems/{each.code}", each.code) if each.code else None
+        said = [e("li", decision_words(decision)) for decision in each.decided] if known else []
+        left = [e("li", told) for told in limits_words(each.limits)]
+        return e(
+            "section",
+            e("p", _status(each), class_="badges"),
+            facts([
+                ("Request id", e("code", each.request_id)),
+                ("When", moment(each.at)),
+                ("Took", f"{each.ms:.1f} ms"),
+                ("Application", f"{titles[each.client]} ({each.client})"),
+                *_called_of(each, known=known),
+                ("Problem", problem),
+            ]),
+            None if known else e("p", f"{NOT_TOLD}: nothing more is told of the call."),
+            [e("h2", "What was decided"), e("ul", said)] if said else None,
+            [e("h2", "Limits"), e("ul", left)] if left else None,
+            class_="card",
+        )  # fmt: skip
+
+
+def _called_of(each: Call, *, known: bool) -> list[tuple[Child, Child]]:
+    """What was called; of what is not for them, the path that they sent and no more."""
+    api, _, version = (each.target or "").rpartition("/")
+    if not known:
+        return [("Path", e("code", f"/{each.target}/...") if each.target else None)]
+    return [("API", api or None), ("Version", version or None), ("Operation", each.operation)]
 
 
 def _mark(asked: Asked) -> float | None:
@@ -83,18 +153,6 @@ def _mark(asked: Asked) -> float | None:
 
 def _owned(connection: Connection, owner: str) -> dict[str, str]:
     return {each.id: each.title for each in mine(connection, owner)}
-
-
-def _listed(
-    connection: Connection, owner: str, query: dict[str, str], before: float | None, since: float
-) -> Found:
-    titles = _owned(connection, owner)
-    wanted = Wanted(titles.keys(), since)
-    named = operations(connection, wanted)
-    if query["client"]:
-        wanted = wanted._replace(clients=titles.keys() & {query["client"]})
-    wanted = wanted._replace(status=query["status"], operation=query["operation"], before=before)
-    return titles, calls(connection, wanted), named
 
 
 def _called(
@@ -126,49 +184,9 @@ def _status(each: Call) -> Html:
     return badge(str(each.status), kind)
 
 
-def _rows(titles: dict[str, str], listed: list[Call]) -> Html:
-    rows = [
-        (
-            a(f"{LOG}/{each.request_id}", brief(each.at)),
-            _status(each),
-            each.operation or "a token",
-            each.code or "",
-            titles[each.client],
-            f"{each.ms:.1f} ms",
-        )
-        for each in listed
-    ]
-    heads = ("When", "Status", "Operation", "Code", "Application", "Took")
-    return table(heads, rows, caption="Calls, in UTC")
-
-
 def _older(query: dict[str, str], listed: list[Call]) -> Child:
     if len(listed) <= PAGE:
         return None
     given = {name: value for name, value in query.items() if value}
     more = urlencode({**given, "before": repr(listed[PAGE - 1].at)})
     return e("p", a(f"{LOG}?{more}", "Older calls", class_="button plain"))
-
-
-def _whole(titles: dict[str, str], each: Call) -> Html:
-    api, _, version = (each.target or "").rpartition("/")
-    problem = a(f"/problems/{each.code}", each.code) if each.code else None
-    said = [e("li", decision_words(decision)) for decision in each.decided]
-    return e(
-        "section",
-        e("p", _status(each), class_="badges"),
-        facts([
-            ("Request id", e("code", each.request_id)),
-            ("When", moment(each.at)),
-            ("Took", f"{each.ms:.1f} ms"),
-            ("Application", f"{titles[each.client]} ({each.client})"),
-            ("API", api or None),
-            ("Version", version or None),
-            ("Operation", each.operation),
-            ("Problem", problem),
-        ]),
-        [e("h2", "What was decided"), e("ul", said)] if said else None,
-        [e("h2", "Limits"), e("ul", [e("li", told) for told in limits_words(each.limits)])]
-        if each.limits else None,
-        class_="card",
-    )  # fmt: skip

@@ -51,4 +51,10 @@ def names_of(connection: Connection, name: str, gateway: Gateway) -> frozenset[s
     """What tells two accounts of one person: their names, and who they are said to be."""
     row, person = find(connection, PEOPLE, name=name), gateway.people.get(name)
     more = (row.email if row else "", person.person if person and person.person else "")
-    return frozenset(each.casefold() for each in (name, *more) if each)
+    return frozenset(_mailbox(each) for each in (name, *more) if each)
+
+
+def _mailbox(address: str) -> str:
+    """An address without case and without what follows a `+`: mostly one mailbox."""
+    local, at, domain = address.casefold().rpartition("@")
+    return f"{local.partition('+')[0]}{at}{domain}"

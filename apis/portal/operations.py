@@ -12,7 +12,7 @@ import msgspec
 from apis.gateway.routes import Mount, Route
 from apis.gateway.shapes import METHODS
 from apis.portal.examples import Examples
-from apis.portal.shapes import followed
+from apis.portal.shapes import followed, sent
 
 NOT_IN_IDS = re.compile("[^A-Za-z0-9_.-]+")
 JSON_TYPE = "application/json"
@@ -99,15 +99,16 @@ def _operation(
     kind = JSON_TYPE if JSON_TYPE in kinds else next(iter(kinds), "")
     schema = kinds.get(kind, {}).get("schema") if kind else None
     said = kinds.get(kind, {}).get("example")
-    example = said if said is not None else None
+    example = said
     if example is None and schema is not None:
         example = Examples(document, whole=False).of(schema)
+    summary, about = (str(told.get(name) or "").strip() for name in ("summary", "description"))
     return Operation(
         method=method.upper(),
         path=path,
         route=route,
-        summary=str(told.get("summary") or route.operation),
-        description=str(told.get("description") or ""),
+        summary=summary or route.operation,
+        description="" if about == summary else about,
         parameters=tuple(_parameters(told, document)),
         body=schema,
         body_type=kind,
@@ -123,7 +124,7 @@ def _parameters(told: dict[str, Any], document: dict[str, Any]) -> Iterator[Para
     examples = Examples(document, whole=False)
     for each in [*told["shared"], *told.get("parameters", [])]:
         own = followed(each, document)
-        schema = own.get("schema") or {}
+        schema = sent(own.get("schema") or {})
         sample = own.get("example")
         value = sample if sample is not None else examples.of(schema, own.get("name", ""))
         words = str(value).lower() if isinstance(value, bool) else str(value or "")

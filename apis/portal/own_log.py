@@ -15,8 +15,12 @@ from apis.gateway.exchange import Decision
 
 DAYS = 7
 PAGE = 50
+SCOPES = "authorization"
+"""The policy that says whether a token has the scope."""
 STATUSES = {"good": (200, 399), "refused": (400, 499), "failed": (500, 599)}
 _REFUSED = "refused"
+Called = tuple[str, str]
+"""An API version and an operation of it; of the gateway's own the first is empty."""
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -33,6 +37,11 @@ class Call(msgspec.Struct, frozen=True):
     decided: tuple[Decision, ...]
     limits: str
 
+    @property
+    def let_in(self) -> bool:
+        """Whether no scope was missing."""
+        return not any(each[0] == SCOPES and each[2] == _REFUSED for each in self.decided)
+
 
 class Wanted(NamedTuple):
     """Which calls to list."""
@@ -40,7 +49,8 @@ class Wanted(NamedTuple):
     clients: Collection[str]
     since: float
     status: str = ""
-    operation: str = ""
+    called: Collection[Called] | None = None
+    """Only these operations."""
     before: float | None = None
 
 
@@ -55,8 +65,9 @@ def calls(connection: Connection, wanted: Wanted) -> list[Call]:
     of = [DECISIONS.c.client.in_(list(wanted.clients)), DECISIONS.c.at >= wanted.since]
     if wanted.status in STATUSES:
         of.append(DECISIONS.c.status.between(*STATUSES[wanted.status]))
-    if wanted.operation:
-        of.append(DECISIONS.c.operation == wanted.operation)
+    if wanted.called is not None:
+        target = sa.func.coalesce(DECISIONS.c.target, "")
+        of.append(sa.tuple_(target, DECISIONS.c.operation).in_(list(wanted.called)))
     if wanted.before is not None:
         of.append(DECISIONS.c.at < wanted.before)
     page = sa.select(DECISIONS).where(*of).order_by(DECISIONS.c.at.desc()).limit(PAGE + 1)
@@ -74,21 +85,26 @@ def call(connection: Connection, request_id: str, wanted: Wanted) -> list[Call]:
     return [_call(row) for row in rows]
 
 
-def operations(connection: Connection, wanted: Wanted) -> list[str]:
-    """The operations that were called."""
+def operations(connection: Connection, wanted: Wanted) -> dict[Called, bool]:
+    """The operations that were called, and whether a scope let any call in."""
     of = COUNTS.c.client.in_(list(wanted.clients)), COUNTS.c.day >= int(wanted.since // DAY_S)
-    named = sa.select(COUNTS.c.operation).where(*of, COUNTS.c.operation != "")
-    return sorted(connection.execute(named.distinct()).scalars())
+    named = sa.select(COUNTS).where(*of, COUNTS.c.operation != "")
+    found: dict[Called, bool] = {}
+    for row in connection.execute(named):
+        called = row.target, row.operation
+        let_in = row.policy == SCOPES and row.outcome != _REFUSED
+        found[called] = found.get(called, False) or let_in
+    return found
 
 
 class Use(NamedTuple):
     """What an application used: by operation today and this week, refusals by reason."""
 
     today: int
-    operations: dict[tuple[str, str], tuple[int, int]]
+    operations: dict[Called, tuple[int, int]]
     """By API version and operation: today, and in the last seven days."""
-    refused: dict[tuple[str, str], int]
-    """By policy and rule, in the last seven days."""
+    refused: dict[tuple[str, str, str], int]
+    """By API version, policy and rule, in the last seven days."""
 
 
 def use(connection: Connection, client: str, now: float) -> Use:
@@ -97,14 +113,14 @@ def use(connection: Connection, client: str, now: float) -> Use:
     of = COUNTS.c.day > today - DAYS, COUNTS.c.client == client
     day: Counter[tuple[str, str]] = Counter()
     week: Counter[tuple[str, str]] = Counter()
-    refused: Counter[tuple[str, str]] = Counter()
+    refused: Counter[tuple[str, str, str]] = Counter()
     for row in connection.execute(sa.select(COUNTS).where(*of)).mappings():
         called = row["target"], row["operation"]
         if row["policy"] == "limits" and row["outcome"] != _REFUSED:
             week[called] += row["count"]
             day[called] += row["count"] if row["day"] == today else 0
         if row["outcome"] == _REFUSED:
-            refused[row["policy"], row["rule"]] += row["count"]
+            refused[row["target"], row["policy"], row["rule"]] += row["count"]
     each = {called: (day[called], week[called]) for called in sorted(week)}
     return Use(sum(day.values()), each, dict(refused.most_common()))
 

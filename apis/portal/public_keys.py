@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -18,11 +19,17 @@ COUNT = f"At least one key, and at most {MOST_KEYS}."
 NAMES = f"Each key has a kid of its own, of at most {MOST_KID} characters."
 KIND = "An EC key on P-256 or an RSA key of at least 2048 bits is needed."
 UNREADABLE = "This is no key that can be read."
+SECRET = re.compile(r'"(?:d|k)"\s*:|PRIVATE KEY')
+"""What a private or shared key has in it, as JWK or PEM."""
 OURS = {PRIVATE, SHAPE, COUNT, NAMES, KIND}
 
 
 def keys_of(text: str) -> tuple[list[dict[str, Any]], str]:
     """The keys of a JWK or a JWK set (RFC 7517), each with a kid; and what is wrong with them."""
+    if not text.strip():
+        return [], SHAPE
+    if SECRET.search(text):
+        return [], PRIVATE
     try:
         return _kept(msgspec.json.decode(text)), ""
     except (msgspec.DecodeError, RecursionError):

@@ -7,6 +7,7 @@ from apis.gateway.compiled import Policy
 from apis.portal.application_pages import ApplicationPages
 from apis.portal.asking import Routes
 from apis.portal.credentials import CredentialPages
+from apis.portal.deciding import DecidingPages
 from apis.portal.desk import Desk
 from apis.portal.log_pages import LogPages
 from apis.portal.signing_up import SigningUp
@@ -18,5 +19,5 @@ def self_service(policy: Policy, edge: Edge) -> Routes:
     if policy.gateway.portal is None or edge.store is None:
         return {}
     desk = Desk(policy, policy.gateway.portal, edge, edge.store)
-    parts = (SigningUp, ApplicationPages, CredentialPages, WishPages, LogPages)
+    parts = (SigningUp, ApplicationPages, CredentialPages, WishPages, DecidingPages, LogPages)
     return {route: page for part in parts for route, page in part(desk).routes.items()}

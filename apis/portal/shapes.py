@@ -74,6 +74,20 @@ def choices(schema: Schema) -> list[Schema]:
     return [each for each in several if isinstance(each, dict) and each.get("type") != "null"]
 
 
+def sent(schema: Schema) -> Schema:
+    """The schema of a parameter as a caller fills it in: whoever has no value leaves it out."""
+    held = dict(schema)
+    if isinstance(held.get("type"), list):
+        held["type"] = [each for each in held["type"] if each != "null"]
+    if isinstance(held.get("enum"), list):
+        held["enum"] = [each for each in held["enum"] if each is not None]
+    for several in ("anyOf", "oneOf"):
+        if several in held and len(some := choices({several: held[several]})) < len(held[several]):
+            del held[several]
+            held |= some[0] if len(some) == 1 else {several: some}
+    return held
+
+
 def words(schema: Schema, document: Schema) -> Html:
     """What a value is, in a few words."""
     if named_schema(schema):

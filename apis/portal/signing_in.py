@@ -41,12 +41,13 @@ class SigningIn:
         if not asked.visit.ours(given):
             return self._shown(asked, error=AGAIN, status=403)
         name, password = given.get("name", "")[:200], given.get("password", "")
-        if wait := await self._people.wait(name, asked.scope):
+        right, wait = await self._people.tried(name, password, asked.scope)
+        if wait:
             minutes = ceil(wait / 60)
             told = f"Too many attempts. Try again in {minutes} minute{'s' * (minutes > 1)}."
             later: Header = (b"retry-after", b"%d" % ceil(wait))
             return self._shown(asked, name, told, 429, later)
-        if not await self._people.right(name, password):
+        if not right:
             return self._shown(asked, name, WRONG, 401)
         if asked.who.name is not None:
             await self._people.close(asked.visit.session)

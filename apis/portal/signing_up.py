@@ -11,6 +11,7 @@ from apis.gateway.sign_in import AGAIN, cookie_name, cookie_set
 from apis.portal.asking import Asked, Reply, Routes, sent_to
 from apis.portal.desk import (
     APPLICATIONS,
+    BELOW,
     CONFLICT,
     FORBIDDEN,
     WRONG,
@@ -104,7 +105,7 @@ class SigningUp:
     ) -> Reply:
         given, wrong = given or {}, wrong or {}
         title = "Sign up"
-        told = error or ("Some of this is not right yet: see below." if wrong else "")
+        told = error or (BELOW if wrong else "")
         body = joined(
             [
                 e("h1", title),

@@ -13,6 +13,8 @@ from apis.runtime.context import Rows
 
 _SPANS = {1: "second", 60: "minute", 3600: "hour", 86_400: "day"}
 _TOLD = re.compile(r'"([^"]+)";r=(\d+);t=(\d+)')
+NOT_TOLD = "An API that is not for you"
+"""In place of its operation, its scope and its limits."""
 WITHIN = "Within the limits of the plan."
 
 

@@ -23,6 +23,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import Connection
 
+from apis.gateway.policy import Client
 from apis.runtime import chores
 from apis.runtime.audit import AUDIT
 from apis.runtime.budget import Budget
@@ -40,7 +41,7 @@ LAG_S = 0.5
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 RUN_STATES: tuple[str, ...] = get_args(RunState)
 REQUEST = ("api", "operation", "version", "status", "plan")
-Key = tuple[str | None, str | None, int, str | None]
+Key = tuple[str | None, str | None, int, str]
 Depths = dict[str, dict[tuple[str, ...], float]]
 
 
@@ -49,26 +50,30 @@ class Metrics:
 
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
+        self.clients: Mapping[str, Client] = deployment.gateway.clients
+        """Whose plans are told: those of the policy that is served, with who registered."""
         self._requests: dict[Key, list[float]] = {}
-        self._refused: Counter[tuple[str, str | None]] = Counter()
+        self._refused: Counter[tuple[str, str]] = Counter()
         self._lag_s = 0.0
         deployment.spawn(self._watch())
 
     def seen(self, line: Mapping[str, Any]) -> None:
         """Count a line of the access log."""
         if line["event"] == "requests.refused":
-            self._refused["overloaded", None] += line["count"]
+            self._refused["overloaded", ""] += line["count"]
         if line["event"] != "request":
             return
         ms: float = line["ms"]
-        key = (line["target"], line["operation"], line["status"] // 100, line["client"])
+        client = self.clients.get(line["client"])
+        plan = client.plan if client else ""
+        key = (line["target"], line["operation"], line["status"] // 100, plan)
         row = self._requests.get(key)
         if row is None:
             row = self._requests[key] = [0.0] * (len(BUCKETS_MS) + 2)
         row[bisect_left(BUCKETS_MS, ms)] += 1
         row[-1] += ms
         if line["code"] is not None:
-            self._refused[line["code"], line["client"]] += 1
+            self._refused[line["code"], plan] += 1
 
     async def text(self) -> bytes:
         """All of it, in the format that Prometheus reads."""
@@ -86,38 +91,21 @@ class Metrics:
             late = max(0.0, time.monotonic() - began - LAG_S)
             self._lag_s = max(late, self._lag_s * 0.9)
 
-    def _plan(self, client: str | None) -> str:
-        known = self._deployment.gateway.clients.get(client or "")
-        return known.plan if known else ""
-
     def _of_requests(self) -> Iterator[Metric]:
         took = HistogramMetricFamily(
             "throughline_request_seconds", "Requests at the gateway.", labels=REQUEST
         )
-        told: dict[tuple[str, ...], list[float]] = {}
-        for (target, operation, status, client), row in list(self._requests.items()):
+        for (target, operation, status, plan), row in list(self._requests.items()):
             api, _, version = (target or "").rpartition("/")
-            labels: tuple[str, ...] = (
-                api,
-                operation or "",
-                version,
-                f"{status}xx",
-                self._plan(client),
-            )
-            sums = told.setdefault(labels, [0.0] * len(row))
-            told[labels] = [a + b for a, b in zip(sums, row, strict=True)]
-        for labels, row in told.items():
             counts = accumulate(row[:-1])
             ends = [*(str(ms / 1000) for ms in BUCKETS_MS), "+Inf"]
+            labels = api, operation or "", version, f"{status}xx", plan
             took.add_metric(labels, list(zip(ends, counts, strict=True)), row[-1] / 1000)
         yield took
         refused = CounterMetricFamily(
             "throughline_refusals", "Requests refused, by code.", labels=("code", "plan")
         )
-        by_plan: Counter[tuple[str, str]] = Counter()
-        for (code, client), count in list(self._refused.items()):
-            by_plan[code, self._plan(client)] += count
-        for each, count in by_plan.items():
+        for each, count in list(self._refused.items()):
             refused.add_metric(each, count)
         yield refused
 

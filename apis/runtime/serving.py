@@ -78,6 +78,7 @@ def gateway(deployment: Deployment, metrics: Metrics) -> Gateway:
         joined = msgspec.structs.replace(compiled, gateway=registry.joined(policy))
         front = Front(joined, deployment.mounts(policy), around(policy, joined.gateway))
         decisions.recording = policy.decisions
+        metrics.clients = joined.gateway.clients
         return front
 
     def take(policy: Policy) -> None:
@@ -105,9 +106,8 @@ def edges(
     settings, store, clock = deployment.settings, deployment.store, deployment.clock
     keys = signing_keys(deployment.gateway.signing, settings.home)
     tokens = Tokens(keys, issuer=settings.issuer, clock=clock)
-    http = outgoing()
+    rings = Rings(http := outgoing(), clock)
     deployment.closing.append(http.aclose)
-    rings = Rings(http, clock)
     deployment.spawn(rings.go())
     deployment.spawn(Revocations(store, tokens).go())
     uses = Uses(store, clock)
@@ -150,6 +150,7 @@ def edges(
             portal=Portal,
             store=store,
             registered=registry.look,
+            entities=deployment.metadata.entities.keys(),
             extended=extensions.extended,
         )  # fmt: skip
 

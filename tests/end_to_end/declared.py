@@ -24,7 +24,10 @@ KEPT: Declared = {
         tuple(f"secret of {name}" for name in CLIENTS),
         "secrets of the demo's clients, made at its first start; mode 600",
     ),
-    "people.json": (("password",), "the demo's person; mode 600"),
+    "people.json": (
+        ("password of demo-person", "password of demo-owner"),
+        "the demo's people; mode 600",
+    ),
     "audit.key": (("audit key",), "made once; mode 600"),
     "signing.json": (("signing key",), "made once; mode 600"),
     "digest.key": (("digest key",), "made once; mode 600"),
@@ -49,4 +52,23 @@ ECHOED: Declared = {
     "problem": (("request id", "unknown name"), "the caller's own name of the field or request"),
     **dict.fromkeys(ASKED, (("request id",), "the name a caller gave its request")),
 }
-DECLARED: Declared = dict(chain(KEPT.items(), BUSINESS.items(), ECHOED.items()))
+WHO = ("newcomer", "newcomer's e-mail")
+WHAT = ("application", "purpose")
+MADE = tuple(f"token of {kind}" for kind in ("client secret", "second secret", "own API key"))
+PORTAL: Declared = {
+    "gateway.registered_people.called": (("newcomer",), "who registered"),
+    "gateway.registered_people.email": (("newcomer's e-mail",), "for who decides on their wish"),
+    "gateway.registered_clients.title": (("application",), "what its owner calls it"),
+    "gateway.registered_clients.purpose": (("purpose",), "what its owner says of it"),
+    "gateway.access_requests.reason": (WORDS, "a wish, for those who may decide on it"),
+    "gateway.access_requests.answer": (WORDS, "a decision, for who asked"),
+    "page": (
+        (*WHO, *WHAT, *WORDS, *MADE),
+        "shown to whose it is and who decides; a new credential once, to whose it is",
+    ),
+    "page headers": (
+        tuple(f"token of session of {name}" for name in ("newcomer", "owner")),
+        "the cookie of a browser that has signed in",
+    ),
+}
+DECLARED: Declared = dict(chain(KEPT.items(), BUSINESS.items(), ECHOED.items(), PORTAL.items()))

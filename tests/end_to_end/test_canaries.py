@@ -18,11 +18,11 @@ import yaml
 from tests.end_to_end.canaries import Canaries
 from tests.end_to_end.declared import DECLARED, VENDORS_OWN
 from tests.end_to_end.leaky import Between, Collected
+from tests.end_to_end.newcomer import FORM_TOKEN, SelfService, typed
 from tests.firm import ITEMS, RUNS, Firm
 from tests.house import House
 from tests.servers import Servers, drop_database, flush, fresh_database
 
-FORM_TOKEN = re.compile('name="token" value="([0-9a-f]+)"')
 CRASH = 1
 BACK = "http://127.0.0.1:8400/back"
 PKCE = {"code_challenge": "a" * 43, "code_challenge_method": "S256"}
@@ -77,6 +77,7 @@ class Yard:
         self.collected = Collected()
         self.between = Between(house.sandboxes["kantata"], {"note": canary["vendor's note"]})
         self.answers: list[httpx.Response] = []
+        self.portal = SelfService(house, canary, words(canary))
         self.said: list[str] = []
         self.tokens: dict[str, str] = {}
         self.contact_of = ""
@@ -119,9 +120,8 @@ class Yard:
             for name, value in account.items():
                 if name in {"client_secret", "private_key"}:
                     found[f"{name} at {vendor}"] = line_of(value)
-        found["password"] = json.loads((home / "people.json").read_text())["demo-person"][
-            "password"
-        ]
+        people = json.loads((home / "people.json").read_text())
+        found |= {f"password of {name}": told["password"] for name, told in people.items()}
         found["records key"] = self.records_key
         found["digest key"] = (home / "digest.key").read_text()
         found["audit key"] = line_of((home / "audit.key").read_text())
@@ -140,7 +140,7 @@ def yard(
     production: Servers | None, entities: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Yard]:
     home: Path = tmp_path_factory.mktemp("yard")
-    canary = planted()
+    canary = planted() | typed()
     url, redis = f"sqlite:///{home}/throughline.sqlite", None
     if production is not None:
         url = fresh_database(production.database_url)
@@ -173,8 +173,10 @@ async def test_what_is_planted_in_every_input_is_nowhere_but_where_it_is_declare
     knocks(yard)
     bearer(yard, "prometheus")
     signs_in(yard)
+    yard.portal.goes_through(yard.secrets()["password of demo-owner"])
     commands(yard)
-    yard.tokens |= {f"client {name}": token for name, token in firm._tokens.items()}
+    own = {f"client {name}": token for name, token in firm._tokens.items()}
+    yard.tokens |= yard.portal.shown | own
     canaries = Canaries(yard.canary | yard.secrets() | contact(firm))
     await firm.close()
 
@@ -208,6 +210,9 @@ def look_everywhere(yard: Yard, canaries: Canaries) -> None:
         kind = "problem" if "problem" in answer.headers.get("content-type", "") else "answer"
         canaries.look(kind, answer.content)
         canaries.look(f"{kind} headers", str(answer.headers))
+    for page in yard.portal.pages:
+        canaries.look("page", page.content)
+        canaries.look("page headers", str(page.headers))
     for text in yard.said:
         canaries.look("terminal", text)
 
@@ -295,13 +300,8 @@ def knocks(yard: Yard) -> None:
         yard.call("POST", RUNS, headers=headers, json=body)
     yard.call("POST", RUNS, headers=headers, content=f'{{"{told}'.encode())
     yard.call("POST", RUNS, headers=headers | {"Content-Type": told}, content=told.encode())
-    for query in (
-        {"deal": told},
-        {"cursor": told},
-        {canary["unknown name"]: told},
-        {"state": told},
-    ):
-        yard.call("GET", RUNS, headers=headers, params=query)
+    for name in ("deal", "cursor", canary["unknown name"], "state"):
+        yard.call("GET", RUNS, headers=headers, params={name: told})
     for place in (f"{RUNS}/{told}", f"/{told}", f"/process/{told}/v1/runs", f"{ITEMS}/{told}"):
         yard.call("GET", place, headers=headers)
         yard.call(canary["header"].upper(), place, headers=headers)
@@ -348,7 +348,7 @@ def signs_in(yard: Yard) -> None:
         for more in ({"state": words(canary)}, {"scope": words(canary)}, {"client_id": "nobody"}):
             yard.answers.append(browser.get("/oauth/authorize", params=asked | more))
         page = browser.get("/oauth/authorize", params=asked, follow_redirects=True)
-        password = yard.secrets()["password"]
+        password = yard.secrets()["password of demo-person"]
         for name, word in (
             (canary["private e-mail"], canary["wrong password"]),
             ("demo-person", canary["wrong password"]),

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.end_to_end.newcomer import SelfService, typed
 from tests.firm import Firm
 from tests.house import House, address, port
 from tests.servers import free_port
@@ -92,6 +93,21 @@ async def test_a_deal_is_seen_from_the_gateway_to_the_vendor(firm: Firm, measure
     assert max(unsealed.values()) < UNSEALED_S
     assert told["throughline_event_loop_lag_seconds"][0][1] >= 0
     assert deal.id not in own.text
+
+
+def test_what_a_registered_client_calls_counts_for_the_plan_it_has(measured: House) -> None:
+    said = typed() | {"wrong secret": "wrong-secret", "wrong password": "wrong-password"}
+    people = json.loads((measured.home / "people.json").read_text())
+
+    SelfService(measured, said, "Ours.").goes_through(people["demo-owner"]["password"])
+
+    told = samples(measured.http.get(f"{measured.tiers['metrics']}/metrics").text)
+    plans = {
+        labels["plan"]: count
+        for labels, count in told["throughline_request_seconds_count"]
+        if (labels["api"], labels["status"]) == ("experience/delivery", "2xx")
+    }
+    assert plans == {"partner": 3.0}
 
 
 def test_metrics_are_not_for_everybody(measured: House) -> None:

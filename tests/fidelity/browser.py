@@ -28,6 +28,7 @@ PHONE: ViewportSize = {"width": 390, "height": 844}
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 INSTALL = ["apt-get", "-q", "-y", "--no-install-recommends", "install"]
 PACKAGES = ["chromium", "fonts-dejavu-core"]
+CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 AUDIT = """async () => (await axe.run()).violations
   .filter(found => ['serious', 'critical'].includes(found.impact))"""
 OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -68,6 +69,13 @@ class House(NamedTuple):
     def password(self, name: str) -> str:
         """A person's of the shipped policy."""
         return json.loads((self.home / "people.json").read_bytes())[name]["password"]
+
+
+def asking(built: House) -> str:
+    """Where a client of the shipped policy sends a person's browser."""
+    asked = f"client_id=demo-portal&state=s-1&redirect_uri={built.back}"
+    proof = f"code_challenge={CHALLENGE}&code_challenge_method=S256"
+    return f"/oauth/authorize?response_type=code&{asked}&{proof}"
 
 
 @contextmanager

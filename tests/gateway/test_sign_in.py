@@ -76,6 +76,25 @@ async def test_too_many_attempts_wait_even_with_the_right_password(
     assert (await another.signs_in()).status_code == 200
 
 
+async def test_signing_in_often_locks_nobody_out_and_hides_no_guess(bench: Bench) -> None:
+    person = "ann", PASSWORD, asked_from("192.0.2.1")
+    often = [await bench.people.tried(*person) for _ in range(BY_BOTH.burst + 2)]
+    guesses = [await bench.people.tried("ann", "wrong", person[2]) for _ in range(BY_BOTH.burst)]
+
+    assert set(often) == {(True, 0.0)}
+    assert set(guesses) == {(False, 0.0)}
+    assert (await bench.people.tried(*person))[1] > 0
+
+
+async def test_right_passwords_cost_the_address_they_come_from(bench: Bench) -> None:
+    asked = asked_from("192.0.2.1")
+    for n in range(BY_ADDRESS.burst - 1):
+        await bench.people.wait(f"person-{n}", asked)
+
+    assert await bench.people.tried("ann", PASSWORD, asked) == (True, 0.0)
+    assert (await bench.people.tried("ann", PASSWORD, asked))[1] > 0
+
+
 async def test_who_guesses_a_password_does_not_lock_out_whose_it_is(bench: Bench) -> None:
     attempts = [await bench.people.wait("ann", asked_from("192.0.2.9")) for _ in range(300)]
 

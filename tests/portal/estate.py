@@ -88,6 +88,7 @@ class Host(Keys):
             people, self.ready, self.log.append, self.decisions,
             Idempotency(self.store, Records(), self.clock, LEASE_S),
             portal=Portal, store=self.store, registered=self.registry.look,
+            entities=("DE", "UK"),
         )  # fmt: skip
         compiled = msgspec.structs.replace(compiled, gateway=joined)
         return Front(compiled, dict.fromkeys(compiled.mounts, echo), edge)

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from apis.runtime.audit import AUDIT
 from apis.runtime.store import Store
 from tests.portal.estate import POLICY, Host, Visitor, name_of
+from tests.portal.pages import Page
 
 Application = tuple[str, str]
 
@@ -92,17 +93,53 @@ async def test_what_is_rejected_says_why_and_changes_nothing(
     assert ">open<" in (await ada.asks_for(client, reason="Our own.")).text
 
 
-async def test_an_answer_that_would_be_cut_off_decides_nothing(
-    ada: Visitor, bob: Visitor, app: Application
-) -> None:
+@pytest.mark.parametrize(
+    ("action", "typed", "field", "said"),
+    [
+        ("approve", {"answer": "x" * 1_001}, "answer", "At most 1000 characters."),
+        ("approve", {"answer": "\u202eevil"}, "answer", "Control and direction characters"),
+        ("approve", {"entities": "DE NOSUCH"}, "entities", "There is no legal entity NOSUCH."),
+        ("approve", {"customers": "C-1\u202e"}, "customers", "An id has at most 200 characters"),
+        ("approve", {"customers": "C" * 201}, "customers", "An id has at most 200 characters"),
+        ("approve", {"customers": " ".join(map(str, range(51)))}, "customers", "At most 50 ids."),
+        ("reject", {"answer": ""}, "answer", "Say why you reject it"),
+        ("reject", {"answer": "x" * 1_001}, "answer", "At most 1000 characters."),
+    ],
+)
+async def test_a_decision_with_a_mistake_decides_nothing_and_nobody_types_it_again(  # noqa: PLR0917 - a case
+    ada: Visitor, bob: Visitor, app: Application, action: str, typed: dict[str, str], field: str,
+    said: str,
+) -> None:  # fmt: skip
     await ada.asks_for(app[0])
     await opens_the_wish(bob)
+    given = {"customers": "C-1", "entities": "DE", "answer": "Welcome."} | typed
 
-    page = await bob.sends("approve", answer="x" * 1_001)
+    page = await bob.sends(action, **given)
 
     assert page.status_code == 422
-    assert "The answer: At most 1000 characters." in page.text
+    assert re.search(rf'id="{field}-error">{said}', page.text)
+    assert page.text.count('aria-invalid="true"') == 1
+    assert f'value="{given["customers"]}"' in page.text
+    assert f'value="{given["entities"]}"' in page.text
+    assert f">\n{given['answer']}</textarea>" in page.text
+    assert Page(page.text).findings() == []
     assert ">open<" in (await ada.sees(f"/portal/applications/{app[0]}")).text
+
+
+async def test_who_decides_is_told_which_legal_entities_there_are(
+    ada: Visitor, bob: Visitor, hosts: tuple[Host, Host], app: Application
+) -> None:
+    client, secret = app
+    await ada.asks_for(client)
+    await opens_the_wish(bob)
+    assert "of DE, UK." in bob.page.text
+    assert "They are not checked" in bob.page.text
+
+    await bob.sends("approve", customers="C-1", entities="UK,DE")
+
+    await hosts[0].looks()
+    context = (await hosts[0].calls(client, secret)).json()["context"]
+    assert context["rows"] == {"customers": ["C-1"], "entities": ["UK", "DE"]}
 
 
 async def test_who_asked_takes_it_back(ada: Visitor, bob: Visitor, app: Application) -> None:
@@ -147,11 +184,12 @@ async def test_nobody_decides_on_their_own(hosts: tuple[Host, Host]) -> None:
         assert refused.status_code == 403
 
 
+@pytest.mark.parametrize("email", ["Ann@example.com", "ann+two@EXAMPLE.com"])
 async def test_nobody_decides_on_what_they_asked_by_another_account(
-    hosts: tuple[Host, Host],
+    hosts: tuple[Host, Host], email: str
 ) -> None:
     newcomer, ann = Visitor(*hosts), Visitor(*hosts)
-    await newcomer.signs_up(email="Ann@example.com")
+    await newcomer.signs_up(email=email)
     client, _ = await newcomer.makes()
     await newcomer.asks_for(client)
     await ann.signs_in("ann")  # whose person is ann@example.com

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from html import escape
 
 import httpx
 import pytest
@@ -13,6 +14,7 @@ from joserfc.jwk import ECKey, RSAKey
 from apis.gateway.client_authentication import ASSERTION
 from tests.gateway.bench import ISSUER
 from tests.portal.estate import ORDERS, Host, Visitor, shown_in
+from tests.portal.pages import Page
 
 KEY = ECKey.generate_key("P-256", {"kid": "mine"})
 PUBLIC = KEY.as_dict(private=False)
@@ -128,7 +130,8 @@ SHARED = {"kty": "oct", "k": "Ab0" * 14 + "A"}
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ("", "This is no JSON."),
+        ("", "A JWK or a JWK set is needed"),
+        (" ", "A JWK or a JWK set is needed"),
         ("[" * 5000, "This is no JSON."),
         ("7", "A JWK or a JWK set is needed"),
         ('{"keys": [7]}', "A JWK or a JWK set is needed"),
@@ -151,7 +154,12 @@ async def test_only_public_keys_that_can_be_used_are_kept(
     page = await ada.presses(app[0], "set-keys", keys=keys)
 
     assert page.status_code == 422
-    assert said in page.text
+    assert re.search(f'id="keys-error">[^<]*{said}', page.text)
+    typed = "" if "private" in said else escape(keys)
+    assert f">\n{typed}</textarea>" in page.text
+    assert Page(page.text).findings() == []
+    kept = await ada.sends("set-keys", f"/portal/applications/{app[0]}", keys=json.dumps(PUBLIC))
+    assert ">mine<" in kept.text
 
 
 async def test_an_api_key_of_an_own_client_is_good_until_it_is_revoked(

@@ -100,6 +100,49 @@ async def test_nothing_internal_is_told_of_a_call(
         assert internal not in page.text
 
 
+CLOSED = "/system/salesforce/v1/deals/0065"
+INTERNAL = ("getDeal", "salesforce.read", "getDecision", "decisions.read")
+
+
+async def test_of_an_api_that_is_not_for_them_only_what_they_sent_is_told(
+    ada: Visitor, hosts: tuple[Host, Host], app: Application
+) -> None:
+    await calls(hosts[0], app, CLOSED, x_request_id="closed-1")
+    await calls(hosts[0], app, "/decisions/closed-1", x_request_id="closed-2")
+    await written(hosts)
+
+    one, two = [await ada.sees(f"/portal/requests/{each}") for each in ("closed-1", "closed-2")]
+    log = await ada.sees("/portal/requests")
+    filtered = await ada.sees("/portal/requests?operation=getDeal")
+    application = await ada.sees(f"/portal/applications/{app[0]}")
+
+    for page in (one, two):
+        for told in (">403<", "insufficient-scope", "An API that is not for you"):
+            assert told in page.text
+    assert "/system/salesforce/v1/..." in one.text
+    assert log.text.count("An API that is not for you") == 2
+    assert "No call fits." in filtered.text
+    assert "An API that is not for you." in application.text
+    for page in (one, two, log, application):
+        assert not [word for word in INTERNAL if word in page.text]
+
+
+async def test_who_is_of_the_firm_is_told_of_every_call(hosts: tuple[Host, Host]) -> None:
+    ann = Visitor(*hosts)
+    await ann.signs_in("ann")
+    app = await ann.makes()
+    for host in hosts:
+        await host.looks()
+    await calls(hosts[0], app, CLOSED, x_request_id="closed-1")
+    await written(hosts)
+
+    page = await ann.sees("/portal/requests/closed-1")
+
+    for told in (">getDeal<", ">system/salesforce<", "has not got the scope salesforce.read"):
+        assert told in page.text
+    assert "closed-1" in (await ann.sees("/portal/requests?operation=getDeal")).text
+
+
 async def test_calls_are_filtered_by_answer_operation_and_application(
     ada: Visitor, hosts: tuple[Host, Host], app: Application
 ) -> None:

@@ -21,7 +21,7 @@ from apis.portal.examples import Examples
 from apis.portal.lineage import Edge, Lineage
 from apis.portal.operations import Operation, operations_of
 from apis.portal.samples import curl, javascript, python
-from apis.portal.shapes import bounds, members, words
+from apis.portal.shapes import bounds, members, sent, words
 from tests.gateway.bench import GATEWAY, HERE, ISSUER, Bench
 from tests.gateway.portal import Browser
 from tests.gateway.test_foreign import POLICY
@@ -136,6 +136,34 @@ def test_an_odd_schema_of_somebody_else_is_shown_too(schema: dict[str, Any]) -> 
     assert "<b>" not in shown
     for whole in (True, False):
         json.dumps(Examples(LOOP, whole=whole).of(schema))
+
+
+@pytest.mark.parametrize(
+    "operation", [pytest.param(one.values[0], id=one.id) for one in OPERATIONS]
+)
+def test_an_operation_says_what_it_does_once_and_no_parameter_may_be_null(
+    operation: Operation,
+) -> None:
+    assert operation.summary
+    assert operation.summary != operation.description
+    for each in operation.parameters:
+        told = f"{words(each.schema, {})}{[*bounds(each.schema)]}"
+        assert "null" not in told, each.name
+
+
+@pytest.mark.parametrize(
+    ("schema", "told"),
+    [
+        ({"anyOf": [{"type": "string", "maxLength": 5}, {"type": "null"}]}, "text"),
+        ({"oneOf": [{"type": "integer"}, {"type": "null"}, {"type": "boolean"}]},
+         "whole number or true or false"),
+        ({"type": ["null", "string"], "enum": ["a", None]}, "text"),
+        ({"anyOf": [{"type": "integer"}, {"type": "boolean"}]}, "whole number or true or false"),
+    ],
+)  # fmt: skip
+def test_a_parameter_is_shown_without_null(schema: dict[str, Any], told: str) -> None:
+    assert words(sent(schema), {}) == told
+    assert "null" not in str([*bounds(sent(schema))])
 
 
 def test_what_must_hold_at_once_is_shown_as_one() -> None:
