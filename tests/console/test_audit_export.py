@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +21,7 @@ from apis.cli import main
 from apis.runtime.audit import AUDIT, record, seal, sign
 from apis.runtime.audit_heads import Signer
 from apis.runtime.migrations import lift
-from apis.runtime.settings import digest_key
+from apis.runtime.settings import Settings
 from apis.runtime.store import Store
 
 CELLS = (
@@ -37,7 +38,7 @@ def home(tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch) -> Pat
     """A row each noon for 40 days from the 30th of October, with a head every fifth day."""
     monkeypatch.setenv("THROUGHLINE_HOME", str(tmp_path))
     monkeypatch.setenv("THROUGHLINE_DATABASE_URL", store_url)
-    store = Store(store_url, digest_key=digest_key({}, tmp_path))
+    store = Store(store_url, digest_key=Settings.from_env(os.environ).digest_key)
     lift(store)
     signer = Signer(tmp_path / "audit.key", tmp_path / "audit")
     store.read_now(sign, "process", signer, FIRST)

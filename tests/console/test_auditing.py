@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from apis.runtime.audit import AUDIT, record, seal, sign
 from apis.runtime.audit_heads import Head, Signer, since_of
 from apis.runtime.clock import Clock
 from apis.runtime.migrations import lift
-from apis.runtime.settings import digest_key
+from apis.runtime.settings import Settings
 from apis.runtime.store import Store
 
 MINUTE = timedelta(minutes=1)
@@ -24,7 +25,7 @@ MINUTE = timedelta(minutes=1)
 def store(tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setenv("THROUGHLINE_HOME", str(tmp_path))
     monkeypatch.setenv("THROUGHLINE_DATABASE_URL", store_url)
-    return Store(store_url, digest_key=digest_key({}, tmp_path))
+    return Store(store_url, digest_key=Settings.from_env(os.environ).digest_key)
 
 
 def verified(*more: str) -> Result:

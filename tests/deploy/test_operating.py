@@ -86,7 +86,7 @@ def firm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firm]:
         given = {
             "<deal>": deal.id, "<request id>": refused.headers["x-request-id"],
             "<role>": "delivery-director", "<file>": file, "<id>": made,
-            BACKUP: str(folder / "backup"),
+            BACKUP: str(folder / "backup"), "<folder>": str(folder / "late"),
         }  # fmt: skip
         yield Firm(house, given)
 
