@@ -47,6 +47,8 @@ class Forked:
         self, command: Sequence[str], env: Mapping[str, str], folder: Path, out: Path, err: Path
     ) -> None:
         self._command = command
+        for path in (out, err):
+            path.touch(0o600)  # who reads what it says need not wait until it can speak
         told = (list(command), dict(env), str(folder), str(out), str(err))
         self._process = CONTEXT.Process(target=become, args=told, daemon=True)
         self._process.start()
