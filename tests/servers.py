@@ -234,11 +234,12 @@ def redis_program() -> tuple[str, dict[str, str]]:
     """The redis-server to run and the variables it needs."""
     if program := shutil.which("redis-server"):
         return program, {}
-    if not (unpacked := REDIS_FOLDER / "usr/bin/redis-server").exists():
+    beside_ours = REDIS_FOLDER / "usr/bin/redis-server"
+    if not beside_ours.exists():
         advice = "install redis-server, or set THROUGHLINE_TEST_REDIS"
-        unpacked(REDIS_FOLDER, "redis-server", advice=advice)
+        unpacked(REDIS_FOLDER, "redis-server", "redis-tools", advice=advice)
     libraries = {str(p.parent) for p in REDIS_FOLDER.glob("usr/lib/**/*.so*")}
-    return str(unpacked), {"LD_LIBRARY_PATH": ":".join(sorted(libraries))}
+    return str(beside_ours), {"LD_LIBRARY_PATH": ":".join(sorted(libraries))}
 
 
 def unpacked(into: Path, *packages: str, advice: str) -> None:
