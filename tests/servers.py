@@ -22,7 +22,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -258,9 +258,12 @@ def unpacked(into: Path, *packages: str, advice: str) -> None:
         found = sorted(folder.glob("*.deb"))
         if fetched.returncode or not found:
             raise CannotStartError(f"{named}: {fetched.stderr.strip() or 'no package'}; {advice}")
-        into.mkdir(parents=True, exist_ok=True)
+        whole = into.with_name(f"{into.name}.{os.getpid()}")
         for package in found:
-            subprocess.run(["dpkg", "-x", package, into], check=True)
+            subprocess.run(["dpkg", "-x", package, whole], check=True)
+        with suppress(OSError):  # another lane was faster
+            whole.rename(into)
+        shutil.rmtree(whole, ignore_errors=True)
 
 
 @atexit.register

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import socket
-import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -19,39 +14,20 @@ from redis.asyncio import Redis
 
 from apis.runtime.limits import Limit, Limiter, MemoryLimiter, RedisLimiter, parse_limit
 from apis.runtime.permits import MemoryPermits, Permits, RedisPermits
+from tests.servers import redis_server
 
 NOW = 1_800_000_000.0
 
 
 @pytest.fixture(scope="session")
-def redis_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    if url := os.environ.get("REDIS_URL"):
-        yield int(url.rsplit(":", 1)[1].split("/")[0])
-        return
-    server = shutil.which("redis-server")
-    if server is None:
-        pytest.fail("no redis-server on PATH and no REDIS_URL: make test installs one")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
-    folder: Path = tmp_path_factory.mktemp("redis")
-    process = subprocess.Popen(
-        [server, "--port", str(port), "--save", "", "--dir", str(folder)],
-        stdout=subprocess.DEVNULL,
-    )
-    for _ in range(200):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.02)
-    yield port
-    process.terminate()
-    process.wait()
+def redis_url() -> Iterator[str]:
+    with redis_server() as url:
+        yield url
 
 
 @pytest.fixture
-async def redis(redis_port: int) -> AsyncIterator[Redis]:
-    client = Redis(port=redis_port)
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    client: Redis = Redis.from_url(redis_url)
     await client.flushall()
     yield client
     await client.aclose()
