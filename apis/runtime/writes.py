@@ -99,8 +99,12 @@ class Sending(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def request_key(self) -> str:
-        """Run / step / n: the same step asks with the same key."""
-        return f"{self.context.request_key or self.context.request_id}/{self.n}"
+        """Run / step / n: the same step asks with the same key.
+
+        Without one every call is another: a caller may give several of them one request id.
+        """
+        context = self.context
+        return f"{context.request_key or context.traceparent or context.request_id}/{self.n}"
 
     @property
     def slot(self) -> str:

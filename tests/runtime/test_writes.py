@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from pytest_httpx import HTTPXMock
 
 from apis.runtime.clock import Clock
+from apis.runtime.context import traceparent
 from apis.runtime.events import OUTBOXES
 from apis.runtime.store import Store
 from apis.runtime.vendor import VendorHttp
@@ -330,6 +331,20 @@ async def test_an_update_is_answered_from_the_ledger_for_the_same_step_only(
         for step in ("run-1/a", "run-1/a", "run-1/b"):
             asks(request_key=step)
             assert await update(vendor) == Ref(None, "thing-1")
+
+    assert len(httpx_mock.get_requests(method="PATCH")) == 2
+
+
+async def test_updates_without_a_key_are_all_sent_though_one_request_id_is_theirs(
+    store: Store, httpx_mock: HTTPXMock
+) -> None:
+    hands_out_tokens(httpx_mock)
+    httpx_mock.add_response(url=f"{THINGS}/thing-1", status_code=204, **FOR_EVER)
+
+    async with acme(store) as vendor:
+        for _ in range(2):
+            asks(request_key=None, request_id="order-4711", traceparent=traceparent())
+            await update(vendor)
 
     assert len(httpx_mock.get_requests(method="PATCH")) == 2
 
