@@ -114,8 +114,8 @@ def publish(
     """Write documents by their `<tier>/<api>/v<major>`; ValueError if a published one changes."""
     written = []
     for name, made in documents.items():
-        path, text = folder / f"{name}.json", json.dumps(made, indent=2, sort_keys=True) + "\n"
-        if path.exists() and path.read_text("utf-8") == text:
+        path, text = folder / f"{name}.json", text_of(made)
+        if path.exists() and path.read_bytes() == text.encode():
             continue
         if path.exists() and not draft:
             msg = f"{path} is published: make another version of it"
@@ -124,6 +124,11 @@ def publish(
         path.write_text(text, "utf-8")
         written.append(name)
     return written
+
+
+def text_of(made: Document) -> str:
+    """A document as it is published: sorted and indented, so that a change reads as one."""
+    return json.dumps(made, indent=2, sort_keys=True) + "\n"
 
 
 def losses(names: Iterable[str], today: date) -> Iterator[Change]:

@@ -185,6 +185,23 @@ def test_what_is_published_is_what_the_routes_say_and_keeps_the_rules(place: Pla
     assert found == {("generated", "/info/x-owner"), ("info-complete", "/info/x-owner")}
 
 
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [
+        pytest.param("\n", "\r\n", id="other ends of lines"),
+        pytest.param('"required": true', '"required": 1', id="a number for true"),
+    ],
+)
+def test_what_is_published_is_what_the_routes_say_to_the_byte(
+    place: Place, was: str, now: str
+) -> None:
+    text = place.document.read_bytes()
+    place.document.write_bytes(text.replace(was.encode(), now.encode()))
+
+    assert place.document.read_bytes() != text
+    assert ("generated", DELIVERY, "") in place.findings()
+
+
 def test_two_files_are_compared(place: Place) -> None:
     old = place.home / "old.json"
     shutil.copy(place.document, old)
