@@ -233,8 +233,10 @@ def _missed(found: Affected | None) -> str:
     clients = list(dict.fromkeys(each.client for each in found.consumers))
     more = f" and {len(clients) - SHOWN} more" if len(clients) > SHOWN else ""
     told = f"used by {', '.join(clients[:SHOWN])}{more}" if clients else "nobody used it"
-    built = f"\nbuilt on it: {', '.join(found.used_by)}" if found.used_by else ""
-    return f"{told} in {found.days} day{'s' * (found.days != 1)}{built}"
+    told = f"{told} in {found.days} day{'s' * (found.days != 1)}"
+    if not found.days:
+        told = "no gateway ever ran with this database: who used it is not known here"
+    return told + (f"\nbuilt on it: {', '.join(found.used_by)}" if found.used_by else "")
 
 
 def _table(found: list[Consumer]) -> None:

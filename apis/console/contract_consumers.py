@@ -86,13 +86,21 @@ def consumers(settings: Settings, wanted: Wanted, now: datetime) -> list[Consume
         many = f"{kept} day{'s' * (kept != 1)}"
         told = f"uses are kept for {many}: `decisions: counts_days` in gateway.yaml says so"
         raise Rejected("uses.not-kept", told)
+    if not counted(settings):
+        return []
+    found = stored(settings, lambda each: uses(each, wanted.days, now, policy))
+    return [each for each in found if wanted.has(each)]
+
+
+def counted(settings: Settings) -> bool:
+    """Whether a gateway ever ran with this database: else nobody knows here who used what."""
     try:
-        found = stored(settings, lambda each: uses(each, wanted.days, now, policy))
+        stored(settings, lambda _: None)
     except Unavailable as error:
         if error.code != "database.empty":
             raise
-        return []
-    return [each for each in found if wanted.has(each)]
+        return False
+    return True
 
 
 def uses(connection: Connection, days: int, now: datetime, policy: Gateway) -> list[Consumer]:
@@ -160,7 +168,7 @@ def affected(settings: Settings, change: Change, old: Document, now: datetime) -
     It is kept in a file of the project: addresses of people who registered stay in the database.
     """
     policy = policy_of(settings)
-    days = looked_at(policy)
+    days = looked_at(policy) if counted(settings) else 0
     mounted = {
         f"{name}/v{major}": version.modes.within(api.modes.within(MODES))
         for name, api in policy.apis.items()

@@ -115,7 +115,8 @@ def test_a_breaking_change_is_refused_then_approved_by_its_fingerprint_and_nothi
     assert (kept["fingerprint"], kept["by"], kept["reason"]) == (
         fingerprint, "ann", "nobody asked for it",
     )  # fmt: skip
-    assert kept["consumers"] == []
+    assert (kept["consumers"], kept["days"]) == ([], 0)
+    assert "who used it is not known here" in approved.stdout
     assert place.run("diff", DELIVERY).returncode == 0
 
     place.edits(without_health)
