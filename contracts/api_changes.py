@@ -94,7 +94,7 @@ class Apis:
                 name = "api" if key[0] in shapes else "api-path"
                 gone(self.report, at, operation.told, name, "error")
         self.report.lenient = False
-        places(self.report, self.old, self.new)
+        places(self.report, At("this version", "/servers", "/servers"), self.old, self.new)
         signing_in(self.report, self.old, self.new, schemes(self.old) & schemes(self.new))
         at = At("webhook", "/webhooks", "/webhooks")
         self._calls(self.old.get("webhooks", {}), self.new.get("webhooks", {}), at)
@@ -115,6 +115,8 @@ class Apis:
         if ids[0] != ids[1]:
             says = f"{at.place} is called {ids[1]}, not {ids[0]}"
             self.report.add("error", "api-operation-id-changed", at, says, *ids)
+        if "servers" in {*was.item, *was.told, *now.item, *now.told}:
+            places(self.report, at, served_by(self.old, was), served_by(self.new, now))
         self._security(was, now, at)
         self._parameters(was, now, at)
         self._body(was, now, at)
@@ -265,6 +267,7 @@ class Apis:
                 says = f"{inner.place} need no longer be there"
                 self.report.add("error", "response-header-became-optional", inner, says)
             self.schemas.compare(header.get("schema"), fresh.get("schema"), into_schema(inner))
+            self._contents(header, fresh, inner)
 
 
 def operations(document: Document) -> Iterator[tuple[tuple[str, str], Operation]]:
@@ -277,6 +280,12 @@ def operations(document: Document) -> Iterator[tuple[tuple[str, str], Operation]
                     (PARAMETER.sub("{}", path), method),
                     Operation(path, method, item, item[method]),
                 )
+
+
+def served_by(document: Document, operation: Operation) -> Document:
+    """What says where an operation is: itself, its path or the whole document."""
+    nearer = (operation.told, operation.item)
+    return next((each for each in nearer if "servers" in each), document)
 
 
 def parameters(
@@ -328,6 +337,7 @@ def written(parameter: Document) -> dict[str, Any]:
         "style": style,
         "explode": parameter.get("explode", style == "form"),
         "allowReserved": parameter.get("allowReserved", False),
+        "content": "content" in parameter,
     }
 
 

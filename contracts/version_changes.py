@@ -54,13 +54,13 @@ def addresses(document: Document) -> list[str]:
     return [str(each.get("url", "")).strip("/") for each in told if isinstance(each, dict)] or [""]
 
 
-def places(report: Report, old: Document, new: Document) -> None:
+def places(report: Report, at: At, old: Document, new: Document) -> None:
     """Who calls a server that is gone calls nobody."""
     after = addresses(new)
     for url in (each for each in addresses(old) if each not in after):
-        says = f"this version is no longer served at {url or '/'}"
-        at = At(f"server {url}", "/servers", "/servers")
-        report.add("error", "api-server-removed", at, says, sorted(after))
+        says = f"{at.place} is no longer served at {url or '/'}"
+        inner = at._replace(place=f"{at.place} server {url}")
+        report.add("error", "api-server-removed", inner, says, sorted(after))
 
 
 def signing_in(report: Report, old: Document, new: Document, names: Iterable[str]) -> None:
