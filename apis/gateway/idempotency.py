@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from apis.gateway.bodies import is_json
 from apis.gateway.exchange import Exchange
-from apis.gateway.guard import CLOSE, GONE, Header, Message, Receive, Refusal, Scope, Send
+from apis.gateway.guard import CLOSE, GONE, Header, Message, Receive, Refusal, Scope
 from apis.gateway.request_keys import (
     Asked,
     Met,
@@ -130,7 +130,7 @@ class Idempotency:
         scope["headers"] = [
             (name, _like(value, key) if name == KEY else value) for name, value in scope["headers"]
         ]
-        exchange.send = Recorder(self, running, exchange.send)
+        exchange.send = Recorder(self, running, exchange)
         self._held.add(running)
         if (task := asyncio.current_task()) is not None:  # the call, however it ends
             task.add_done_callback(lambda _: self._held.discard(running))
@@ -146,8 +146,7 @@ class Idempotency:
             told = f"It was answered with {met.status}; that answer is not kept."
             return Refusal("idempotency-answer-not-kept", told)
         headers, body = msgspec.msgpack.decode(opened, type=_Kept)
-        now = {name for name, _ in exchange.more}
-        headers = [each for each in headers if each[0] not in now]
+        headers = [each for each in headers if each not in exchange.more]
         if met.status not in _BODILESS:
             headers.append((b"content-length", b"%d" % len(body)))
         exchange.status = met.status
@@ -194,11 +193,14 @@ class Idempotency:
 class Recorder:
     """Takes what leaves for one caller; the last part of it goes when the record is on disk."""
 
-    __slots__ = ("_headers", "_keys", "_over", "_parts", "_running", "_send", "_size", "_status")
+    __slots__ = (
+        "_headers", "_keys", "_more", "_over", "_parts", "_running", "_send", "_size", "_status",
+    )  # fmt: skip
 
-    def __init__(self, keys: Idempotency, running: Running, send: Send) -> None:
+    def __init__(self, keys: Idempotency, running: Running, exchange: Exchange) -> None:
         self._keys = keys
-        self._send = send
+        self._send = exchange.send
+        self._more = exchange.more
         self._headers: list[Header] = []
         self._parts: list[bytes] = []
         self._size = 0
@@ -211,7 +213,8 @@ class Recorder:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             named = [(name.lower(), value) for name, value in message["headers"]]
-            self._headers = [each for each in named if each[0] not in _ITS_OWN]
+            told = [each for each in named if each[0] not in _ITS_OWN]
+            self._headers = [each for each in told if each not in self._more]
         elif not self._over:
             self._take(message.get("body", b""))
             if not message.get("more_body"):

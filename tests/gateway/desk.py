@@ -63,6 +63,7 @@ class Desk:
         headers = [
             (b"Content-Type", b"application/json"),
             (b"location", b"/orders/%d" % number),
+            (b"link", b'</orders/%d/lines>; rel="item"' % number),
             (b"x-request-id", b"not-ours"),
             (b"set-cookie", b"a=1"),
         ]

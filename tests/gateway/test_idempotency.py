@@ -89,6 +89,20 @@ async def test_a_replay_has_the_headers_of_the_answer_and_ids_of_its_own(bench: 
     assert [line["status"] for line in bench.log] == [201, 201]
 
 
+async def test_a_replay_of_a_deprecated_version_has_the_links_of_the_answer_too(
+    bench: Bench,
+) -> None:
+    old = GROUP["request"] | {"path": "/process/orders/v2/orders"}
+
+    first = await asked(bench, old)
+    again = await asked(bench, old)
+
+    assert again.headers["idempotent-replayed"] == "true"
+    assert again.headers.get_list("deprecation") == first.headers.get_list("deprecation") != []
+    assert again.headers.get_list("link") == first.headers.get_list("link")
+    assert len(again.headers.get_list("link")) == 2
+
+
 async def test_of_twenty_at_once_one_is_an_order(bench: Bench, desk: Desk) -> None:
     desk.open.clear()
     many = [asyncio.create_task(asked(bench, ORDER)) for _ in range(AT_ONCE)]
