@@ -11,14 +11,16 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from pathlib import Path
 
+import jsonschema_rs as js
 import msgspec
 
-from apis.console.contract_checks import PUBLISHED, differences
+from apis.console.contract_checks import DIALECT, PUBLISHED, differences
 from apis.console.contract_consumers import Consumer
 from apis.gateway.documents import load_documents, read_document
+from apis.gateway.shapes import shape_findings
 from apis.runtime.openapi import RELEASED
 from contracts.api_changes import api_changes, name_of, removed
-from contracts.changes import At, Change, Document, Report
+from contracts.changes import At, Change, Document, Report, escaped
 from contracts.errors import Misconfigured, NotFound, Rejected
 from contracts.schema_changes import schema_changes
 from contracts.schemas import MANIFEST, contracts, digest, manifest_of, meaning
@@ -139,7 +141,28 @@ def of_files(old: Path, new: Path, today: date) -> Compared:
             changes = schema_changes(was, now, name=name, today=today)
     except ValueError as error:
         raise Rejected("contract.not-comparable", str(error)) from error
+    except (AttributeError, KeyError, RecursionError, TypeError) as error:
+        told = misshapen(old, was) or misshapen(new, now) or f"{old} or {new} is too deep"
+        raise Rejected("contract.not-comparable", told) from error
     return Compared([name], changes, approvals())
+
+
+def misshapen(file: Path, told: Document) -> str | None:
+    """The first place where a file is not what OpenAPI 3.1 or JSON Schema has it."""
+    try:
+        if "openapi" in told:
+            return next((f"{file}#{to(at)}: {says}" for at, says in shape_findings(told)), None)
+        js.meta.validate({"$schema": DIALECT, **told})
+    except js.ValidationError as error:
+        return f"{file}#{to(error.instance_path)}: {error.message}"
+    except RecursionError:
+        return f"{file} is too deep"
+    return None
+
+
+def to(steps: Iterable[object]) -> str:
+    """The JSON Pointer of a place."""
+    return "".join(f"/{escaped(str(step))}" for step in steps)
 
 
 def read_any(file: Path) -> Document:
@@ -154,6 +177,8 @@ def read_any(file: Path) -> Document:
         raise Misconfigured("contract.unreadable", f"{file}: {error.strerror}") from error
     except ValueError as error:
         raise Misconfigured("contract.unreadable", f"{file}: {error}") from error
+    except RecursionError as error:
+        raise Misconfigured("contract.unreadable", f"{file} is too deep") from error
 
 
 def released() -> dict[str, Document]:

@@ -215,6 +215,31 @@ def test_two_files_are_compared(place: Place) -> None:
     assert "No such file" in done.stderr
 
 
+API = {"openapi": "3.1.0", "info": {"title": "an API", "version": "1"}, "paths": {}}
+
+
+@pytest.mark.parametrize(
+    ("old", "told", "where"),
+    [
+        ({"type": "object"}, {"type": "object", "required": [["a"]]}, "new.json#/required/0: "),
+        ({"type": "object"}, {"type": [["string"]]}, "new.json#/type: "),
+        (API, API | {"webhooks": []}, "new.json#: "),
+    ],
+)
+def test_a_file_that_is_no_contract_is_told_where(
+    place: Place, old: dict[str, object], told: dict[str, object], where: str
+) -> None:
+    was, now = place.home / "old.json", place.home / "new.json"
+    was.write_text(json.dumps(old))
+    now.write_text(json.dumps(told))
+
+    done = place.run("diff", str(was), str(now))
+
+    assert done.returncode == 2
+    assert where in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("command", "told"),
     [
