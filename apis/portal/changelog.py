@@ -9,7 +9,9 @@ import msgspec
 
 from apis.portal.markup import Child, Html, a, e, joined
 
-FILE = Path("CHANGELOG.md")
+HERE = Path("CHANGELOG.md")
+FILE = HERE if HERE.is_file() else Path(__file__).parents[1] / HERE
+"""That of the tree we run in, else of the installed package."""
 RELEASE = re.compile(r"^## (.+)$")
 SUBJECT = re.compile(r"^### (.+)$")
 KIND = re.compile(r"^#### (.+)$")

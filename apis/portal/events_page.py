@@ -21,10 +21,13 @@ from apis.portal.shapes import members, schema_sections
 from apis.runtime.deployment import loaded
 from apis.runtime.worker import PROJECTIONS
 from contracts.events import CATALOG, EventType
+from contracts.schemas import PUBLISHED
 
 PAGE = f"{ROOT}/events"
 ASYNCAPI = f"{ROOT}/asyncapi.json"
-FILE = Path("contracts/published/asyncapi.json")
+HERE = Path("contracts/published/asyncapi.json")
+FILE = HERE if HERE.is_file() else PUBLISHED / "asyncapi.json"
+"""That of the tree we run in, else of the installed package."""
 STARTS = "process_apis.starts:HEARD"
 NAMES = "#/components/schemas/{name}"
 

@@ -40,11 +40,7 @@ class Installed(House):
         self.folder = folder / "cwd"
         for name in ("cwd", "config", "heads", "home"):
             (folder / name).mkdir()
-        command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-index"]
-        command += ["--no-build-isolation", "--wheel-dir", str(folder / "dist"), str(ROOT)]
-        subprocess.run(command, check=True, capture_output=True)
-        [wheel] = (folder / "dist").glob("*.whl")
-        zipfile.ZipFile(wheel).extractall(folder / "site")
+        unpacked(folder)
         subprocess.run([DEPLOY / "make-secrets", folder / "secrets"], check=True)
         for name, value in (("database_url", database_url), ("redis_url", redis_url)):
             (folder / "secrets" / name).write_text(value)
@@ -116,6 +112,15 @@ class Installed(House):
         return (self.root / f"{part}.log").read_text()[-3000:]
 
 
+def unpacked(folder: Path) -> None:
+    """Our wheel as pip installs it, in `site`."""
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-index"]
+    command += ["--no-build-isolation", "--wheel-dir", str(folder / "dist"), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    [wheel] = (folder / "dist").glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(folder / "site")
+
+
 @pytest.fixture
 def installed(production: Servers) -> Iterator[Installed]:
     url = fresh_database(production.database_url)
@@ -158,3 +163,26 @@ def test_the_wheel_serves_a_call_with_the_settings_of_the_compose_file(
     assert [process.poll() for process in workers] == [None, None]
     assert port(installed.gateway) == str(installed.places["8080"])
     installed.answers("worker-1", f"{installed.gateway}/healthz")
+
+
+@pytest.mark.one_form
+def test_the_portal_of_the_wheel_tells_changes_and_has_the_document_of_events(
+    tmp_path: Path,
+) -> None:
+    unpacked(tmp_path)
+    asks = (
+        "from apis.portal.changelog import read_changes\n"
+        "from apis.portal.events_page import FILE\n"
+        "print('process/work-queue v1' in read_changes(), FILE.is_file())"
+    )
+
+    told = subprocess.run(
+        [sys.executable, "-P", "-c", asks],
+        env={"PYTHONPATH": str(tmp_path / "site"), "PATH": os.environ["PATH"]},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert told.stdout == "True True\n"
