@@ -18,10 +18,10 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import msgspec
 import sqlalchemy as sa
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import Connection
 
 from apis.console.auditing import present, tell
@@ -164,23 +164,21 @@ def dump(settings: Settings, to: Path) -> None:
 
 
 def ran(settings: Settings, program: str, *words: str) -> None:
-    """One of PostgreSQL's programs; the password goes by the environment, where nobody sees it."""
+    """One of PostgreSQL's programs, at all that the address says.
+
+    The password goes by the environment, where nobody sees it.
+    """
     found = shutil.which(program)
     if found is None:
         raise Misconfigured(
             "backup.no-program", f"{program} is not on the PATH", remedy="install it"
         )
-    url = urlsplit(settings.database_url)
-    told = {
-        "PGHOST": url.hostname,
-        "PGPORT": str(url.port or 5432),
-        "PGUSER": unquote(url.username or ""),
-        "PGPASSWORD": unquote(url.password or ""),
-        "PGDATABASE": url.path.lstrip("/"),
-    }
-    env = os.environ | {name: value for name, value in told.items() if value}
+    url = settings.database_url
+    where: dict[str, Any] = conninfo_to_dict("postgresql" + url[url.index("://") :])
+    secret = {"PGPASSWORD": str(where.pop("password"))} if "password" in where else {}
+    command = [found, f"--dbname={make_conninfo(**where)}", *words]
     done = subprocess.run(  # noqa: S603 - our own words
-        [found, *words], env=env, capture_output=True, text=True, check=False
+        command, env=os.environ | secret, capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise Misconfigured("backup.failed", f"{program}: {done.stderr.strip()[-500:]}")
@@ -343,8 +341,7 @@ def put_postgres(settings: Settings, folder: Path, stamp: str) -> None:
         store.write_now(renamed, stamp.lower())
     finally:
         store.close()
-    name = str(settings.database_url and urlsplit(settings.database_url).path.lstrip("/"))
-    words = ("--no-owner", "--exit-on-error", "--single-transaction", f"--dbname={name}")
+    words = ("--no-owner", "--exit-on-error", "--single-transaction")
     ran(settings, "pg_restore", *words, str(folder / DATABASE[False]))
 
 

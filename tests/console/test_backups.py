@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner
 
 from apis.cli import main
+from apis.console.backups import dump
 from apis.runtime.migrations import lift
+from apis.runtime.settings import Settings
 from apis.runtime.store import Store
+from contracts.errors import Misconfigured
 from tests.duplicates import doubled, keys, projects
 from tests.firm import Firm
 from tests.house import House
@@ -236,3 +241,37 @@ def test_a_key_that_is_mounted_read_only_is_asked_for_before_anything_is_touched
 
     assert (code, "/proc/version" in words) == (2, True), words
     assert (home / "throughline.sqlite").read_bytes() == before
+
+
+@pytest.fixture
+def on_a_server(
+    production: Servers, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[str, Path]]:
+    """A database that is reached by what its address says behind `?`, and a backup of it."""
+    url = fresh_database(production.database_url)
+    parts = urlsplit(url)
+    told = f"?host={parts.hostname}&port={parts.port}"
+    monkeypatch.setenv("THROUGHLINE_DATABASE_URL", f"postgresql://postgres@{parts.path}{told}")
+    if packed := postgres_packed():
+        monkeypatch.setenv("PATH", str(packed), prepend=os.pathsep)
+    store = Store(url)
+    lift(store)
+    store.close()
+    code, words = says("backup", home.parent / "backup")
+    assert code == 0, words
+    yield url, home.parent / "backup"
+    drop_database(production.database_url, url)
+
+
+@pytest.mark.several_hosts
+def test_the_programs_of_the_server_go_where_its_address_leads_and_as_it_says(
+    on_a_server: tuple[str, Path],
+) -> None:
+    url, folder = on_a_server
+
+    code, words = says("restore", folder)
+    settings = Settings.from_env({"THROUGHLINE_DATABASE_URL": f"{url}?sslmode=require"})
+
+    assert code == 0, words
+    with pytest.raises(Misconfigured, match=r"pg_dump: .*SSL"):
+        dump(settings, folder / "in-plain")
