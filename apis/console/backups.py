@@ -335,23 +335,26 @@ def put_sqlite(settings: Settings, folder: Path, stamp: str) -> None:
 
 
 def put_postgres(settings: Settings, folder: Path, stamp: str) -> None:
-    """The schemas of the snapshot; those that were there get another name."""
+    """The schemas of the snapshot; those that were there get another name, if it succeeds."""
+    aside = {name: f"{name}_before_{stamp.lower()}" for name in (*TIERS, ENGINES)}
     store = Store(settings.database_url)
     try:
-        store.write_now(renamed, stamp.lower())
+        store.write_now(renamed, aside)
+        words = ("--no-owner", "--exit-on-error", "--single-transaction")
+        try:
+            ran(settings, "pg_restore", *words, str(folder / DATABASE[False]))
+        except BaseException:  # whatever ends it: without its schemas a database looks new
+            store.write_now(renamed, {other: name for name, other in aside.items()})
+            raise
     finally:
         store.close()
-    words = ("--no-owner", "--exit-on-error", "--single-transaction")
-    ran(settings, "pg_restore", *words, str(folder / DATABASE[False]))
 
 
-def renamed(connection: Connection, stamp: str) -> None:
-    """Move the schemas that are there out of the way."""
+def renamed(connection: Connection, names: dict[str, str]) -> None:
+    """Give the schemas that are there other names."""
     there = set(sa.inspect(connection).get_schema_names())
-    for name in (*TIERS, ENGINES):
-        if name in there:
-            words = f"ALTER SCHEMA {name} RENAME TO {name}_before_{stamp}"
-            connection.exec_driver_sql(words)
+    for name in there & names.keys():
+        connection.exec_driver_sql(f"ALTER SCHEMA {name} RENAME TO {names[name]}")
 
 
 def heads_in(folder: Path) -> list[Path]:

@@ -275,3 +275,17 @@ def test_the_programs_of_the_server_go_where_its_address_leads_and_as_it_says(
     assert code == 0, words
     with pytest.raises(Misconfigured, match=r"pg_dump: .*SSL"):
         dump(settings, folder / "in-plain")
+
+
+@pytest.mark.several_hosts
+def test_a_restore_that_fails_leaves_the_database_as_it_was(
+    on_a_server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, folder = on_a_server
+
+    with monkeypatch.context() as without:
+        without.setenv("PATH", str(folder))
+        code, words = says("restore", folder)
+
+    assert (code, "pg_restore is not on the PATH" in words) == (2, True), words
+    assert says("backup", folder.parent / "again")[0] == 0
