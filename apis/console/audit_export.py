@@ -29,7 +29,7 @@ from apis.runtime.audit_heads import (
     read_heads,
 )
 from apis.runtime.audit_marks import Origins
-from apis.runtime.audit_proof import AT, HASH, MARK, begun, copied, moment, pages
+from apis.runtime.audit_proof import AT, HASH, MARK, begun, copied, moment, pages, verify
 from apis.runtime.migrations import has_table
 from apis.runtime.settings import Settings
 from apis.runtime.store import Store, digest_key
@@ -70,7 +70,8 @@ class Extent(msgspec.Struct, frozen=True, kw_only=True):
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
     """What a tier's part holds, and which of its rows no process of ours wrote.
 
-    `export` is the signature of the file's first line: a part belongs to one file.
+    `export` is the signature of the file's first line: a part belongs to one file. `found` is how
+    much of the tier was not as it was sealed, anywhere: rows that are gone are in no part.
     """
 
     export: str
@@ -81,6 +82,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     hash: str
     unmarked: int | None
     forged: list[int]
+    found: int
     key: str = ""
     signature: str = ""
 
@@ -169,13 +171,28 @@ def _export(
         hash=found,
         unmarked=unmarked,
         forged=sorted(forged),
+        found=_found(connection, signer, contents, tier),
     )
     _write(file, buffer, {"end": signer.signed(ended)})
     file.flush()
+    return _told(contents, ended, count, fingerprint(signer.public))
+
+
+def _told(contents: Contents, ended: Ended, count: int, key: str) -> str:
+    """The line of a tier: what was written, and whether the audit it is of is whole."""
+    ill = f", {len(ended.forged)} of them not ours" if ended.forged else ""
+    if ended.found:
+        ill += f"; the audit is not whole, see `audit verify`: {ended.found} found"
     if not count:
-        return f"{tier}: no rows from {contents.since} to {contents.until}"
-    ill = f", {len(forged)} of them not ours" if forged else ""
-    return f"{tier}: {count} rows, {first} to {place}{ill}, key {fingerprint(signer.public)}"
+        return f"{ended.tier}: no rows from {contents.since} to {contents.until}{ill}"
+    return f"{ended.tier}: {count} rows, {ended.first} to {ended.position}{ill}, key {key}"
+
+
+def _found(connection: Connection, signer: Signer, contents: Contents, tier: str) -> int:
+    """How much of the whole tier is not as it was sealed; what only waits for a seal is not."""
+    now = datetime.fromisoformat(contents.at)
+    told = verify(connection, tier, signer.folder, signer.public, now)
+    return sum(each.code not in {"audit.unsealed", "audit.heads-missing"} for each in told)
 
 
 def _write(file: BinaryIO, buffer: bytearray, line: Any) -> None:

@@ -138,6 +138,9 @@ def _ended(said: Ended, extent: Extent, link: Link) -> Iterator[Told]:
     if (said.position, said.hash) != (link.place, link.hash):
         told = f"it ends at row {link.place} and was signed to row {said.position}"
         yield link.place + 1, "export.cut", told
+    if said.found:
+        told = f"at the export {said.found} findings were told of this tier's whole audit"
+        yield None, "audit.not-whole", told
     for place in said.forged[:MOST]:
         yield place, "audit.forged", f"row {place} was found not to be ours at the export"
 

@@ -309,3 +309,30 @@ def test_where_there_is_no_audit_nothing_is_exported(home: Path, tmp_path: Path)
     assert result.exit_code == 2
     assert "there is nothing to export" in result.stderr
     assert not out.exists()
+
+
+def moved(rows: sa.Table) -> sa.Executable:
+    """All rows of November, told to be of another month."""
+    return sa.update(rows).where(rows.c.at >= "2025-11-01").values(at="2025-10-31T12:00:00")
+
+
+def removed(rows: sa.Table) -> sa.Executable:
+    """The end of November and whatever came after it."""
+    return sa.delete(rows).where(rows.c.position > 30)
+
+
+@pytest.mark.parametrize("tamper", [moved, removed])
+def test_rows_that_were_taken_out_of_the_period_are_told_with_the_export(
+    home: Path, store_url: str, tamper: Callable[[sa.Table], sa.Executable]
+) -> None:
+    store = Store(store_url)
+    store.write_now(lambda connection: connection.execute(tamper(AUDIT["process"])))
+    store.close()
+    file = home / "november.jsonl"
+
+    written = said("export", *NOVEMBER, "--tier", "process", "--out", str(file))
+    result = said("verify", "--export", str(file))
+
+    assert "the audit is not whole" in written.stderr
+    assert result.exit_code == 1
+    assert "process: audit.not-whole: at the export" in result.stderr
