@@ -186,3 +186,15 @@ def test_a_unit_is_hardened_and_drains(unit: str) -> None:
     assert int(said["TimeoutStopSec"][0]) >= 60
     assert said["StateDirectory"] == ["throughline throughline-audit"]
     assert not [path for path in said.get("ReadWritePaths", ()) if path.startswith("-")]
+
+
+def test_the_audit_is_looked_at_where_its_signed_heads_are() -> None:
+    """Elsewhere whatever is verified looks as if its heads had been taken away."""
+    page = (ROOT / "docs/running.md").read_text()
+    heads = manifests("ConfigMap")["settings"]["data"]["THROUGHLINE_AUDIT_HEADS"]
+    named = re.findall(r"exec deploy/(\w+) -- throughline audit", page)
+
+    assert named
+    for name in named:
+        [container] = DEPLOYMENTS[name]["spec"]["template"]["spec"]["containers"]
+        assert heads in {each["mountPath"] for each in container["volumeMounts"]}
