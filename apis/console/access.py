@@ -9,17 +9,21 @@ from typing import Any
 from sqlalchemy import Connection
 
 from apis.gateway import api_keys
+from apis.gateway.api_keys import API_KEYS
 from apis.gateway.people import hashed
 from apis.gateway.tokens import SEEN_S, rotated
 from apis.gateway.uses import last_uses
+from apis.runtime.audit import record
 from apis.runtime.clock import Clock
 from apis.runtime.deployment import policy_of
 from apis.runtime.migrations import head, versions
 from apis.runtime.settings import Settings
-from apis.runtime.store import Store
+from apis.runtime.store import Store, find
 from contracts.errors import NotFound, Rejected, Unavailable
 
 SHORTEST = 12
+OPERATOR = "operator"
+"""Who has the command line of a host."""
 DAY_S = 86_400
 
 
@@ -48,12 +52,16 @@ def make_key(settings: Settings, client: str, scopes: tuple[str, ...], days: int
         raise NotFound("client.unknown", f"no client {client} acts for itself in gateway.yaml")
     if missing := sorted(set(scopes) - known.scopes):
         raise Rejected("scope.not-granted", f"{client} has no scope {', '.join(missing)}")
-    now = Clock().timestamp()
-    made = stored(
-        settings, lambda c: api_keys.make(c, client, frozenset(scopes), now, now + days * DAY_S)
-    )
+    made = stored(settings, _kept, client, frozenset(scopes), days)
     ends = f"it ends in {days} day{'s' * (days > 1)}"
     return f"{made.key}\nIt is shown this once. Its id is {made.id}; {ends}."
+
+
+def _kept(connection: Connection, client: str, scopes: frozenset[str], days: int) -> api_keys.Made:
+    now = Clock().timestamp()
+    made = api_keys.make(connection, client, scopes, now, now + days * DAY_S)
+    _told(connection, "api-key.made", client, api_key=made.id, scopes=sorted(scopes))
+    return made
 
 
 def list_keys(settings: Settings) -> list[str]:
@@ -68,13 +76,28 @@ def list_keys(settings: Settings) -> list[str]:
 
 def revoke_key(settings: Settings, key_id: str) -> str:
     """End an API key on every gateway."""
-    now = Clock().timestamp()
-    if not stored(settings, lambda connection: api_keys.end(connection, key_id, now)):
+    if not stored(settings, _ended, key_id):
         raise NotFound("api-key.unknown", f"there is no API key {key_id}")
     return f"{key_id} is refused within a second"
 
 
-def stored(settings: Settings, work: Callable[[Connection], Any]) -> Any:
+def _ended(connection: Connection, key_id: str) -> bool:
+    row = find(connection, API_KEYS, id=key_id)
+    if row is None:
+        return False
+    _told(connection, "api-key.revoked", row.client, api_key=key_id)
+    return api_keys.end(connection, key_id, Clock().timestamp())
+
+
+def _told(connection: Connection, action: str, client: str, **detail: Any) -> None:
+    """Write it into the audit, as the portal does when somebody does the same there."""
+    record(
+        connection, "gateway", at=Clock().now(), actor=OPERATOR, action=action,
+        object=action.partition(".")[0], key=client, detail=detail,
+    )  # fmt: skip
+
+
+def stored(settings: Settings, work: Callable[..., Any], *args: Any) -> Any:
     """What the gateway keeps in its database, read or changed."""
     store = Store(settings.database_url, digest_key=settings.digest_key)
     try:
@@ -86,7 +109,7 @@ def stored(settings: Settings, work: Callable[[Connection], Any]) -> Any:
             told = "the tables of the gateway are those of an older release than this command"
             remedy = "start a process of this release once, or use the command of the other"
             raise Unavailable("database.older", told, remedy=remedy)
-        return store.write_now(work)
+        return store.write_now(work, *args)
     finally:
         store.close()
 

@@ -279,12 +279,20 @@ def reconciled(settings: Settings) -> str:
     store = Store(settings.database_url, digest_key=settings.digest_key)
     try:
         lift(store)
-        ended = store.write_now(restores.end, asyncio.run(present()))
+        ended = store.write_now(unmarked, asyncio.run(present()))
     finally:
         store.close()
     if not ended:
         raise NotFound("restore.none", "no restore is marked")
     return "reconciled: processes that start from now on create without looking first"
+
+
+def unmarked(connection: Connection, now: Any) -> int:
+    """End the mark, and say so in the audit."""
+    ended = restores.end(connection, now)
+    if ended:
+        audit.record(connection, "system", at=now, actor="operator", action="database.reconciled")
+    return ended
 
 
 def checked(folder: Path) -> Manifest:
