@@ -334,12 +334,17 @@ def nobody_runs(settings: Settings) -> None:
 def put_sqlite(settings: Settings, folder: Path, stamp: str) -> None:
     """The snapshot as the database's file; the one that was there stays beside it."""
     place = place_of(settings)
-    for suffix in ("", "-wal", "-shm"):
-        old = place.with_name(place.name + suffix)
-        if old.exists():
-            old.rename(place.with_name(f"{place.name}.before-{stamp}{suffix}"))
-    shutil.copy(folder / DATABASE[True], place)
-    place.chmod(0o600)
+    draft = place.with_name(f".{place.name}")
+    try:
+        shutil.copy(folder / DATABASE[True], draft)  # first: there may be no room
+        draft.chmod(0o600)
+        for suffix in ("", "-wal", "-shm"):
+            old = place.with_name(place.name + suffix)
+            if old.exists():
+                old.rename(place.with_name(f"{place.name}.before-{stamp}{suffix}"))
+        draft.rename(place)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def put_postgres(settings: Settings, folder: Path, stamp: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -240,6 +242,24 @@ def test_a_key_that_is_mounted_read_only_is_asked_for_before_anything_is_touched
     code, words = says("restore", folder)
 
     assert (code, "/proc/version" in words) == (2, True), words
+    assert (home / "throughline.sqlite").read_bytes() == before
+
+
+@pytest.mark.one_form
+def test_a_restore_without_room_leaves_the_database_as_it_was(home: Path) -> None:
+    folder = home.parent / "backup"
+    assert says("backup", folder)[0] == 0
+    before = (home / "throughline.sqlite").read_bytes()
+    little_room = ["sh", "-c", 'ulimit -f 8; exec "$@"', "sh"]
+
+    done = subprocess.run(
+        [*little_room, sys.executable, "-m", "apis.cli", "restore", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, "File too large" in done.stderr) == (2, True), done.stderr
     assert (home / "throughline.sqlite").read_bytes() == before
 
 
