@@ -91,8 +91,6 @@ def told_by(env: Mapping[str, str]) -> Settings:
     peers = given.of("THROUGHLINE_PEERS", lambda: peers_of(env), nowhere)
     given.of("THROUGHLINE_CLOCK", lambda: simulated_clock_url(dict(env)), None)
     given.of("THROUGHLINE_LOG", lambda: level_of(given.text("THROUGHLINE_LOG", "INFO")), 0)
-    issuer = given.text("THROUGHLINE_ISSUER", f"http://127.0.0.1:{port}")
-    given.scheme("THROUGHLINE_ISSUER", scheme_of(issuer), HTTP, "https://api.example.com")
     known = Settings(
         home=home,
         env=mode,
@@ -100,7 +98,7 @@ def told_by(env: Mapping[str, str]) -> Settings:
         redis_url=redis_url,
         workers=given.whole("THROUGHLINE_WORKERS", 2 if redis_url else 1),
         port=port,
-        issuer=issuer,
+        issuer=issuer(given, port),
         entities=Path(given.text("THROUGHLINE_ENTITIES", "apis/entities.yaml")),
         gateway=Path(given.text("THROUGHLINE_GATEWAY", "gateway.yaml")),
         peers=peers,
@@ -122,6 +120,16 @@ def told_by(env: Mapping[str, str]) -> Settings:
     )
     given.done()
     return known
+
+
+def issuer(given: Reading, port: int) -> str:
+    """Our public address; whatever we name begins with it, so nothing may stand behind its path."""
+    name = "THROUGHLINE_ISSUER"
+    found = given.text(name, f"http://127.0.0.1:{port}")
+    given.scheme(name, scheme_of(found), HTTP, "https://api.example.com")
+    if found.endswith("/") or not {"?", "#"}.isdisjoint(found):
+        given.mistakes.append(told(name, f"{found} must end without / and have no ? and no #"))
+    return found
 
 
 def stores(given: Reading, env: Mapping[str, str], home: Path) -> tuple[str, str | None]:
