@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from datetime import date
+from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -37,6 +38,9 @@ LONGEST_S = {
 }
 ENCRYPTED = {"require", "verify-ca", "verify-full"}
 OTHERS = 0o077
+OURS = "THROUGHLINE_"
+ALIKE = 0.8
+"""From there on a name is taken for a slip, and not for a secret that `env:` names."""
 SUPERUSER = "select rolsuper from pg_roles where rolname = current_user"
 SHARED_KEYS = {
     "THROUGHLINE_INTERNAL_KEY": "file:/path of one key for all",
@@ -56,6 +60,7 @@ def unsafe(settings: Settings, env: Mapping[str, str], today: date) -> list[str]
         return []  # `findings` says what is wrong with them
     found = [
         *mode(env),
+        *misspelled(env),
         *reachable(settings, env, gateway),
         *shared(settings, env),
         *times(settings),
@@ -71,6 +76,17 @@ def unsafe(settings: Settings, env: Mapping[str, str], today: date) -> list[str]
 def told(name: str, what: str, remedy: str) -> str:
     """A line about a variable, with its remedy."""
     return f"{variables.told(name, what)}: {remedy}"
+
+
+def misspelled(env: Mapping[str, str]) -> Told:
+    """Names that nobody reads and that look like one somebody does: its default is in force."""
+    known = {each.name.removeprefix(OURS) for each in variables.VARIABLES}
+    for name in sorted(env):
+        word = name.removeprefix(OURS)
+        if word == name or word in known:
+            continue
+        for near in get_close_matches(word, known, n=1, cutoff=ALIKE):
+            yield told(name, "no process reads it", f"was {OURS}{near} meant?")
 
 
 def mode(env: Mapping[str, str]) -> Told:

@@ -9,9 +9,9 @@ import msgspec
 
 from apis.portal.markup import Child, Html, a, e, joined
 
-HERE = Path("CHANGELOG.md")
-FILE = HERE if HERE.is_file() else Path(__file__).parents[1] / HERE
-"""That of the tree we run in, else of the installed package."""
+NAME, APIS = "CHANGELOG.md", Path(__file__).parents[1]
+FILE = APIS / NAME if (APIS / NAME).is_file() else APIS.parent / NAME
+"""That of the installed package, else of the tree we are part of."""
 RELEASE = re.compile(r"^## (.+)$")
 SUBJECT = re.compile(r"^### (.+)$")
 KIND = re.compile(r"^#### (.+)$")

@@ -25,9 +25,7 @@ from contracts.schemas import PUBLISHED
 
 PAGE = f"{ROOT}/events"
 ASYNCAPI = f"{ROOT}/asyncapi.json"
-HERE = Path("contracts/published/asyncapi.json")
-FILE = HERE if HERE.is_file() else PUBLISHED / "asyncapi.json"
-"""That of the tree we run in, else of the installed package."""
+FILE = PUBLISHED / "asyncapi.json"
 STARTS = "process_apis.starts:HEARD"
 NAMES = "#/components/schemas/{name}"
 
