@@ -1,6 +1,7 @@
 """`entities.yaml` as types: what differs per legal entity, region, acquired unit or connection.
 
-Values and paths, never expressions; secrets are references, resolved when used and never kept.
+Values and paths, never expressions; secrets are references, resolved when used and never kept. What
+it says of a connection stands in `connections.py`.
 """
 
 from __future__ import annotations
@@ -9,52 +10,24 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Generic, Literal, TypeVar, get_args
+from typing import Generic, Literal, TypeVar
 
 import msgspec
 
+from apis.runtime.connections import FROM, WEEKDAYS, Connection, Count, Feed, Layers, Section
 from apis.runtime.context import CURRENT
 from apis.runtime.mapping import Overrides
 from apis.runtime.typed_yaml import Lines, read_yaml
 from contracts.canonical.contract import Percent, ProjectTemplate, RateCard
-from contracts.canonical.moment import Moment
 from contracts.canonical.money import Currency, Money
 from contracts.canonical.party import Country
 from contracts.errors import Misconfigured
 from contracts.runs import DecisionKind
 
+__all__ = ["WEEKDAYS", "Connection", "Feed", "Layers"]
 T = TypeVar("T")
 Rows = TypeVar("Rows", "Serving", "DealChanges")
 Kind = Literal["crm", "psa", "erp", "hcm", "billing", "tax", "signature"]
-Reference = Annotated[
-    str,
-    msgspec.Meta(
-        pattern="^(env|file):.",
-        description="a reference, never the secret itself",
-        examples=["env:NAME or file:{home}/path#pointer"],
-    ),
-]
-Rate = Annotated[
-    str,
-    msgspec.Meta(
-        pattern="^[1-9][0-9]*/(s|min|h|day)$", description="calls per period", examples=["100/s"]
-    ),
-]
-Clocktime = Annotated[
-    str,
-    msgspec.Meta(
-        pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", description="a time of day", examples=["02:30"]
-    ),
-]
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
-Count = Annotated[int, msgspec.Meta(ge=1)]
-Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
-WEEKDAYS: tuple[str, ...] = get_args(Weekday)
-FROM = "from"
-
-
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A part of the file; a member it does not know stops the start."""
 
 
 class Hours(Section, frozen=True, kw_only=True):
@@ -65,7 +38,7 @@ class Hours(Section, frozen=True, kw_only=True):
     month: Decimal = Decimal(160)
 
 
-class Entity(Section, frozen=True, kw_only=True):
+class Entity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A legal entity; `tax_ids` is a customer's country -> python-stdnum module of its number.
 
     `dimensions` are those that all its projects have; an empty list of values allows any.
@@ -89,106 +62,12 @@ class Entity(Section, frozen=True, kw_only=True):
     retainer_months: Count = 12
 
 
-class Auth(Section, frozen=True, kw_only=True):
-    """How a connection signs in; `credentials` points at an object with the parts of its kind."""
-
-    kind: Literal["client_credentials", "jwt", "oauth1"]
-    credentials: Reference
-    audience: str | None = None
-
-
-class Api(Section, frozen=True, kw_only=True):
-    """The vendor's version we are pinned to and its end; `batches`: records a call, per object."""
-
-    version: str
-    retires_on: date | None = None
-    batches: dict[str, int] = {}
-
-
-class Weekly(Section, frozen=True, kw_only=True):
-    """Maintenance every week; a window whose end is not after its start ends the next day."""
-
-    day: Weekday
-    start: Clocktime = msgspec.field(name=FROM)
-    until: Clocktime
-    zone: str = "UTC"
-
-
-class Once(Section, frozen=True, kw_only=True):
-    """Announced maintenance."""
-
-    start: Moment = msgspec.field(name=FROM)
-    until: Moment
-
-
-class Windows(Section, frozen=True, kw_only=True):
-    """A connection's maintenance calendar."""
-
-    weekly: tuple[Weekly, ...] = ()
-    once: tuple[Once, ...] = ()
-
-
-class Budgets(Section, frozen=True, kw_only=True):
-    """What we may ask of a vendor: calls at a time, per period, per day."""
-
-    concurrency: Count = 10
-    rate: Rate | None = None
-    daily: Count | None = None
-
-
-class Connection(Section, frozen=True, kw_only=True):
-    """An account at a vendor; `url` and `login_url` may be references with a default.
-
-    `record_url` is where a person opens a record: `{url}` and `{external_id}` are filled in.
-    """
-
-    vendor: str
-    url: str
-    login_url: str | None = None
-    record_url: str | None = None
-    auth: Auth
-    api: Api
-    windows: Windows = Windows()
-    budgets: Budgets = Budgets()
-    search_lag_s: Annotated[float, msgspec.Meta(ge=0)] = 60
-    deadline_s: Seconds = 10
-    transport: Literal["httpx", "aiohttp"] = "httpx"
-    max_answer_bytes: Count = 10_000_000
-
-
 class Serving(Section, frozen=True, kw_only=True):
     """Which connection plays which part, for one entity or all, from a day on."""
 
     entity: str | None = None
     valid_from: date | None = msgspec.field(name=FROM, default=None)
     serves: dict[Kind, str]
-
-
-class Feed(Section, frozen=True, kw_only=True):
-    """What is read from a connection, how often, and how far back each time."""
-
-    connection: str
-    object: str
-    every_s: Seconds = 30
-    overlap_s: Seconds = 300
-    sweep_at: Clocktime | None = "02:30"
-    begins_at: Moment | None = msgspec.field(name=FROM, default=None)
-
-
-class Layers(Section, frozen=True, kw_only=True):
-    """A connection's mapping, object by object: base < region < entity < acquired unit."""
-
-    base: dict[str, Overrides] = {}
-    regions: dict[str, dict[str, Overrides]] = {}
-    entities: dict[str, dict[str, Overrides]] = {}
-    units: dict[str, dict[str, Overrides]] = {}
-
-    def each(self) -> Iterator[tuple[tuple[str, ...], dict[str, Overrides]]]:
-        """Every layer and its place, the lowest first."""
-        yield ("base",), self.base
-        for kind in ("regions", "entities", "units"):
-            for name, objects in getattr(self, kind).items():
-                yield (kind, name), objects
 
 
 class Owner(Section, frozen=True, kw_only=True):
@@ -256,7 +135,7 @@ class ExchangeRate(Section, frozen=True, kw_only=True):
     on: date
 
 
-class Metadata(Section, frozen=True, kw_only=True):
+class Metadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""
 
     version: Literal[1]
