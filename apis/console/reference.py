@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import re
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -78,9 +77,9 @@ def reached(top: Any) -> Iterator[Any]:
 
 
 def fields_of(struct: Any) -> list[types.Field]:
-    """The members that a person writes; where the file's lines are is none of them."""
+    """The members that a person writes."""
     told: Any = types.type_info(struct)
-    return [field for field in told.fields if field.encode_name not in {"lines", "text"}]
+    return list(told.fields)
 
 
 def structs(found: list[Any], titles: Mapping[Any, str]) -> Iterator[str]:
@@ -98,7 +97,7 @@ def structs(found: list[Any], titles: Mapping[Any, str]) -> Iterator[str]:
                 f"`{field.encode_name}`",
                 spelled(field.type, titles),
                 default_of(field),
-                notes.get(field.name, ""),
+                notes.get(field.name, "").replace("|", "\\|"),
             )
             yield f"| {' | '.join(cells)} |"
         yield ""
@@ -115,7 +114,7 @@ def notes_of(struct: Any) -> dict[str, str]:
         for before, after in pairwise(body):
             if isinstance(before, ast.AnnAssign) and isinstance(after, ast.Expr):
                 text = ast.literal_eval(after.value)
-                notes[ast.unparse(before.target)] = re.sub(r"\s+", " ", text)
+                notes[ast.unparse(before.target)] = " ".join(text.split())
     return notes
 
 
@@ -126,9 +125,11 @@ def default_of(field: types.Field) -> str:
     value = field.default
     if value is msgspec.NODEFAULT:
         value = field.default_factory() if field.default_factory is not msgspec.NODEFAULT else None
-    plain = msgspec.to_builtins(value, str_keys=True)
     if isinstance(value, msgspec.Struct):
         return "its defaults"
+    if isinstance(value, dict) and value:
+        return ", ".join(f"`{key}`: its defaults" for key in value)
+    plain = msgspec.to_builtins(value)
     return "none" if plain in (None, [], {}, "") else f"`{msgspec.json.encode(plain).decode()}`"
 
 
@@ -167,7 +168,7 @@ WORDS = {
     "StrType": "text",
     "IntType": "whole number",
     "FloatType": "number",
-    "DecimalType": "number",
+    "DecimalType": "number in quotes",
     "BoolType": "`true` or `false`",
     "DateType": "date",
     "DateTimeType": "moment",

@@ -45,14 +45,19 @@ class Sizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How much an API takes and gives: bytes (`body`, `stream`, `response`, `text`) and counts."""
 
     body: Annotated[int, _size(8 << 20)] = 1 << 20
-    """JSON is held to be checked; what is not JSON is a `stream`."""
+    """Bytes of a JSON body, up to 8 MiB; it is held to be checked."""
     stream: Annotated[int, _size(1 << 32)] = 16 << 20
+    """Bytes of a body that is not JSON, up to 4 GiB."""
     response: Annotated[int, _size(8 << 20)] = 1 << 20
-    """What is held of an answer to be checked."""
+    """Bytes of an answer that are held to be checked, up to 8 MiB."""
     depth: Annotated[int, _size(128)] = 32
+    """Levels of lists and objects in a JSON body, up to 128."""
     values: Annotated[int, _size(500_000)] = 50_000
+    """Values in a JSON body, up to 500,000."""
     keys: Annotated[int, _size(10_000)] = 1_000
+    """Members of one object in a JSON body, up to 10,000."""
     text: Annotated[int, _size(8 << 20)] | None = None
+    """Bytes of one text in a JSON body, up to 8 MiB; left out, only `body` limits it."""
 
 
 SIZES = Sizes()

@@ -27,33 +27,50 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A claim, and what its values are called here; without `map` they keep their names."""
 
     claim: str
+    """Its whole name, or the way to it by dots: `realm_access.roles`; a text of many words is each
+    of them."""
     map: dict[str, str] | None = None
+    """Its value to our name: `{Projects.Read: projects.read}`; what is not there gives nothing."""
 
 
 class RowRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which claims name the customers and entities that somebody may see."""
 
     customers: Rule | str | None = None
+    """A claim with ids of customers, ours; left out, customers are no restriction, a claim without
+    any shows none."""
     entities: Rule | str | None = None
+    """The same for names of legal entities in entities.yaml."""
 
 
 class Issuer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One issuer: where its keys are, what its tokens must say, and what that allows."""
 
     issuer: str
+    """`iss` of its tokens, to the letter: an https address without a password; each once."""
     audience: str
+    """What `aud` must have: how their tokens name us, such as `api://throughline`."""
     jwks: str | None = None
     """An https address, or `file:/path`; with `discovery` the issuer's metadata says it."""
     discovery: bool = False
+    """Whether `<issuer>/.well-known/openid-configuration` says where the keys are; instead of
+    `jwks`."""
     algorithms: tuple[Algorithm, ...] = ("RS256",)
+    """With which its tokens may be signed; at least one."""
     types: tuple[str | None, ...] = ("at+jwt", "JWT")
     """What `typ` may be; null where an issuer leaves it out."""
     plan: str
+    """The name of one of `plans`, for each of its clients."""
     client: Rule | str
+    """The claim with the one client id; its client here is `<name of the issuer>:<id>`."""
     scopes: Rule | str
+    """The claim with what a token allows; in a `map` only scopes that an API grants."""
     rows: Literal["all"] | RowRules
+    """`all`, or the claims that name what may be seen."""
     roles: Rule | str | None = None
+    """The claim with the roles to decide as; left out, none."""
     person: Rule | str | None = None
+    """The claim with the one name or address by which `duties` know a person; left out, none."""
 
 
 def issuer_findings(

@@ -18,12 +18,18 @@ class Listener(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One address beside the loopback one; certificates and keys are named, never written."""
 
     port: int
+    """1 to 65535; no two listeners have one host and port."""
     host: str = "127.0.0.1"
+    """The address to listen on; one that others can reach needs a `certificate`, or `plain`."""
     certificate: str | None = None
+    """`file:/path` or `home:name` of the chain (PEM); read again when it changes. Together with
+    `key`."""
     key: str | None = None
+    """The same of its private key (PEM): mode 600, no password."""
     client_ca: str | None = None
     """Whose client certificates are accepted; with it, nobody comes in without one."""
     crl: str | None = None
+    """The same of the list of revoked client certificates (PEM); beside `client_ca` only."""
     names: tuple[str, ...] = ()
     """For whom those certificates must be (DNS name, URI or common name); empty means anybody."""
     plain: bool = False

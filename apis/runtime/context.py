@@ -16,7 +16,9 @@ class Rows(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which rows a client may see; both None means all."""
 
     customers: tuple[str, ...] | None = None
+    """Our ids of customers (golden records); `[]` is none of them, left out, no restriction."""
     entities: tuple[str, ...] | None = None
+    """Names of legal entities, as in entities.yaml; with `customers` both must fit."""
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

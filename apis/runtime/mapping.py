@@ -45,14 +45,18 @@ DRIFTED = (
 
 
 class Overrides(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a deployment maps otherwise: other paths (None: not mapped), code lists, constants.
+    """What a deployment maps otherwise: other paths (null: not mapped), code lists, constants.
 
     Codes are vendor value -> canonical value and add to those that are there.
     """
 
     fields: dict[str, str | None] = {}
+    """Our field to the vendor's path: `purchase_order: custentity_tl_po`; null maps it no more."""
     codes: dict[str, dict[str, str]] = {}
+    """Our field, then the vendor's value to ours: `currency: {"1": USD}`; what is on no list waits
+    for a person."""
     constants: dict[str, str] = {}
+    """Our field to the one value that it is read as; it is not written."""
 
     def over(self, upper: Overrides) -> Overrides:
         """These with a layer laid on top."""

@@ -110,22 +110,37 @@ class TemplateTask(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     code: str
+    """Its name within the template, each once; in the project it is `T1.<code>`, after the line's
+    number."""
     name: str
+    """What people see, after the name of the line."""
     parent: str | None = None
+    """The code of the task of this template that it is below."""
     role: str | None = None
+    """Who does it; left out, the line's role, or its product where it is sold by time."""
     share: Percent | None = None
+    """Whole per cent of the hours that fixed ones leave, 1 to 100; those of a template make 100;
+    not beside `hours`."""
     hours: Decimal | None = None
+    """Fixed hours, above 0, such as `"4"`; not beside `share`."""
     starts_after_days: Days = 0
+    """Days after the first day of the line."""
     lasts_days: Days | None = None
+    """Days from its start to its end; left out, it ends with the line."""
 
 
 class TemplateMilestone(msgspec.Struct, frozen=True, kw_only=True):
     """A point to reach, and the percentage of the price that may be billed then."""
 
     code: str
+    """Its name within the template, each once; on one day, those of several lines are one."""
     name: str
+    """What people see."""
     share: Percent | None = None
+    """Whole per cent of the line's price, 1 to 100, together 100 at most; left out, it bills
+    nothing."""
     due_after_days: Days | None = None
+    """Days after the first day of the line; left out, its last day."""
 
 
 class ProjectTemplate(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,16 +151,27 @@ class ProjectTemplate(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     code: str
+    """Its name; with `version` each once."""
     version: int = 1
+    """Of two that fit alike and begin on one day, the higher holds."""
     name: str
+    """What it is called; nothing is decided by it."""
     packages: tuple[str, ...] = ()
+    """Product codes of the lines it takes; left out, any, after those that name it."""
     billing_models: tuple[BillingModel, ...] = ()
+    """Those of the deals it is for; left out, all."""
     entities: tuple[str, ...] = ()
+    """Names of the entities it is for; left out, all."""
     from_on: date
+    """First day on which a deal was won that it is for."""
     to_on: date | None = None
+    """The day before which it ends; left out, it does not end."""
     tasks: tuple[TemplateTask, ...] = ()
+    """The work breakdown of each line that takes it."""
     milestones: tuple[TemplateMilestone, ...] = ()
+    """What is reached; with fixed price or by milestone, what is billed then."""
     extensions: dict[str, str] = {}
+    """For notes of your own; nothing reads them."""
 
 
 class DeliveryTerms(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,21 +193,33 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
     """The price of a unit of a role in a region and currency, from one day until before another."""
 
     role: str
+    """The role or product code on a line of a deal."""
     region: str | None = None
+    """That of the deal; left out, any that has no rate of its own."""
     rate: Money
+    """The price of one `unit`, above 0, up to six decimals; compared with lines in its currency
+    only."""
     unit: Literal["hour", "day", "month"] = "hour"
+    """The unit that the line is sold by; units are not converted."""
     from_on: date
+    """First day on which a deal was won that it is for."""
     to_on: date | None = None
+    """The day before which it ends; left out, it does not end. No two of a card overlap."""
 
 
 class RateCard(msgspec.Struct, frozen=True, kw_only=True):
     """Agreed prices by role, region, currency and date; a customer's card beats the entity's."""
 
     code: str
+    """Its name, each once."""
     name: str
+    """What it is called; nothing is decided by it."""
     entity: str | None = None
+    """The name of one of `entities`; left out, all."""
     customer: Ref | None = None
+    """The one it was agreed with; left out, all."""
     rates: tuple[Rate, ...] = ()
+    """Its prices."""
 
 
 def rate_of(card: RateCard, role: str, region: str | None, currency: str, on: date) -> Rate | None:

@@ -9,7 +9,9 @@ class Ref(msgspec.Struct, frozen=True):
     """A reference in a record: `id` is ours (None until known), `external_id` the connection's."""
 
     id: str | None = None
+    """The id that Throughline gave it."""
     external_id: str | None = None
+    """Its id in the connection that it comes from."""
 
 
 class Source(msgspec.Struct, frozen=True):

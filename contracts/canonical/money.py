@@ -23,7 +23,9 @@ class Money(msgspec.Struct, frozen=True):
     """An exact amount of one ISO 4217 currency."""
 
     amount: Decimal
+    """In quotes, with a point: `"1234.50"`."""
     currency: Currency
+    """ISO 4217 code, such as `EUR`."""
 
 
 ISO_4217 = {

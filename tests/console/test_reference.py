@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from apis.console.reference import PAGE, page
 from apis.runtime.settings import Settings, private
@@ -17,6 +18,14 @@ def test_every_member_of_both_files_is_named() -> None:
     text = page()
     for member in ("on_store_loss", "client_ca", "retires_on", "search_lag_s", "sweep_at"):
         assert f"| `{member}` |" in text
+
+
+def test_every_row_says_what_it_means() -> None:
+    rows = [line for line in page().splitlines() if line.startswith("| `")]
+    mute = [row for row in rows if not re.split(r"(?<!\\)\|", row)[-2].strip()]
+
+    assert len(rows) > 250
+    assert not mute, "write it below the member, in its struct"
 
 
 def test_a_secret_variable_may_be_a_file_that_only_we_can_read(tmp_path) -> None:
