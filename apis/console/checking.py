@@ -130,11 +130,11 @@ def unserved(gateway: Gateway, metadata: Metadata) -> Iterator[Finding]:
                 told = f"there is no flow {rule.flow}, only {', '.join(sorted(flows))}"
                 yield (section, at, "flow"), told
             if roles and rule.owner not in roles:
-                told = f"no client in gateway.yaml has the role {rule.owner}"
+                told = f"nobody in gateway.yaml has the role {rule.owner}"
                 yield (section, at, "owner"), told
     for name, role in metadata.stewards.items():
         if roles and role not in roles:
-            yield ("stewards", name), f"no client in gateway.yaml has the role {role}"
+            yield ("stewards", name), f"nobody in gateway.yaml has the role {role}"
 
 
 def unowned(metadata: Metadata, gateway: Gateway) -> Iterator[Finding]:
@@ -160,8 +160,9 @@ def steps() -> Iterator[Step[Any, Any]]:
 
 
 def roles_of(gateway: Gateway) -> set[str]:
-    """What clients, and people of trusted issuers, may decide on."""
+    """What clients, our people and those of trusted issuers may decide on."""
     given = {role for client in gateway.clients.values() for role in client.roles}
+    given |= {role for person in gateway.people.values() for role in person.roles}
     rules = [issuer.roles for issuer in gateway.issuers.values()]
     mapped = [rule.map for rule in rules if isinstance(rule, Rule) and rule.map]
     return given | {role for each in mapped for role in each.values()}

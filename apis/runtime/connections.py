@@ -22,7 +22,9 @@ Reference = Annotated[
 Rate = Annotated[
     str,
     msgspec.Meta(
-        pattern="^[1-9][0-9]*/(s|min|h|day)$", description="calls per period", examples=["100/s"]
+        pattern="^[1-9][0-9]{0,11}/(s|min|h|day)$",
+        description="calls per period",
+        examples=["100/s"],
     ),
 ]
 Clocktime = Annotated[

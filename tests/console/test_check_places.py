@@ -65,7 +65,7 @@ ENTITIES = [
     ("vendor: salesforce", "vendor: siebel", "connections.salesforce.vendor: there is no vendor"),
     ("entity: DE, flow", "entity: AT, flow", "approvals.2.entity: there is no `AT` in entities"),
     ("flow: deal_to_project", "flow: deal_to_cash", "approvals.0.flow: there is no flow deal_to"),
-    ("owner: delivery-director", "owner: cfo", "approvals.0.owner: no client in gateway.yaml has"),
+    ("owner: delivery-director", "owner: cfo", "approvals.0.owner: nobody in gateway.yaml has"),
     (
         "  salesforce:\n    vendor",
         f"  other: {OTHER}\n  salesforce:\n    vendor",
@@ -130,7 +130,7 @@ ENTITIES = [
     (
         "changed: amend, owner: d",
         "changed: amend, owner: nod",
-        "deal_changes.0.owner: no client in",
+        "deal_changes.0.owner: nobody in",
     ),
     # addresses, references, versions, windows
     (

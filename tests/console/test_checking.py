@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import yaml
 
 from apis.console.checking import contract_problems, differences, findings
 from apis.runtime.settings import Settings
@@ -47,10 +48,14 @@ def test_both_files_are_told_at_once(settings: Settings, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("role", ["sales-operations", "delivery-operations"])
-def test_a_role_that_flows_ask_and_no_client_has_is_named(
+def test_a_role_that_flows_ask_and_nobody_has_is_named(
     settings: Settings, tmp_path: Path, role: str
 ) -> None:
-    gateway = edited(tmp_path, "gateway.yaml", f"roles: [{role}]", "roles: [nobody]")
+    told = yaml.safe_load(Path("gateway.yaml").read_text())
+    for each in (*told["clients"].values(), *told["people"].values()):
+        each["roles"] = [other for other in each.get("roles", ()) if other != role]
+    gateway = tmp_path / "gateway.yaml"
+    gateway.write_text(yaml.safe_dump(told))
     entities = edited(tmp_path, "apis/entities.yaml", "  deal: sales-operations\n", "")
 
     found = findings(msgspec.structs.replace(settings, gateway=gateway, entities=entities))
@@ -59,7 +64,7 @@ def test_a_role_that_flows_ask_and_no_client_has_is_named(
     assert f"clients: none has the role {role}, which the step " in found[0]
 
 
-def test_a_steward_that_no_client_is_is_named_where_the_metadata_says_it(
+def test_a_steward_whom_nobody_is_is_named_where_the_metadata_says_it(
     settings: Settings, tmp_path: Path
 ) -> None:
     entities = edited(
@@ -68,7 +73,16 @@ def test_a_steward_that_no_client_is_is_named_where_the_metadata_says_it(
 
     [found] = findings(msgspec.structs.replace(settings, entities=entities))
 
-    assert found.endswith("stewards.contract: no client in gateway.yaml has the role legal")
+    assert found.endswith("stewards.contract: nobody in gateway.yaml has the role legal")
+
+
+def test_a_steward_may_be_a_person_who_signs_in(settings: Settings, tmp_path: Path) -> None:
+    entities = edited(
+        tmp_path, "apis/entities.yaml", "contract: delivery-director", "contract: legal"
+    )
+    gateway = edited(tmp_path, "gateway.yaml", "roles: [api-owner]", "roles: [api-owner, legal]")
+
+    assert findings(msgspec.structs.replace(settings, gateway=gateway, entities=entities)) == []
 
 
 def test_a_missing_file_is_named(settings: Settings, tmp_path: Path) -> None:
