@@ -30,11 +30,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     In production form run no tests that open neither database nor Redis, nor those that say of
     themselves that one form is enough: the embedded one runs them. Several hosts need Redis.
+    Where lanes keep groups together, a file is one, and so are all that share the house.
     """
     items.sort(key=lambda item: uses(item, "house"))
     other = [item for item in items if in_the_other_form(item)]
     config.hook.pytest_deselected(items=other)
     items[:] = [item for item in items if item not in other]
+    for item in items:
+        lane = "house" if uses(item, "house") else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(lane))
 
 
 def in_the_other_form(item: pytest.Item) -> bool:

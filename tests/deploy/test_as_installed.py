@@ -24,6 +24,7 @@ from tests.servers import (
     flush,
     free_port,
     fresh_database,
+    open_to_all,
     temporary_folder,
     unprivileged,
 )
@@ -95,7 +96,7 @@ class Installed(House):
         }
         command = [self.here(str(word)) for word in service["command"]]
         user: dict[str, Any] = {}
-        if not os.geteuid():
+        if not os.geteuid() and open_to_all(Path(sys.executable).resolve()):
             user = {"user": "nobody", "group": "nogroup", "extra_groups": []}
         with (self.root / f"{part}.log").open("wb") as log:
             self.processes[part] = subprocess.Popen(
