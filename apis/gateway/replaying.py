@@ -13,7 +13,7 @@ from apis.gateway.compiled import Policy
 from apis.gateway.decisions import Decided
 from apis.gateway.policy import MODES, OWN_SCOPES, Client, Gateway, Modes
 from apis.gateway.routes import Route
-from apis.gateway.windows import CONCURRENCY, Named, Window
+from apis.gateway.windows import CONCURRENCY, Window
 from apis.runtime.limits import Limit, MemoryLimiter
 
 _ASKED_AGAIN = frozenset({"authorization", "limits"})
@@ -151,20 +151,20 @@ class Replay:
             heappop(running)
         if plan.concurrency and len(running) >= plan.concurrency:
             return f"plans.{client.plan}.{CONCURRENCY}: {plan.concurrency} at once"
-        own = route.limits if route else ()
-        if over := self._over(row, name, own, f":{row.target}:"):
-            return over
-        if over := self._over(row, name, self._after.limits[client.plan], ":"):
+        own = [(f"{name}:{row.target}:", each) for each in (route.limits if route else ())]
+        usual = [(f"{name}:", each) for each in self._after.limits[client.plan]]
+        if over := self._over(row, [*own, *usual]):
             return over
         heappush(running, row.at + row.ms / 1000)
         return None
 
-    def _over(self, row: Decided, name: str, windows: Named, before: str) -> str | None:
+    def _over(self, row: Decided, windows: list[tuple[str, Window]]) -> str | None:
+        """The first of these that is used up; then nothing is taken of the others."""
         taken: list[tuple[str, Window]] = []
-        for window in windows:
+        for before, window in windows:
             if (window.rule, window.limit) in self._same:
                 continue  # it said yes then
-            key = f"{name}{before}{window.name}"
+            key = f"{before}{window.name}"
             verdict = self._limiter.take_now(key, window.limit, row.at)
             if not verdict.allowed:
                 for other, mine in taken:

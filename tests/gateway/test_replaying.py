@@ -133,3 +133,18 @@ async def test_what_was_only_observed_counts_once_it_is_enforced(tmp_path: Path)
 
     assert (row.client, row.operation) == ("reader", "deleteOrder")
     assert row.why == "authorization: the scope orders.write is needed"
+
+
+async def test_a_call_that_one_limit_refuses_takes_of_no_other(bench: Bench) -> None:
+    await calls(bench, "clerk", 4)
+    bench.clock.advance(3600)
+    await calls(bench, "clerk", 1)
+
+    found = await impact(
+        bench,
+        ("rate: 100000/min", "rate: 1/h"),
+        ("limits: {deleteOrder: 2/h}", "limits: {listOrders: 3/day, deleteOrder: 2/h}"),
+    )
+
+    [row] = found.affected
+    assert (row.would_be_refused, row.why) == (3, "limits: plans.internal.rate: 1 in 3600 s")
