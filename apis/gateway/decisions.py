@@ -26,6 +26,8 @@ from apis.runtime.store import Store, add_all, table
 MOST_HELD = 20_000
 MOST_UNKNOWN = 100
 """Refusals of callers nobody knows that one batch keeps singly: they must not push out the rest."""
+MOST_FOUND = 100
+"""Requests of one id that are told: a caller may give all of theirs the same."""
 MOST_RULE = 200
 MOST_CODE = 100
 EVERY_S = 1.0
@@ -157,7 +159,7 @@ class Decisions:
             await self._store.write(trim, self.recording, now)
 
     async def found(self, request_id: str) -> list[Decided]:
-        """The requests of this id, the latest first: a caller may have given it twice."""
+        """The latest requests of this id, the last one first: a caller may have given it twice."""
         await self.flush()
         return await self._store.read(_found, request_id)
 
@@ -221,8 +223,8 @@ def trim(connection: Connection, recording: Recording, now: float) -> None:
 
 def _found(connection: Connection, request_id: str) -> list[Decided]:
     mine = DECISIONS.c.request_id == request_id
-    rows = connection.execute(sa.select(DECISIONS).where(mine).order_by(DECISIONS.c.seq.desc()))
-    return [_read(row) for row in rows.mappings()]
+    latest = sa.select(DECISIONS).where(mine).order_by(DECISIONS.c.seq.desc()).limit(MOST_FOUND)
+    return [_read(row) for row in connection.execute(latest).mappings()]
 
 
 Mark = tuple[float, int]

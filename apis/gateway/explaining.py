@@ -45,7 +45,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Explained(msgspec.Struct, frozen=True):
-    """Every request of one id: a caller may give the same one twice. The latest is the first."""
+    """The latest 100 of one id, the last first: a caller may give the same one often."""
 
     items: tuple[Explanation, ...]
 

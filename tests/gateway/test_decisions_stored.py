@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from apis.gateway.decisions import Decisions, recorded
+from apis.gateway.decisions import MOST_FOUND, Decisions, recorded
 from apis.gateway.exchange import Exchange, Outside
 from apis.gateway.guard import Message
 from apis.gateway.policy import Recording
@@ -88,3 +88,17 @@ async def test_what_is_too_old_or_too_much_is_forgotten(store: Store) -> None:
 async def ids(store: Store) -> list[str]:
     rows, _ = await store.read(recorded, (0.0, 0), 10)
     return [row.request_id for row in rows]
+
+
+async def test_of_an_id_that_a_caller_gives_to_every_request_the_latest_are_told(
+    store: Store,
+) -> None:
+    gateway = Decisions(store, Clock(), Recording())
+    calls = [call(str(n)) for n in range(MOST_FOUND + 2)]
+    for each in calls:
+        each.request_id = "always"
+        gateway.note(each)
+
+    found = await gateway.found("always")
+
+    assert [each.client for each in found] == [each.client for each in calls[:1:-1]]
