@@ -146,14 +146,18 @@ class Front:
 class Gateway:
     """The ASGI application in front of all APIs."""
 
-    def __init__(self, front: Front, log: Log) -> None:
-        self.front = front
+    def __init__(
+        self, front: Front, log: Log, used: Callable[[Policy], object] = lambda _: None
+    ) -> None:
         self.load = Load(log)
         self._log = log
+        self._used = used
+        self.use(front)
 
     def use(self, front: Front) -> None:
         """Serve by another policy from the next request on; what is under way ends by its own."""
         self.front = front
+        self._used(front.policy)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event stream."""

@@ -15,6 +15,7 @@ import msgspec
 
 from apis.gateway.app import Edge, Front, Gateway, Log
 from apis.gateway.client_authentication import ensure_clients, load_credentials
+from apis.gateway.compiled import Policy as Compiled
 from apis.gateway.compiled import compile_policy
 from apis.gateway.decisions import Decisions
 from apis.gateway.documents import foreign_documents, load_documents
@@ -76,16 +77,17 @@ def gateway(deployment: Deployment, metrics: Metrics) -> Gateway:
         named = foreign_documents(policy, settings.gateway.parent)
         compiled = compile_policy(policy, load_documents(DOCUMENTS) | named, schemas)
         joined = msgspec.structs.replace(compiled, gateway=registry.joined(policy))
-        front = Front(joined, deployment.mounts(policy), around(policy, joined.gateway))
-        decisions.recording = policy.decisions
-        metrics.clients = joined.gateway.clients
-        return front
+        return Front(joined, deployment.mounts(policy), around(policy, joined.gateway))
+
+    def used(policy: Compiled) -> None:  # a file that is refused rules none of it
+        decisions.recording = policy.gateway.decisions
+        metrics.clients = policy.gateway.clients
 
     def take(policy: Policy) -> None:
         lives.take(policy, deployment.clock.now())
 
     lives = Lives(deployment.store)
-    served = Gateway(front(deployment.gateway), write)
+    served = Gateway(front(deployment.gateway), write, used)
     take(deployment.gateway)
     files = settings.home, settings.gateway
     reloading = Reloading(served, deployment.gateway, files, front, take)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tests.servers import free_port
 
 READER = {"plan": "internal", "secret": "home:clients.json", "scopes": ["metrics.read"]}
 UNSEALED_S = 60
+PATIENCE_S = 10.0
 Samples = dict[str, list[tuple[dict[str, str], float]]]
 
 
@@ -138,3 +140,23 @@ def test_a_backup_and_a_proof_of_the_audit_are_seen(measured: House, tmp_path: P
     assert [labels for labels, _ in backed["throughline_chore_age_seconds"]] == [{"of": "backup"}]
     assert proven["throughline_chore_findings"] == [({"of": "audit"}, 0), ({"of": "backup"}, 0)]
     assert measured.says("audit", "verify", "--tell", "--export", "x")[0] == 2
+
+
+def test_a_file_that_is_refused_moves_nobody_to_its_plans(measured: House) -> None:
+    file = Path(measured.env["THROUGHLINE_GATEWAY"])
+    served = file.read_text()
+    policy = yaml.safe_load(served)
+    policy["plans"]["unpromised"] = policy["plans"]["internal"]
+    policy["clients"]["prometheus"]["plan"] = "unpromised"
+    policy["apis"]["process"]["work-queue"]["versions"][1]["status"] = "preview"
+    file.write_text(yaml.safe_dump(policy))
+    end = time.monotonic() + PATIENCE_S
+    while "policy.refused" not in (measured.home / "logs" / "up.log").read_text():
+        assert time.monotonic() < end
+        asked(measured, "prometheus", "metrics.read")
+
+    told = asked(measured, "prometheus", "metrics.read").text
+    file.write_text(served)
+
+    assert 'plan="internal"' in told
+    assert "unpromised" not in told
