@@ -45,7 +45,7 @@ from apis.runtime.readiness import telling, unready, with_peers
 from apis.runtime.reloading import Reloading
 from apis.runtime.server import Door, kept_as_made, server_of
 from apis.runtime.settings import Settings
-from apis.runtime.sockets import handing, listening_socket
+from apis.runtime.sockets import allow_sockets, handing, listening_socket
 from apis.runtime.tls import Tls
 from apis.runtime.worker import start_worker, stop_worker
 from contracts.errors import Misconfigured, NotFound
@@ -188,6 +188,7 @@ async def serve(
 ) -> None:
     """Be one process until SIGTERM or SIGINT: apps or gateway on a port, flows, or both."""
     stopping = Stopping()
+    allow_sockets()
     part = free_name(settings.home, part) if settings.redis_url else part
     deployment = Deployment(settings, part, parts)
     if port is not None and not edge and not deployment.served():

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import resource
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from apis.runtime.log import get_logger
@@ -21,6 +22,17 @@ BACKLOG = 1024
 HANDED_S = 10.0
 QUICKER_S = 1.0
 log = get_logger(__name__)
+
+
+def allow_sockets() -> None:
+    """Let this process hold as many files as its system lets it ask for.
+
+    systemd begins with 1024, which are fewer than the connections that we let come, and whoever
+    takes the last of them takes it from the database too.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # a system that says "no limit" and means another
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def listening_socket(home: Path, host: str, port: int, *, shared: bool) -> socket.socket:
