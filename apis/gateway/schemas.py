@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import jsonschema_rs as js
 
+from apis.gateway.tangles import tangled
 from apis.runtime.refusals import MOST, WORDS
 
 BASE = "urn:document"
@@ -40,6 +42,7 @@ _BOUNDS = {
     "maxProperties": "an object of at most {} members",
     "multipleOf": "a multiple of {}",
 }
+FORMLESS = "fits none of the forms it may have"
 
 
 class Fault(NamedTuple):
@@ -53,14 +56,19 @@ class Fault(NamedTuple):
 class Check:
     """One schema, compiled."""
 
-    __slots__ = ("_all", "fits")
+    __slots__ = ("_all", "_tangled", "fits")
 
-    def __init__(self, validator: js.Draft202012Validator) -> None:
+    def __init__(self, validator: js.Draft202012Validator, *, tangled: bool = False) -> None:
         self.fits = validator.is_valid
         self._all = validator.iter_errors
+        self._tangled = tangled
 
     def faults(self, value: Any) -> Iterator[Fault]:
-        """Everything the value breaks."""
+        """Everything the value breaks; that it breaks something, where all would take too long."""
+        if self._tangled:
+            if not self.fits(value):
+                yield Fault((), "invalid", FORMLESS)
+            return
         for error in self._all(value):
             yield from _faults(error)
 
@@ -109,11 +117,23 @@ class Schemas:
                     validate_formats=True,
                     pattern_options=self._options,
                     offline=True,
-                )
+                ),
+                tangled=tangled({"$ref": f"#/{pointer}"}, self._target),
             )
         except (js.ValidationError, js.ReferencingError, ValueError) as error:
             told = str(error).partition("\n")[0][:MOST]
             raise ValueError(told) from None
+
+    def _target(self, reference: str) -> Any:
+        """What a reference leads to, if only to another one."""
+        if not reference.startswith("#/"):
+            raise ValueError(reference)
+        node: Any = self.document
+        for part in _steps(unquote(reference)):
+            node = node[part] if isinstance(node, dict) and part in node else _item(node, part)
+        if node is None:
+            raise ValueError(reference)
+        return node
 
     def exact(self, *parts: str) -> bool:
         """Whether amounts of ours are anywhere in what this schema describes."""
@@ -226,7 +246,7 @@ def _choice(error: js.ValidationError, path: tuple[str, ...]) -> Iterator[Fault]
         wanted = {kind: None for each in branches for kind in getattr(each[0].kind, "types", ())}
         yield Fault(path, *_said("type", {"types": list(wanted)}, error.instance))
         return
-    yield Fault(path, "invalid", "fits none of the forms it may have")
+    yield Fault(path, "invalid", FORMLESS)
 
 
 def _other_kind(branch: list[js.ValidationError], path: tuple[str, ...]) -> bool:
