@@ -266,7 +266,7 @@ class Tokens:
         now = self.clock.timestamp()
         if (known := self._known.get(digest)) is not None:
             return known if known.exp + LEEWAY_S > now else None
-        found = opened(token, self._key, [ALGORITHM], {TYPE})
+        found = opened(token, self._key, [ALGORITHM], (TYPE,))
         if found is None or (claims := self._claims(found, now)) is None:
             return None
         self._remember(digest, claims)

@@ -58,6 +58,8 @@ def token(keys: Keys, name: str) -> str:
         "typ-jwt": {"typ": "JWT"},
         "typ-none": {"typ": None},
         "typ-capitals": {"typ": "AT+JWT"},
+        "typ-list": {"typ": ["at+jwt"]},
+        "typ-object": {"typ": {}},
     }
     if name in headers:
         made = {k: v for k, v in {**header, **headers[name]}.items() if v is not None}
