@@ -118,7 +118,8 @@ class Front:
         self.pages = catalog_pages(policy, edge.issuer)
         self.lives = lives(policy.mounts, edge.issuer, edge.clock.timestamp, edge.extended)
         self.endings = endings(policy.mounts, edge.issuer)
-        trust = Trust(policy.gateway.issuers, edge.rings, edge.clock)
+        known = policy.gateway
+        trust = Trust(known.issuers, edge.rings, edge.clock, known.whole)
         counting = Counting(policy, edge.limiter, edge.permits, edge.clock)
         self.admission = Admission(policy, edge.tokens, edge.oauth.api_keys, trust, counting)
         inside = Inside(Explaining(edge.decisions, policy.gateway), edge.metrics)

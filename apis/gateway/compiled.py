@@ -76,7 +76,7 @@ def compile_policy(
         mounts |= _mounts(name, api, schemas, found)
         ways |= _ways(name, api, mounts, conversions.get(name, {}), found)
         granted |= _scopes_of(name, api, mounts, found)
-    found += issuer_findings(gateway.issuers, gateway.plans, granted)
+    found += issuer_findings(gateway.issuers, gateway.plans, granted, gateway.whole)
     for name, client in gateway.clients.items():
         found += _client_problems(("clients", name), client, gateway, granted)
         found += _redirect_problems(("clients", name), client)
@@ -149,6 +149,12 @@ def _person_problems(place: Place, person: Person, gateway: Gateway) -> Iterator
         yield (*place, "rows"), "name customers or entities, or leave rows out"
     if place[1] in gateway.clients:
         yield place, "a client has this name"
+    for name, client in gateway.clients.items() if person.rows else ():
+        for scope in sorted(client.scopes & gateway.whole) if client.redirects else ():
+            told = (
+                f"{scope} of the client {name} opens all of a system: nobody with rows may use it"
+            )
+            yield (*place, "rows"), told
 
 
 def _client_problems(
@@ -162,9 +168,7 @@ def _client_problems(
         yield (*place, "plan"), f"there is no plan {client.plan}"
     for scope in sorted(client.scopes - granted):
         yield (*place, "scopes"), f"no API grants {scope}"
-    systems = [name.partition("/")[2] for name in gateway.apis if name.startswith("system/")]
-    opened = {f"{name}.{action}" for name in systems for action in ("read", "write")}
-    for scope in sorted(client.scopes & opened) if client.rows else ():
+    for scope in sorted(client.scopes & gateway.whole) if client.rows else ():
         told = f"{scope} opens all of a system: no client with rows may have it"
         yield (*place, "scopes"), told
 

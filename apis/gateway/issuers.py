@@ -74,9 +74,15 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def issuer_findings(
-    issuers: Mapping[str, Issuer], plans: Mapping[str, Any], granted: Collection[str]
+    issuers: Mapping[str, Issuer],
+    plans: Mapping[str, Any],
+    granted: Collection[str],
+    whole: frozenset[str],
 ) -> Iterator[Finding]:
-    """What is wrong with the issuers of a policy; `granted` are all scopes there are."""
+    """What is wrong with the issuers of a policy.
+
+    `granted` are all scopes there are, `whole` those that open all of a system.
+    """
     seen: set[str] = set()
     for name, issuer in issuers.items():
         place = ("issuers", name)
@@ -92,6 +98,9 @@ def issuer_findings(
             yield (*place, "audience"), "say what their tokens for us are meant for"
         for scope in sorted(_mapped(issuer.scopes) - set(granted)):
             yield (*place, "scopes"), f"no API grants {scope}"
+        for scope in sorted(_mapped(issuer.scopes) & whole) if issuer.rows != "all" else ():
+            told = f"{scope} opens all of a system: nobody with rows may have it"
+            yield (*place, "scopes"), told
         if issuer.rows == RowRules():
             yield (*place, "rows"), "name claims for customers or entities, or say all"
 

@@ -181,6 +181,12 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
         return frozenset().union(*shown) - (OWN_SCOPES.keys() - {CATALOG})
 
     @property
+    def whole(self) -> frozenset[str]:
+        """The scopes that open all of a system: not for who sees a part of the firm."""
+        systems = [name.partition("/")[2] for name in self.apis if name.startswith("system/")]
+        return frozenset(f"{name}.{action}" for name in systems for action in ("read", "write"))
+
+    @property
     def own(self) -> dict[str, Api]:
         """The APIs that programs of ours answer."""
         return {name: api for name, api in self.apis.items() if not api.foreign}

@@ -161,8 +161,16 @@ class Rings:
 class Trust:
     """Checks the tokens of the issuers of one policy."""
 
-    def __init__(self, issuers: Mapping[str, Issuer], rings: Rings | None, clock: Clock) -> None:
+    def __init__(
+        self,
+        issuers: Mapping[str, Issuer],
+        rings: Rings | None,
+        clock: Clock,
+        whole: frozenset[str] = frozenset(),
+    ) -> None:
         self._clock = clock
+        self._whole = whole
+        """The scopes that open all of a system."""
         self._issuers = {
             issuer.issuer: (name, issuer, rings.of(issuer))
             for name, issuer in issuers.items()
@@ -183,7 +191,7 @@ class Trust:
         digest, now = sha256(token).digest(), self._clock.timestamp()
         if (held := self._known.get(digest)) and held[1] > now and held[2] == ring.turn:
             return held[0]
-        claims = await _checked(token, told[0].get("kid"), known, now)
+        claims = await _checked(token, told[0].get("kid"), known, now, self._whole)
         if claims is not None:
             if len(self._known) >= MOST_REMEMBERED:
                 del self._known[next(iter(self._known))]
@@ -193,7 +201,7 @@ class Trust:
 
 
 async def _checked(
-    token: bytes, kid: Any, known: tuple[str, Issuer, Ring], now: float
+    token: bytes, kid: Any, known: tuple[str, Issuer, Ring], now: float, whole: frozenset[str]
 ) -> Claims | None:
     name, issuer, ring = known
     if not isinstance(kid, str):
@@ -201,7 +209,7 @@ async def _checked(
     if ring.pick(kid) is None and await ring.sought(kid) is None:
         return None
     found = opened(token, ring.pick, list(issuer.algorithms), issuer.types, HEADERS)
-    return _claims(name, issuer, found, now) if found else None
+    return _claims(name, issuer, found, now, whole) if found else None
 
 
 class _Said(msgspec.Struct, frozen=True):
@@ -215,7 +223,9 @@ class _Said(msgspec.Struct, frozen=True):
     cnf: dict[str, str] | None = None
 
 
-def _claims(name: str, issuer: Issuer, found: dict[str, Any], now: float) -> Claims | None:
+def _claims(
+    name: str, issuer: Issuer, found: dict[str, Any], now: float, whole: frozenset[str]
+) -> Claims | None:
     try:
         told = msgspec.convert(found, _Said)
     except msgspec.ValidationError:
@@ -231,6 +241,8 @@ def _claims(name: str, issuer: Issuer, found: dict[str, Any], now: float) -> Cla
         return None
     rows = rows_of(issuer, found)
     scopes, roles = said(issuer.scopes, found), said(issuer.roles, found)
+    if rows is not None:  # a system knows nothing of rows
+        scopes = tuple(scope for scope in scopes if scope not in whole)
     guest = Client(
         plan=issuer.plan,
         scopes=frozenset(scopes),

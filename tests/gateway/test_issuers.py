@@ -32,7 +32,9 @@ issuers:
     roles: {{claim: groups, map: {{g-finance: finance}}}}
     rows: {{customers: customers}}
 """
+ROWS = "rows: {customers: customers}"
 ORDERS = "/process/orders/v3/orders"
+DEALS = "/system/salesforce/v1/deals/D-1"
 
 
 class House:
@@ -75,6 +77,19 @@ async def test_what_the_issuer_says_becomes_what_the_policy_calls_it(house: Hous
     assert context["roles"] == ["finance"]
     assert context["rows"] == {"customers": ["C-1"]}
     assert set(context["scopes"]) == {"orders.read", "catalog.read"}
+
+
+@pytest.mark.parametrize(("changes", "status"), [({}, 403), ({ROWS: "rows: all"}, 200)])
+async def test_who_sees_a_part_of_the_firm_gets_no_scope_of_a_system(
+    bench: Bench, changes: dict[str, str], status: int
+) -> None:
+    async with provider() as made:
+        house = House(bench, made, **changes)
+        token = house.token({"claims": {"scp": "orders.read salesforce.read"}})
+
+        assert (await house.call(token, DEALS)).status_code == status
+        assert (await house.call(token)).status_code == 200
+        await house.http.aclose()
 
 
 @pytest.mark.parametrize(
@@ -274,6 +289,11 @@ FINDINGS = [
         "scopes: scp",
         "scopes: {claim: scp, map: {a: orders.raed}}",
         "scopes: no API grants orders.r",
+    ),
+    (
+        "scopes: scp",
+        "scopes: {claim: scp, map: {a: salesforce.read}}",
+        "issuers.entra.scopes: salesforce.read opens all of a system: nobody with rows",
     ),
     ("  entra:", '  "a:b":', "issuers.a:b: a name has up to 50 plain characters and no colon"),
     ("discovery: true", "discovery: false", "issuers.entra.jwks: say where the keys are"),

@@ -43,6 +43,11 @@ WRONG = [
         "[orders.read, salesforce.read], rows",
         "clients.branch.scopes: salesforce.read opens all of a system: no client with rows",
     ),
+    (
+        "[orders.read, orders.write], redirects",
+        "[orders.read, salesforce.read], redirects",
+        "people.ann.rows: salesforce.read of the client portal opens all of a system: nobody with",
+    ),
     ("salesforce.read]", "netsuite.read]", "clients.clerk.scopes: no API grants netsuite.read"),
     ("http://127.0.0.1:8400/back", "http://127.0.0.1/a b", "127.0.0.1/a b: https is needed, or"),
     ("  slow:", '  "entra:app":', "clients.entra:app: a name has up to 50 plain characters and no"),
