@@ -12,7 +12,7 @@ from apis.gateway.compiled import Policy
 from apis.gateway.exchange import Decision, Exchange, Outcome
 from apis.gateway.guard import Refusal
 from apis.gateway.routes import Route
-from apis.gateway.windows import CONCURRENCY, Window
+from apis.gateway.windows import CONCURRENCY, Window, counted_at
 from apis.runtime.clock import Clock
 from apis.runtime.limits import Limit, Limiter, Verdict
 from apis.runtime.permits import Permits
@@ -151,7 +151,7 @@ def _with_own(limits: Limits, policy: Policy, plan: str, route: Route) -> Limits
     own = tuple(
         _counted(
             window._replace(limit=msgspec.structs.replace(window.limit, on_store_loss=loss)),
-            f":{route.target}:",
+            counted_at(route.target),
         )
         for window in route.limits
     )

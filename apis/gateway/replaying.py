@@ -13,7 +13,7 @@ from apis.gateway.compiled import Policy
 from apis.gateway.decisions import Decided
 from apis.gateway.policy import MODES, OWN_SCOPES, Client, Gateway, Modes
 from apis.gateway.routes import Route
-from apis.gateway.windows import CONCURRENCY, Window
+from apis.gateway.windows import CONCURRENCY, Window, counted_at
 from apis.runtime.limits import Limit, MemoryLimiter
 
 _ASKED_AGAIN = frozenset({"authorization", "limits"})
@@ -151,7 +151,8 @@ class Replay:
             heappop(running)
         if plan.concurrency and len(running) >= plan.concurrency:
             return f"plans.{client.plan}.{CONCURRENCY}: {plan.concurrency} at once"
-        own = [(f"{name}:{row.target}:", each) for each in (route.limits if route else ())]
+        at = f"{name}{counted_at(row.target or '')}"
+        own = [(at, each) for each in (route.limits if route else ())]
         usual = [(f"{name}:", each) for each in self._after.limits[client.plan]]
         if over := self._over(row, [*own, *usual]):
             return over

@@ -26,6 +26,11 @@ Named = tuple[Window, ...]
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 
 
+def counted_at(target: str) -> str:
+    """Where the limits of an operation are counted: with those of all versions of its API."""
+    return f":{target.rpartition('/')[0]}:"
+
+
 def named(
     name: str, written: Windows | None, place: Place, found: list[Finding], **more: Any
 ) -> Named:

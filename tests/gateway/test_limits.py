@@ -105,6 +105,19 @@ def waits(answer: httpx.Response) -> list[int]:
     return [state["t"] for _, state in listed(answer, "ratelimit")]
 
 
+async def test_an_operation_is_counted_over_all_versions(opens: Open) -> None:
+    bench = opens(SMALL, ("{deleteOrder: 2/h}", "{listOrders: 2/h}"))
+    current, before = ORDERS, ORDERS.replace("v3", "v2")
+
+    answers = [
+        await bench.http.get(path, headers=bench.bearer("clerk"))
+        for path in (current, before, current, before)
+    ]
+
+    assert [each.status_code for each in answers] == [200, 200, 429, 429]
+    assert answers[3].json()["violated-policies"] == ["listOrders"]
+
+
 class Counter:
     """A target that answers when it is told to."""
 

@@ -109,6 +109,15 @@ async def test_time_passes_in_the_replay_as_it_did(bench: Bench) -> None:
     assert row.would_be_refused == 3
 
 
+async def test_an_operation_is_counted_over_all_versions_in_the_replay_too(bench: Bench) -> None:
+    for path in (ORDERS, ORDERS.replace("v3", "v2")) * 2:
+        await bench.http.get(path, headers=bench.bearer("clerk"))
+
+    found = await impact(bench, ("{deleteOrder: 2/h}", "{listOrders: 3/h}"))
+
+    assert sum(each.would_be_refused for each in found.affected) == 1
+
+
 async def test_how_many_at_once_is_asked_again_too(bench: Bench) -> None:
     await calls(bench, "clerk", 2)
     await bench.decisions.flush()
