@@ -120,7 +120,8 @@ def _refused(
     for each, verdict in over:
         wait = max(1, ceil(verdict.retry_after))
         longest = max(longest, wait)
-        told.append(b"%b;r=%d;t=%d" % (each.field, verdict.remaining, wait))
+        left = max(0, verdict.remaining)  # less than none where a quota was made smaller
+        told.append(b"%b;r=%d;t=%d" % (each.field, left, wait))
         exchange.decide(POLICY, each.rule, outcome)
     exchange.limits = b", ".join(told)
     exchange.more.append((b"ratelimit", exchange.limits))

@@ -13,10 +13,12 @@ import pytest
 from redis.asyncio import Redis
 
 from apis.gateway.app import gateway_app
+from apis.gateway.compiled import compile_policy
+from apis.gateway.documents import load_documents
 from apis.gateway.guard import ASGIApp, Receive, Scope, Send
-from apis.gateway.policy import PolicyError
+from apis.gateway.policy import PolicyError, load_gateway
 from apis.runtime.limits import RedisLimiter
-from tests.gateway.bench import GATEWAY, ISSUER, Bench
+from tests.gateway.bench import GATEWAY, HERE, ISSUER, Bench
 
 OBSERVED = ("      app:", "      modes: {limits: observe}\n      app:")
 ORDERS = "/process/orders/v3/orders"
@@ -116,6 +118,20 @@ async def test_an_operation_is_counted_over_all_versions(opens: Open) -> None:
 
     assert [each.status_code for each in answers] == [200, 200, 429, 429]
     assert answers[3].json()["violated-policies"] == ["listOrders"]
+
+
+async def test_a_quota_made_smaller_than_what_is_used_has_nothing_left(opens: Open) -> None:
+    bench = opens("{quota: 9/day}")
+    for _ in range(5):
+        await get(bench)
+    text = GATEWAY.replace(SMALL, "{quota: 2/day}")
+    bench.policy = compile_policy(load_gateway(text), load_documents(HERE / "published"))
+    bench.serve()
+
+    answer = await get(bench)
+
+    assert answer.status_code == 429
+    assert dict(listed(answer, "ratelimit"))["quota"]["r"] == 0
 
 
 class Counter:
