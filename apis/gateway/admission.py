@@ -78,7 +78,7 @@ class Admission:
             actor=claims.sub,
             client=claims.client_id,
             person=claims.person,
-            roles=claims.roles,
+            roles=who.roles,  # as the policy is now, like scopes and rows
             scopes=claims.scopes,
             rows=who.rows,
             request_id=exchange.request_id,

@@ -110,7 +110,7 @@ class ApiKeys:
             int(min(row.expires_at, now + AGAIN_S)) - LEEWAY_S,
             tuple(row.scopes.split()),
         )
-        who = (row.client, row.client, scopes, tuple(sorted(client.roles)), client.person)
+        who = row.client, row.client, scopes, client.person
         claims = Claims(*who, until, int(row.created_at), row.id)
         self._tokens.remember(key, claims)
         return claims

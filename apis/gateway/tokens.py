@@ -47,7 +47,6 @@ class Claims(msgspec.Struct, frozen=True):
     client_id: str
     sub: str
     scopes: tuple[str, ...]
-    roles: tuple[str, ...]
     person: str | None
     exp: int
     iat: int
@@ -305,7 +304,7 @@ class Tokens:
         scopes = tuple(said.scope.split())
         bound = said.cnf.x5t if said.cnf else None
         return Claims(
-            said.client_id, said.sub, scopes, said.roles, said.person, said.exp, said.iat,
+            said.client_id, said.sub, scopes, said.person, said.exp, said.iat,
             said.jti, said.grant, bound,
         )  # fmt: skip
 

@@ -253,7 +253,6 @@ def _claims(
         client_id=f"{name}:{client}",
         sub=f"{name}:{told.sub}",
         scopes=scopes,
-        roles=roles,
         person=only(issuer.person, found),
         exp=int(told.exp),
         iat=int(told.iat),

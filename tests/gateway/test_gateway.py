@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from joserfc.jwk import KeySet
 
-from apis.gateway.policy import PolicyError
+from apis.gateway.compiled import compile_policy
+from apis.gateway.documents import load_documents
+from apis.gateway.policy import PolicyError, load_gateway
 from apis.gateway.tokens import Tokens, signing_keys
-from tests.gateway.bench import ISSUER, Bench
+from tests.gateway.bench import GATEWAY, HERE, ISSUER, Bench
 
 ORDERS = "/process/orders/v3/orders"
 
@@ -40,6 +42,19 @@ async def test_a_target_is_told_which_part_of_the_firm_its_caller_sees(bench: Be
     answer = await bench.http.get(ORDERS, headers=bench.bearer("branch"))
 
     assert answer.json()["context"]["rows"] == {"entities": ["DE"]}
+
+
+async def test_a_role_that_is_taken_away_goes_at_once(bench: Bench) -> None:
+    sent = bench.bearer("clerk")
+    before = (await bench.http.get(ORDERS, headers=sent)).json()["context"]
+    text = GATEWAY.replace("    roles: [finance]\n", "")
+    bench.policy = compile_policy(load_gateway(text), load_documents(HERE / "published"))
+    bench.serve()
+
+    after = (await bench.http.get(ORDERS, headers=sent)).json()["context"]
+
+    assert before["roles"] == ["finance"]
+    assert "roles" not in after
 
 
 async def test_a_body_reaches_the_target_untouched(bench: Bench) -> None:
